@@ -1,0 +1,216 @@
+//! An account: made when a socket is claimed or adopted, settled until it is closed.
+//!
+//! Exactness rests on three things.
+//!
+//! 1. What is counted comes from fields that the kernel writes once per event and that are read once here,
+//!    so a reader without the socket's lock never sees a half-made sum. Transmitted payload is the
+//!    distance that `snd_nxt` has come: unlike `bytes_sent - bytes_retrans` it does not count a segment
+//!    twice that the local queue refused (`tcp_write_xmit`, net/ipv4/tcp_output.c, leaves `snd_nxt` where
+//!    it was, while `__tcp_transmit_skb` has already added to `bytes_sent`). Its upper half comes from
+//!    `bytes_acked`, from which it is never further than a window (2^30, `MAX_TCP_WINDOW`).
+//! 2. SYN and FIN take a sequence number each: see `finished_sending` and `finished_receiving`.
+//! 3. An account's sums move by compare-and-swap, and the slot by what the account moved, so iterators and
+//!    the end of the connection may race. The last settle marks the sums `CLOSED`; whoever read them
+//!    before loses the swap.
+
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
+
+use agent_ebpf::{Account, CLOSED, Counters};
+
+use super::{
+    maps::COUNTERS,
+    socket::{TcpSock, tcp_state},
+};
+
+const RELAXED: AtomicOrdering = AtomicOrdering::Relaxed;
+
+/// `*place += value`, atomically, wrapping: a negative correction is its two's complement.
+///
+/// # Safety
+/// `place` must be valid for the length of the program.
+#[inline(always)]
+pub(super) unsafe fn add(place: *mut u64, value: u64) {
+    // SAFETY: the caller's.
+    let _before = unsafe { atomic_xadd::<u64, u64, RELAXED>(place, value) };
+}
+
+/// Payload bytes of a connection since it was claimed or adopted.
+struct Reading {
+    transmit: u64,
+    receive: u64,
+    retransmit: u64,
+}
+
+/// Reads the kernel's counters. `state` is the one that the connection is in, or, at its end, was in.
+///
+/// Field by field in an order that errs low without the lock: `snd_nxt` before `write_seq` before the
+/// state that says whether a FIN was queued.
+#[inline(always)]
+fn read(account: *const Account, sock: &TcpSock, state: impl FnOnce() -> u8) -> Reading {
+    let acked = sock.bytes_acked();
+    let next = sock.snd_nxt();
+    let write = sock.write_seq();
+    let received = sock.bytes_received();
+    let retransmit = sock.bytes_retrans();
+    let fin_sent = sock.finished_sending(state(), next, write);
+    // SAFETY: the account is a map value that lives as long as the program runs.
+    let base = unsafe { (*account).sequence_base };
+    let low = next.wrapping_sub(base);
+    let apart = low.wrapping_sub(acked as u32) as i32;
+    let transmit = acked.wrapping_add_signed(i64::from(apart));
+    Reading {
+        transmit: transmit.wrapping_sub(u64::from(fin_sent)),
+        receive: received.wrapping_sub(u64::from(sock.finished_receiving())),
+        retransmit,
+    }
+}
+
+/// The account of a connection whose every byte is counted, at its establishment.
+///
+/// `sent` is the payload that went out with the SYN (TCP Fast Open), else 0; `next` is `snd_nxt`.
+#[inline(always)]
+pub(super) fn opened(slot: u32, next: u32, sent: u32) -> Account {
+    Account {
+        slot,
+        sequence_base: next.wrapping_sub(sent),
+        ..Account::default()
+    }
+}
+
+/// The account of a connection that is counted from now on.
+#[inline(always)]
+pub(super) fn adopted(slot: u32, initiator: bool, sock: &TcpSock) -> Account {
+    // Where an initiator's SYN has been acknowledged, it was counted as a byte. The lock is not held, so a
+    // byte or a segment off is possible: harmless, the sums are differences from what they are now.
+    let payload = (sock.bytes_acked() as u32).wrapping_sub(u32::from(initiator));
+    let mut account = Account {
+        slot,
+        sequence_base: sock.snd_una().wrapping_sub(payload),
+        ..Account::default()
+    };
+    let Reading {
+        transmit,
+        receive,
+        retransmit,
+    } = read(&raw const account, sock, || sock.state());
+    account.transmit = transmit;
+    account.receive = receive;
+    account.retransmit = retransmit;
+    account
+}
+
+/// Brings a slot up to date with an open account. Losing a race to the connection's end is fine.
+///
+/// # Safety
+/// `account` must be a value of the socket storage.
+#[inline(always)]
+pub(super) unsafe fn settle(account: *mut Account, sock: &TcpSock) {
+    // SAFETY: the caller's; the three sums are read before the kernel's counters on purpose: whoever
+    // settles in between moves them, and the swap fails.
+    let before = unsafe { core::ptr::read_volatile(account) };
+    if before.transmit & CLOSED != 0 {
+        return;
+    }
+    let now = read(account, sock, || sock.state());
+    let Some(slot) = COUNTERS.get_ptr_mut(before.slot) else {
+        return;
+    };
+    // SAFETY: `account` and `slot` are map values, valid for the length of the program.
+    unsafe {
+        advance(
+            &raw mut (*account).transmit,
+            before.transmit,
+            now.transmit,
+            &raw mut (*slot).transmit,
+        );
+        advance(
+            &raw mut (*account).receive,
+            before.receive,
+            now.receive,
+            &raw mut (*slot).receive,
+        );
+        advance(
+            &raw mut (*account).retransmit,
+            before.retransmit,
+            now.retransmit,
+            &raw mut (*slot).retransmit,
+        );
+    }
+}
+
+/// # Safety
+/// Both places must be valid for the length of the program.
+#[inline(always)]
+unsafe fn advance(sum: *mut u64, before: u64, now: u64, counter: *mut u64) {
+    if now == before {
+        return;
+    }
+    // SAFETY: the caller's.
+    let (_, swapped) = unsafe { atomic_cxchg::<u64, RELAXED, RELAXED>(sum, before, now) };
+    if swapped {
+        // SAFETY: the caller's.
+        unsafe { add(counter, now.wrapping_sub(before)) };
+    }
+}
+
+/// Settles for the last time, with the counters as they are; the caller holds the socket's lock.
+///
+/// # Safety
+/// `account` must be a value of the socket storage.
+#[inline(always)]
+pub(super) unsafe fn close(account: *mut Account, sock: &TcpSock, last_state: u8) {
+    let now = read(account, sock, || last_state);
+    // SAFETY: the caller's.
+    let slot = unsafe { (*account).slot };
+    let Some(slot): Option<*mut Counters> = COUNTERS.get_ptr_mut(slot) else {
+        return;
+    };
+    // SAFETY: `account` and `slot` are map values, valid for the length of the program.
+    unsafe {
+        finish(
+            &raw mut (*account).transmit,
+            now.transmit,
+            &raw mut (*slot).transmit,
+        );
+        finish(
+            &raw mut (*account).receive,
+            now.receive,
+            &raw mut (*slot).receive,
+        );
+        finish(
+            &raw mut (*account).retransmit,
+            now.retransmit,
+            &raw mut (*slot).retransmit,
+        );
+    }
+}
+
+/// As [`close`], when the state before is forgotten, and with it whether a FIN was sent. A FIN shows in
+/// `snd_nxt` and not in `bytes_sent`; a segment that the local queue refused hides it (one byte, if both).
+///
+/// # Safety
+/// As for [`close`].
+#[inline(always)]
+pub(super) unsafe fn close_unseen(account: *mut Account, sock: &TcpSock) {
+    let with_fin = read(account, sock, || tcp_state::ESTABLISHED).transmit;
+    let payload = sock.bytes_sent().wrapping_sub(sock.bytes_retrans());
+    let state = if with_fin > payload {
+        tcp_state::LAST_ACK
+    } else {
+        tcp_state::ESTABLISHED
+    };
+    // SAFETY: the caller's.
+    unsafe { close(account, sock, state) };
+}
+
+/// # Safety
+/// Both places must be valid for the length of the program.
+#[inline(always)]
+unsafe fn finish(sum: *mut u64, now: u64, counter: *mut u64) {
+    // SAFETY: the caller's.
+    let before = unsafe { atomic_xchg::<u64, RELAXED>(sum, now | CLOSED) };
+    if before & CLOSED == 0 && now != before {
+        // SAFETY: the caller's.
+        unsafe { add(counter, now.wrapping_sub(before)) };
+    }
+}

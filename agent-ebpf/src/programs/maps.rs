@@ -1,0 +1,105 @@
+//! The maps. Their names, keys and values are described in the library beside this binary.
+
+use agent_ebpf::{
+    AUTO_PARTY_CAPACITY, Account, Address, Control, Counters, Drop, ENDPOINT_CAPACITY, Endpoint,
+    PREFIX_CAPACITY, SLOT_CAPACITY, SlotKey,
+};
+use aya_ebpf::{
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
+    btf_maps::{Array, HashMap, LpmTrie, SkStorage},
+    helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
+    macros::btf_map,
+};
+use core::{
+    ffi::c_void,
+    ptr::{self, NonNull},
+};
+
+use super::account::add;
+
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+/// Most tables are a handful of entries; without preallocation they cost what they hold.
+const ON_DEMAND: usize = BPF_F_NO_PREALLOC as usize;
+
+#[btf_map]
+pub(super) static PORTS: Array<u32, 65_536> = Array::new();
+
+#[btf_map]
+pub(super) static PREFIXES: LpmTrie<Address, u32, { PREFIX_CAPACITY as usize }> = LpmTrie::new();
+
+#[btf_map]
+pub(super) static ENDPOINTS: HashMap<Endpoint, u32, { ENDPOINT_CAPACITY as usize }, ON_DEMAND> =
+    HashMap::new();
+
+#[btf_map]
+pub(super) static AUTO_PARTIES: HashMap<Address, u32, { AUTO_PARTY_CAPACITY as usize }, ON_DEMAND> =
+    HashMap::new();
+
+#[btf_map]
+pub(super) static SLOTS: HashMap<SlotKey, u32, { SLOT_CAPACITY as usize }, ON_DEMAND> =
+    HashMap::new();
+
+#[btf_map]
+pub(super) static COUNTERS: Array<Counters, { SLOT_CAPACITY as usize }, MMAPABLE> = Array::new();
+
+#[btf_map]
+pub(super) static CONTROL: Array<Control, 1, MMAPABLE> = Array::new();
+
+#[btf_map]
+static SOCKETS: SkStorage<Account> = SkStorage::new();
+
+/// The map itself, as the helpers want it; aya's own methods take one kind of context only.
+#[inline(always)]
+fn sockets() -> *mut c_void {
+    (&raw const SOCKETS).cast_mut().cast()
+}
+
+/// The account of a socket, if it has one.
+///
+/// # Safety
+/// `sock` must be a socket that the verifier knows as one.
+#[inline(always)]
+pub(super) unsafe fn account_of(sock: *mut c_void) -> Option<NonNull<Account>> {
+    // SAFETY: the caller's; without a flag the helper makes nothing.
+    NonNull::new(unsafe { bpf_sk_storage_get(sockets(), sock, ptr::null_mut(), 0) }.cast())
+}
+
+/// The account of a socket, made from `account` if it has none. A failure is counted.
+///
+/// # Safety
+/// `sock` must be a full socket that the verifier knows as one.
+#[inline(always)]
+pub(super) unsafe fn open_account(
+    sock: *mut c_void,
+    account: &mut Account,
+) -> Option<NonNull<Account>> {
+    let create = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
+    // SAFETY: the caller's.
+    let stored = NonNull::new(
+        unsafe { bpf_sk_storage_get(sockets(), sock, ptr::from_mut(account).cast(), create) }
+            .cast(),
+    );
+    if stored.is_none() {
+        count_drop(Drop::SocketStorage);
+    }
+    stored
+}
+
+/// Takes a socket's account away; it stays readable until the programs that hold it have returned.
+///
+/// # Safety
+/// `sock` must be a socket that the verifier knows as one.
+#[inline(always)]
+pub(super) unsafe fn drop_account(sock: *mut c_void) {
+    // SAFETY: the caller's. It fails only where there is none.
+    let _ = unsafe { bpf_sk_storage_delete(sockets(), sock) };
+}
+
+/// Counts what could not be done.
+#[inline(always)]
+pub(super) fn count_drop(reason: Drop) {
+    if let Some(control) = CONTROL.get_ptr_mut(0) {
+        // SAFETY: the array's only element lives as long as the map, and the index is below the length.
+        unsafe { add(&raw mut (*control).dropped[reason as usize], 1) };
+    }
+}

@@ -1,0 +1,12 @@
+//! The programs, one file each, and what they share: the maps, the socket as they read it (`socket`), and
+//! whose it is (`classify`).
+
+mod account;
+mod adopt;
+mod claim;
+mod classify;
+mod close;
+mod destroy;
+mod maps;
+mod settle;
+mod socket;
