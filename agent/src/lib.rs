@@ -1,1 +1,21 @@
-//! partymeter
+//! partymeter: what every party's GPUs do, and how many bytes go to and come from each other party.
+//!
+//! The one way through the code, and the room of each step:
+//!
+//! ```text
+//! args, config      what the user asked for, validated            nothing is started before it is
+//! source            reads: `network` (BPF), `host` (sysinfo)      one thread each, never in a scrape
+//! sample            raw facts, missing is `None`
+//! sampler           the newest sample and the health of each      too old is treated as missing
+//! model             the catalog: every metric as data, and how to read it from a snapshot
+//! export            `prometheus` encodes a snapshot, `http` serves it
+//! agent             wires them; `privilege` drops what is no longer needed
+//! ```
+//!
+//! The kernel's half of `network` is the crate `agent-ebpf`.
+
+pub mod args;
+pub mod config;
+pub mod sample;
+pub mod sampler;
+pub mod source;

@@ -1,0 +1,107 @@
+//! The validated configuration: everything in it is meaningful, nothing in it needs a second look.
+
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+
+/// What the agent runs with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The label `node`.
+    pub node: String,
+    /// How often the sources are read; 200 ms or more.
+    pub interval: Duration,
+    /// This node's own party; its entry among the parties is skipped.
+    pub party_id: Option<String>,
+    /// The other parties. Empty: every address on a protocol's port is a party of its own.
+    pub parties: Vec<Party>,
+    /// The protocols, never empty: the built-in table where none is configured.
+    pub protocols: Vec<Protocol>,
+    /// Where to count.
+    pub network: Network,
+    /// Whether the host source is on.
+    pub host_enabled: bool,
+    /// Addresses of the metrics page; not empty.
+    pub prometheus_listen: Vec<SocketAddr>,
+    /// How to log.
+    pub log: Log,
+}
+
+/// One other party.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// The label `party_id`.
+    pub id: String,
+    /// Where it is; not empty.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An address, prefix or host name, with or without a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where.
+    pub host: Host,
+    /// The one port that the party listens on; `None`: whatever port, this is the party. Only for single
+    /// addresses and names.
+    pub port: Option<u16>,
+}
+
+/// The host part of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A prefix with no host bits set; a single address is /32 or /128. v4-mapped addresses are IPv4 here.
+    Prefix(IpNet),
+    /// To be resolved when the network source starts.
+    Name(String),
+}
+
+/// One protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protocol {
+    /// The label `protocol`.
+    pub name: String,
+    /// TCP ports that a party listens on; not empty, no overlap with another protocol's.
+    pub ports: Vec<RangeInclusive<u16>>,
+}
+
+/// The section `[network]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Whether the network source is on.
+    pub enabled: bool,
+    /// The root of cgroup2; `None`: where it is mounted.
+    pub cgroup: Option<PathBuf>,
+    /// Most automatic parties; 1 to 4096.
+    pub max_auto_parties: u32,
+    /// What to do about a host name that does not resolve at the start.
+    pub unresolved: Unresolved,
+}
+
+/// What to do about a host name that does not resolve at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// Do not start.
+    Refuse,
+    /// Warn, start without it and try again.
+    Retry,
+}
+
+/// The section `[log]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least severe level to show; `None`: nothing.
+    pub level: Option<tracing::Level>,
+    /// The same for the kernel side's messages; `None`: off, which is the default.
+    pub kernel: Option<tracing::Level>,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

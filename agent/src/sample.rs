@@ -1,0 +1,186 @@
+//! Raw facts, as the sources read them. A fact that is not known is `None` or not in the list; no field
+//! holds a value that stands for "missing".
+
+use std::{sync::Arc, time::SystemTime};
+
+/// What the kernel has counted.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// One entry for each pair of party and protocol that has a slot.
+    pub traffic: Vec<Traffic>,
+    /// How often something did not fit or could not be done, by reason, since the programs were loaded.
+    pub dropped: Vec<(&'static str, u64)>,
+    /// Entries and capacity of each map; capacity is `None` where only memory limits it.
+    pub maps: Vec<MapFill>,
+    /// Runs and run time of each program, while the kernel's BPF statistics are on.
+    pub programs: Vec<ProgramRuns>,
+    /// By what means this kernel counts.
+    pub accounting: Accounting,
+}
+
+/// Payload exchanged with one party over one protocol. Unit: bytes; counters since the programs were loaded.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// The party's id: configured, an address, `unknown` or `other`.
+    pub party: Arc<str>,
+    /// The protocol's name, or `other`.
+    pub protocol: Arc<str>,
+    /// Handed to the network, each byte once.
+    pub transmit: u64,
+    /// Received in order.
+    pub receive: u64,
+    /// Sent again.
+    pub retransmit: u64,
+}
+
+/// How full a BPF map is.
+#[derive(Clone, Copy, Debug)]
+pub struct MapFill {
+    /// Its name, in lower case.
+    pub map: &'static str,
+    /// Entries in use.
+    pub entries: u64,
+    /// Entries that fit.
+    pub capacity: Option<u64>,
+}
+
+/// What the kernel says of one program (`bpf_prog_info`, Linux 5.1; `kernel.bpf_stats_enabled`).
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramRuns {
+    /// Its name.
+    pub program: &'static str,
+    /// `run_cnt`.
+    pub runs: u64,
+    /// `run_time_ns`.
+    pub nanoseconds: u64,
+}
+
+/// How the bytes are counted, for `partymeter_network_accounting_info`.
+#[derive(Clone, Debug, Default)]
+pub struct Accounting {
+    /// The hook that claims and the one that settles.
+    pub bytes: &'static str,
+    /// `uname -r`.
+    pub kernel: String,
+}
+
+/// The machine and the agent itself.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Memory in use by the system, in bytes: total less available (`/proc/meminfo`).
+    pub memory_used: Option<u64>,
+    /// The agent's own process.
+    pub process: Process,
+}
+
+/// The agent's own process, from `/proc/self`.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    /// User and system CPU time, in seconds.
+    pub cpu_seconds: Option<f64>,
+    /// Resident memory, in bytes.
+    pub resident_bytes: Option<u64>,
+    /// Virtual memory, in bytes.
+    pub virtual_bytes: Option<u64>,
+    /// Open file descriptors.
+    pub open_fds: Option<u64>,
+    /// The soft limit of file descriptors.
+    pub max_fds: Option<u64>,
+    /// Threads.
+    pub threads: Option<u64>,
+    /// When it started, in seconds since 1970.
+    pub start_time: Option<f64>,
+}
+
+/// Everything known at one moment; what an exporter encodes.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// When it was put together.
+    pub taken: SystemTime,
+    /// The node's name, for the label `node`.
+    pub node: Arc<str>,
+    /// `None` while the source is down, switched off or late.
+    pub network: Option<Arc<Network>>,
+    /// As `network`.
+    pub host: Option<Arc<Host>>,
+    /// Every enabled source's health.
+    pub sources: Vec<SourceHealth>,
+}
+
+/// How one source is doing; apart from its data, so that trouble never passes for a value.
+#[derive(Clone, Debug)]
+pub struct SourceHealth {
+    /// The value of the label `source`.
+    pub source: &'static str,
+    /// Why it is down, if it is; in one line, with the mend.
+    pub down: Option<String>,
+    /// Failures since the start by kind, every kind from the start.
+    pub errors: [u64; FailureKind::ALL.len()],
+    /// How long its rounds took.
+    pub durations: Durations,
+    /// Age of its newest sample, in seconds; `None` before the first.
+    pub age_seconds: Option<f64>,
+}
+
+/// Why a source could not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// A capability or permission is missing.
+    Permission,
+    /// This kernel, driver or machine does not offer it.
+    Unsupported,
+    /// Something configured was not found.
+    NotFound,
+    /// A read failed.
+    Read,
+    /// It did not answer in time.
+    Deadline,
+}
+
+impl FailureKind {
+    /// Every kind, in the order of [`SourceHealth::errors`].
+    pub const ALL: [Self; 5] = [
+        Self::Permission,
+        Self::Unsupported,
+        Self::NotFound,
+        Self::Read,
+        Self::Deadline,
+    ];
+
+    /// The value of the label `kind`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Permission => "permission",
+            Self::Unsupported => "unsupported",
+            Self::NotFound => "not_found",
+            Self::Read => "read",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
+/// A histogram of durations in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Durations {
+    /// Observations at or under each of [`Durations::BOUNDS`], not cumulative; the last is above all.
+    pub buckets: [u64; Self::BOUNDS.len() + 1],
+    /// Sum of all observations, in seconds.
+    pub sum: f64,
+}
+
+impl Durations {
+    /// Upper bounds, in seconds.
+    pub const BOUNDS: [f64; 9] = [
+        0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0,
+    ];
+
+    /// Adds one observation.
+    pub fn observe(&mut self, seconds: f64) {
+        let at = Self::BOUNDS
+            .iter()
+            .position(|bound| seconds <= *bound)
+            .unwrap_or(Self::BOUNDS.len());
+        self.buckets[at] += 1;
+        self.sum += seconds;
+    }
+}

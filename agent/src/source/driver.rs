@@ -1,0 +1,189 @@
+//! Drives a source on a thread of its own: at the interval while it works, with a growing pause while it
+//! fails. The newest sample and the health lie in a [`Place`], from which the sampler takes them.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tracing::{info, warn};
+
+use super::{Failure, Source};
+use crate::sample::{Durations, FailureKind, SourceHealth};
+
+/// The longest pause between two tries of a source that fails.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Where a source leaves its newest sample. Held by the agent; the thread ends when it is dropped.
+pub struct Place<T> {
+    name: &'static str,
+    deadline: Duration,
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    newest: Option<(Arc<T>, Instant)>,
+    round_began: Option<Instant>,
+    late_counted: bool,
+    down: Option<String>,
+    errors: [u64; FailureKind::ALL.len()],
+    durations: Durations,
+}
+
+impl<T> Place<T> {
+    fn new(name: &'static str, deadline: Duration) -> Self {
+        let state = State {
+            newest: None,
+            round_began: None,
+            late_counted: false,
+            down: Some("has not been read yet".to_owned()),
+            errors: [0; FailureKind::ALL.len()],
+            durations: Durations::default(),
+        };
+        Self {
+            name,
+            deadline,
+            state: Mutex::new(state),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // A panic while holding it cannot leave the state half-written in a way that matters here.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest sample, unless the source is down or it is older than the deadline; and the health.
+    ///
+    /// A source that hangs is noticed here, by whoever asks: its own thread cannot say.
+    pub fn look(&self, now: Instant) -> (Option<Arc<T>>, SourceHealth) {
+        let mut state = self.lock();
+        let age = state
+            .newest
+            .as_ref()
+            .map(|(_, read)| now.saturating_duration_since(*read));
+        let hangs = state
+            .round_began
+            .map(|began| now.saturating_duration_since(began))
+            .filter(|spent| *spent > self.deadline);
+        if let Some(spent) = hangs
+            && !state.late_counted
+        {
+            state.late_counted = true;
+            state.errors[FailureKind::Deadline as usize] += 1;
+            let reason = format!("does not answer since {} s", spent.as_secs());
+            warn!(
+                source = self.name,
+                "the {} source is down: {reason}", self.name
+            );
+            state.down = Some(reason);
+        }
+        let fresh = state.down.is_none() && age.is_some_and(|age| age <= self.deadline);
+        let health = SourceHealth {
+            source: self.name,
+            down: state.down.clone(),
+            errors: state.errors,
+            durations: state.durations,
+            age_seconds: age.map(|age| age.as_secs_f64()),
+        };
+        let sample = state
+            .newest
+            .as_ref()
+            .filter(|_| fresh)
+            .map(|(sample, _)| Arc::clone(sample));
+        (sample, health)
+    }
+
+    fn begin(&self) {
+        let mut state = self.lock();
+        state.round_began = Some(Instant::now());
+        state.late_counted = false;
+    }
+
+    /// Takes a round's result in; says whether the source works.
+    fn end(&self, result: Result<T, Failure>, began: Instant, first: bool) -> bool {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.round_began = None;
+        state
+            .durations
+            .observe(now.saturating_duration_since(began).as_secs_f64());
+        match result {
+            Ok(sample) => {
+                state.newest = Some((Arc::new(sample), now));
+                if state.down.take().is_some() && !first {
+                    info!(source = self.name, "the {} source is back", self.name);
+                }
+                true
+            }
+            Err(Failure { kind, reason }) => {
+                state.errors[kind as usize] += 1;
+                if first || state.down.as_deref() != Some(reason.as_str()) {
+                    warn!(
+                        source = self.name,
+                        kind = kind.name(),
+                        "the {} source is down: {reason}",
+                        self.name
+                    );
+                }
+                state.down = Some(reason);
+                false
+            }
+        }
+    }
+}
+
+/// Starts the source's thread. Its first round is over, or the deadline is, when this returns: a page that is
+/// asked for right after the start is complete.
+///
+/// # Errors
+/// When the operating system has no thread left.
+pub fn spawn<S: Source>(
+    mut source: S,
+    interval: Duration,
+) -> std::io::Result<Arc<Place<S::Sample>>> {
+    let place = Arc::new(Place::new(S::NAME, deadline(interval)));
+    let (first_round, wait) = std::sync::mpsc::channel::<()>();
+    let place_of_thread = Arc::downgrade(&place);
+    thread::Builder::new()
+        .name(S::NAME.to_owned())
+        .spawn(move || {
+            let mut first_round = Some(first_round);
+            let mut next = Instant::now();
+            let mut failures = 0_u32;
+            loop {
+                let Some(place) = Weak::upgrade(&place_of_thread) else {
+                    return;
+                };
+                place.begin();
+                let began = Instant::now();
+                let result = source.collect();
+                let works = place.end(result, began, first_round.is_some());
+                drop(place);
+                first_round = None;
+                failures = if works { 0 } else { failures.saturating_add(1) };
+                next = following(next, Instant::now(), pause(interval, failures));
+                thread::sleep(next.saturating_duration_since(Instant::now()));
+            }
+        })?;
+    // An error is the sender going away, which is what is waited for.
+    let _ = wait.recv_timeout(deadline(interval));
+    Ok(place)
+}
+
+/// How old a sample may be, and how long a round may take.
+fn deadline(interval: Duration) -> Duration {
+    interval * 2 + Duration::from_secs(1)
+}
+
+fn pause(interval: Duration, failures: u32) -> Duration {
+    interval
+        .saturating_mul(1_u32 << failures.min(16))
+        .min(LONGEST_PAUSE.max(interval))
+}
+
+/// The next tick after `now`: ticks keep their rhythm, and a round that overran does not make a crowd.
+fn following(last: Instant, now: Instant, pause: Duration) -> Instant {
+    let next = last + pause;
+    if next > now { next } else { now + pause }
+}
