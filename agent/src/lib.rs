@@ -15,7 +15,9 @@
 //! The kernel's half of `network` is the crate `agent-ebpf`.
 
 pub mod args;
+pub mod check;
 pub mod config;
+pub mod privilege;
 pub mod sample;
 pub mod sampler;
 pub mod source;

@@ -72,28 +72,29 @@ fn try_claim(ctx: &SockOpsContext, initiator: bool) -> Option<()> {
 
 #[inline(always)]
 fn connection(ctx: &SockOpsContext, initiator: bool) -> Connection {
-    let (remote, local): (Address, Address) = if field!(ctx, family) == AF_INET6 {
-        (
-            [
-                field!(ctx, remote_ip6[0]),
-                field!(ctx, remote_ip6[1]),
-                field!(ctx, remote_ip6[2]),
-                field!(ctx, remote_ip6[3]),
-            ]
-            .to_address(),
-            [
-                field!(ctx, local_ip6[0]),
-                field!(ctx, local_ip6[1]),
-                field!(ctx, local_ip6[2]),
-                field!(ctx, local_ip6[3]),
-            ]
-            .to_address(),
-        )
+    // All of both families, always: two loads of which one is done would be folded into one at a computed
+    // place of the context, which the verifier does not allow.
+    let v4 = [field!(ctx, remote_ip4), field!(ctx, local_ip4)];
+    let v6: [Address; 2] = [
+        [
+            field!(ctx, remote_ip6[0]),
+            field!(ctx, remote_ip6[1]),
+            field!(ctx, remote_ip6[2]),
+            field!(ctx, remote_ip6[3]),
+        ]
+        .to_address(),
+        [
+            field!(ctx, local_ip6[0]),
+            field!(ctx, local_ip6[1]),
+            field!(ctx, local_ip6[2]),
+            field!(ctx, local_ip6[3]),
+        ]
+        .to_address(),
+    ];
+    let [remote, local] = if field!(ctx, family) == AF_INET6 {
+        v6
     } else {
-        (
-            v4_mapped(field!(ctx, remote_ip4)),
-            v4_mapped(field!(ctx, local_ip4)),
-        )
+        v4.map(v4_mapped)
     };
     Connection {
         remote,

@@ -13,7 +13,7 @@ use super::{Failure, Source};
 use crate::sample::{Durations, FailureKind, SourceHealth};
 
 /// The longest pause between two tries of a source that fails.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Where a source leaves its newest sample. Held by the agent; the thread ends when it is dropped.
 pub struct Place<T> {

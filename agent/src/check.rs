@@ -1,0 +1,55 @@
+//! `partymeter check`: what this machine and these privileges allow, as a table. Starts nothing.
+
+use std::io::{self, Write};
+
+use crate::{
+    config::Config,
+    source::network::{Finding, probe, resolve},
+};
+
+/// Looks at everything that the configuration switches on and writes a line of each. Returns whether all is
+/// well.
+///
+/// # Errors
+/// If `out` cannot be written.
+pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
+    let mut findings = vec![Finding {
+        what: "configuration",
+        result: Ok(format!(
+            "{} parties, {} protocols",
+            config.parties.len(),
+            config.protocols.len()
+        )),
+    }];
+    if config.network.enabled {
+        let missing = resolve::resolve(config, &mut resolve::Resolved::new());
+        findings.extend(missing.iter().map(|name| Finding {
+            what: "host names",
+            result: Err(name.to_string()),
+        }));
+        findings.extend(probe(config));
+    }
+    for address in &config.prometheus_listen {
+        let free = std::net::TcpListener::bind(address);
+        findings.push(Finding {
+            what: "metrics page",
+            result: match free {
+                Ok(_) => Ok(format!("{address} is free")),
+                Err(error) => Err(format!("{address}: {error}; set prometheus.listen")),
+            },
+        });
+    }
+    let width = findings
+        .iter()
+        .map(|finding| finding.what.len())
+        .max()
+        .unwrap_or(0);
+    for Finding { what, result } in &findings {
+        let (word, text) = match result {
+            Ok(text) => ("ok", text),
+            Err(text) => ("DOWN", text),
+        };
+        writeln!(out, "{what:width$}  {word:4}  {text}")?;
+    }
+    Ok(findings.iter().all(|finding| finding.result.is_ok()))
+}

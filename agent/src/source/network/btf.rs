@@ -1,0 +1,303 @@
+//! The kernel's BTF, read for one thing: where the fields lie that the programs load. Pure but for
+//! [`KERNEL`]'s name.
+//!
+//! Why no crate: aya keeps members private, and the readers on crates.io copy all 150,000 types (or are
+//! LGPL). This walks the raw bytes once, keeps an offset per type, and accepts kinds it has not heard of
+//! only where it can still find the next one. Layout: Documentation/bpf/btf.rst.
+
+use agent_ebpf::Offsets;
+
+/// Where the running kernel publishes its BTF.
+pub const KERNEL: &str = "/sys/kernel/btf/vmlinux";
+
+/// Why the offsets could not be read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Not BTF, cut short, or of a form that is not known.
+    #[error("malformed BTF: {0}")]
+    Malformed(&'static str),
+    /// A field that the accounting rests on is not there.
+    #[error("struct {structure} has no field {field}")]
+    NoField {
+        /// The structure looked at.
+        structure: &'static str,
+        /// The field looked for.
+        field: &'static str,
+    },
+}
+
+/// The offsets of everything that the programs read.
+///
+/// # Errors
+/// Where the BTF is malformed or a field is missing, in which case this kernel cannot be accounted on.
+pub fn offsets(raw: &[u8]) -> Result<Offsets, Error> {
+    let btf = Btf::parse(raw)?;
+    let common = |field| btf.offset("sock_common", field);
+    let tcp = |field| btf.offset("tcp_sock", field);
+    Ok(Offsets {
+        family: common("skc_family")?,
+        state: common("skc_state")?,
+        flags: common("skc_flags")?,
+        remote_port: common("skc_dport")?,
+        local_port: common("skc_num")?,
+        remote_v4: common("skc_daddr")?,
+        local_v4: common("skc_rcv_saddr")?,
+        // A kernel without IPv6 has no such field and no such socket: the family's place serves, unread.
+        remote_v6: common("skc_v6_daddr").or_else(|_| common("skc_daddr"))?,
+        local_v6: common("skc_v6_rcv_saddr").or_else(|_| common("skc_daddr"))?,
+        socket_sk: btf.offset("socket", "sk")?,
+        bind_bucket: btf.offset("inet_connection_sock", "icsk_bind_hash")?,
+        bind_fastreuse: btf.offset("inet_bind_bucket", "fastreuse")?,
+        snd_nxt: tcp("snd_nxt")?,
+        snd_una: tcp("snd_una")?,
+        write_seq: tcp("write_seq")?,
+        bytes_acked: tcp("bytes_acked")?,
+        bytes_received: tcp("bytes_received")?,
+        bytes_sent: tcp("bytes_sent")?,
+        bytes_retrans: tcp("bytes_retrans")?,
+    })
+}
+
+const MAGIC: u16 = 0xeb9f;
+const STRUCT: u32 = 4;
+const UNION: u32 = 5;
+
+/// BTF with the place of each type's record; index 0 is `void`.
+struct Btf<'a> {
+    types: &'a [u8],
+    strings: &'a [u8],
+    records: Vec<usize>,
+}
+
+/// `struct btf_type`, and where what follows it begins.
+struct Record {
+    name: u32,
+    info: u32,
+    body: usize,
+}
+
+impl Record {
+    fn kind(&self) -> u32 {
+        self.info >> 24 & 0x1f
+    }
+
+    fn length(&self) -> usize {
+        self.info as usize & 0xffff
+    }
+
+    /// Whether members carry a bit-field size in the upper byte of their offset.
+    fn has_bit_fields(&self) -> bool {
+        self.info >> 31 == 1
+    }
+}
+
+impl<'a> Btf<'a> {
+    fn parse(raw: &'a [u8]) -> Result<Self, Error> {
+        let short = Error::Malformed("the header is cut short");
+        let header = raw.get(..24).ok_or(short)?;
+        if u16::from_ne_bytes([header[0], header[1]]) != MAGIC {
+            return Err(Error::Malformed("the magic number is another"));
+        }
+        let word = |at| word(header, at).ok_or(Error::Malformed("the header is cut short"));
+        let start = word(4)? as usize;
+        let section = |offset: u32, length: u32| {
+            let from = start.checked_add(offset as usize)?;
+            raw.get(from..from.checked_add(length as usize)?)
+        };
+        let cut = Error::Malformed("a section is cut short");
+        let types = section(word(8)?, word(12)?).ok_or(cut)?;
+        let strings =
+            section(word(16)?, word(20)?).ok_or(Error::Malformed("a section is cut short"))?;
+
+        let mut btf = Self {
+            types,
+            strings,
+            records: vec![0],
+        };
+        let mut at = 0;
+        while at < types.len() {
+            let record = btf.record(at)?;
+            btf.records.push(at);
+            at = record.body
+                + match record.kind() {
+                    // INT, VAR, DECL_TAG
+                    1 | 14 | 17 => 4,
+                    // PTR, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FLOAT, TYPE_TAG
+                    2 | 7..=12 | 16 | 18 => 0,
+                    // ARRAY
+                    3 => 12,
+                    // STRUCT, UNION, DATASEC, ENUM64
+                    STRUCT | UNION | 15 | 19 => 12 * record.length(),
+                    // ENUM, FUNC_PROTO
+                    6 | 13 => 8 * record.length(),
+                    _ => return Err(Error::Malformed("a kind of type that is not known")),
+                };
+        }
+        Ok(btf)
+    }
+
+    fn record(&self, at: usize) -> Result<Record, Error> {
+        let cut = || Error::Malformed("a type is cut short");
+        let name = word(self.types, at).ok_or_else(cut)?;
+        let info = word(self.types, at + 4).ok_or_else(cut)?;
+        Ok(Record {
+            name,
+            info,
+            body: at + 12,
+        })
+    }
+
+    fn is_named(&self, offset: u32, name: &str) -> bool {
+        let Some(rest) = self.strings.get(offset as usize..) else {
+            return false;
+        };
+        rest.strip_prefix(name.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    /// Byte offset of a member, also one of an anonymous structure or union inside.
+    fn offset(&self, structure: &'static str, field: &'static str) -> Result<u32, Error> {
+        for &at in &self.records[1..] {
+            let record = self.record(at)?;
+            if record.kind() == STRUCT
+                && self.is_named(record.name, structure)
+                && let Some(bits) = self.bits_of(&record, field, 0)?
+            {
+                return Ok(bits / 8);
+            }
+        }
+        Err(Error::NoField { structure, field })
+    }
+
+    fn bits_of(&self, record: &Record, field: &str, depth: u32) -> Result<Option<u32>, Error> {
+        let cut = || Error::Malformed("a member is cut short");
+        for index in 0..record.length() {
+            let member = record.body + 12 * index;
+            let name = word(self.types, member).ok_or_else(cut)?;
+            let type_id = word(self.types, member + 4).ok_or_else(cut)?;
+            let mut bits = word(self.types, member + 8).ok_or_else(cut)?;
+            if record.has_bit_fields() {
+                bits &= 0x00ff_ffff;
+            }
+            if self.is_named(name, field) {
+                return Ok(Some(bits));
+            }
+            // Anonymous members nest a few levels in the kernel; the bound is against a loop in bad data.
+            if name == 0 && depth < 8 {
+                let at = self.records.get(type_id as usize).ok_or_else(cut)?;
+                let inner = self.record(*at)?;
+                if matches!(inner.kind(), STRUCT | UNION)
+                    && let Some(inner_bits) = self.bits_of(&inner, field, depth + 1)?
+                {
+                    return Ok(Some(bits + inner_bits));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    let four = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_ne_bytes(four.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// BTF of `struct outer { int a; struct { int : 0 bits…; int b; }; }` in the kernel's encoding.
+    fn length(bytes: &[u8]) -> u32 {
+        u32::try_from(bytes.len()).unwrap()
+    }
+
+    fn fixture() -> Vec<u8> {
+        let strings = b"\0outer\0a\0b\0int\0";
+        let name = |text: &str| {
+            let needle = [b"\0", text.as_bytes(), b"\0"].concat();
+            strings
+                .windows(needle.len())
+                .position(|window| window == needle)
+                .map(|at| u32::try_from(at).unwrap())
+                .unwrap()
+                + 1
+        };
+        let mut types = Vec::new();
+        let mut push = |words: &[u32]| {
+            for word in words {
+                types.extend(word.to_ne_bytes());
+            }
+        };
+        push(&[name("int"), 1 << 24, 4, 32]); // 1: int
+        push(&[0, 4 << 24 | 1, 4, name("b"), 1, 32]); // 2: struct { b at bit 32 }
+        push(&[
+            name("outer"),
+            1 << 31 | 4 << 24 | 2,
+            12,
+            name("a"),
+            1,
+            8 << 24,
+            0,
+            2,
+            64,
+        ]); // 3
+        let mut raw = Vec::new();
+        raw.extend(MAGIC.to_ne_bytes());
+        raw.extend([1, 0]);
+        for word in [24, 0, length(&types), length(&types), length(strings)] {
+            raw.extend(word.to_ne_bytes());
+        }
+        raw.extend(types);
+        raw.extend(strings);
+        raw
+    }
+
+    #[test]
+    fn finds_members_also_in_anonymous_structures_and_past_bit_fields() {
+        let raw = fixture();
+        let btf = Btf::parse(&raw).unwrap();
+        assert_eq!(btf.offset("outer", "a"), Ok(0));
+        assert_eq!(btf.offset("outer", "b"), Ok(12));
+        assert_eq!(
+            btf.offset("outer", "c"),
+            Err(Error::NoField {
+                structure: "outer",
+                field: "c"
+            })
+        );
+    }
+
+    #[test]
+    fn refuses_what_is_cut_short_at_every_length() {
+        let raw = fixture();
+        for length in 0..raw.len() {
+            let cut = &raw[..length];
+            assert!(
+                matches!(offsets(cut), Err(Error::Malformed(_))),
+                "{length} bytes"
+            );
+        }
+        assert_eq!(
+            offsets(&raw),
+            Err(Error::NoField {
+                structure: "sock_common",
+                field: "skc_family"
+            })
+        );
+    }
+
+    #[test]
+    fn reads_the_running_kernel() {
+        let Ok(raw) = std::fs::read(KERNEL) else {
+            eprintln!("skipped: this kernel has no {KERNEL}");
+            return;
+        };
+        let offsets = offsets(&raw).unwrap();
+        // `struct sock_common` begins the same since 3.x; the rest moves from version to version.
+        assert_eq!(
+            (offsets.remote_v4, offsets.local_v4, offsets.family),
+            (0, 4, 16)
+        );
+        assert!(offsets.bytes_received > offsets.bind_bucket);
+    }
+}

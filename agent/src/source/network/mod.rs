@@ -1,0 +1,318 @@
+//! The network source: bytes by party and protocol, counted by the kernel and attributed by our programs.
+//!
+//! `tables` turns the configuration into the kernel's tables, `resolve` its host names into addresses, `btf`
+//! finds the kernel's fields, `loader` runs the programs, `decode` names what they counted.
+
+pub mod btf;
+mod cgroup;
+mod decode;
+mod loader;
+pub mod resolve;
+mod sys;
+pub mod tables;
+
+use std::time::{Duration, Instant};
+
+use agent_ebpf::{AUTO_PARTY_CAPACITY, Control, Drop, SLOT_CAPACITY, program};
+use tracing::{info, warn};
+
+use self::{
+    decode::Slots,
+    loader::{Error, Loaded, Programs},
+    sys::ProgramStatistics,
+    tables::{Names, Resolved, Tables},
+};
+use super::{Failure, Source};
+use crate::{
+    config::Config,
+    privilege,
+    sample::{Accounting, FailureKind, MapFill, Network, ProgramRuns},
+};
+
+/// How long to wait before a host name that did not resolve is looked up again.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
+
+/// Reads what the kernel has counted.
+pub struct NetworkSource {
+    config: Config,
+    resolved: Resolved,
+    missing_names: bool,
+    resolve_next: Instant,
+    running: Option<Running>,
+}
+
+/// What there is once the programs are attached.
+struct Running {
+    programs: Programs,
+    names: Names,
+    slots: Slots,
+    slots_known: u32,
+    settled: u64,
+    accounting: Accounting,
+}
+
+impl NetworkSource {
+    /// A source that has touched nothing yet. `resolved` is what was found of the host names.
+    pub fn new(config: &Config, resolved: Resolved, missing_names: bool) -> Self {
+        Self {
+            config: config.clone(),
+            resolved,
+            missing_names,
+            resolve_next: Instant::now() + RESOLVE_AGAIN,
+            running: None,
+        }
+    }
+
+    /// Loads, attaches, adopts; then gives up the privileges that only this needs.
+    ///
+    /// # Errors
+    /// The first thing that this machine or these privileges do not allow.
+    fn start(&self) -> Result<Running, Failure> {
+        let cgroup = cgroup::root(self.config.network.cgroup.as_deref())?;
+        let loaded = load(self.config.log.kernel);
+        sys::release_memory();
+        let tables = Tables::new(&self.config, &self.resolved);
+        let programs = loaded?
+            .attach(&tables, &cgroup)
+            .map_err(|error| explain(&error))?;
+        programs
+            .adopt()
+            .map_err(|error| read_failure("adopt open connections", &error))?;
+        if let Some(part) = cgroup::only_part(&cgroup) {
+            warn!("{part}");
+        }
+        privilege::keep_for_reading();
+
+        let kernel = sysinfo::System::kernel_version().unwrap_or_default();
+        info!(%kernel, cgroup = %cgroup.display(), "counting: claimed by sock_ops, settled from tcp_sock");
+        Ok(Running {
+            programs,
+            names: Names::new(&self.config),
+            slots: Slots::default(),
+            slots_known: 0,
+            settled: 0,
+            accounting: Accounting {
+                bytes: "sock_ops+sk_storage",
+                kernel,
+            },
+        })
+    }
+
+    /// Looks missing host names up again, now and then, and takes in what has come.
+    fn resolve_missing(&mut self) -> Result<(), Failure> {
+        if !self.missing_names || Instant::now() < self.resolve_next {
+            return Ok(());
+        }
+        self.resolve_next = Instant::now() + RESOLVE_AGAIN;
+        let known = self.resolved.len();
+        self.missing_names = !resolve::resolve(&self.config, &mut self.resolved).is_empty();
+        if self.resolved.len() == known {
+            return Ok(());
+        }
+        info!(
+            "{} more host names resolve now",
+            self.resolved.len() - known
+        );
+        if let Some(running) = &mut self.running {
+            let tables = Tables::new(&self.config, &self.resolved);
+            running
+                .programs
+                .extend(&tables)
+                .map_err(|error| explain(&error))?;
+            running
+                .programs
+                .adopt()
+                .map_err(|error| read_failure("adopt open connections", &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Has the kernel accept the programs, without attaching them.
+fn load(log: Option<tracing::Level>) -> Result<Loaded, Failure> {
+    let raw = std::fs::read(btf::KERNEL).map_err(|error| {
+        let mend = "this kernel was built without CONFIG_DEBUG_INFO_BTF, or sysfs is not mounted";
+        let reason = format!("no kernel BTF ({}: {error}): {mend}", btf::KERNEL);
+        Failure::new(FailureKind::Unsupported, reason)
+    })?;
+    let offsets = btf::offsets(&raw)
+        .map_err(|error| Failure::new(FailureKind::Unsupported, error.to_string()))?;
+    Loaded::new(offsets, log).map_err(|error| explain(&error))
+}
+
+/// What the network source would meet here, part by part; attaches and keeps nothing.
+pub fn probe(config: &Config) -> Vec<Finding> {
+    let programs = load(None).map(|_| "the verifier accepts them".to_owned());
+    let cgroup = cgroup::root(config.network.cgroup.as_deref())
+        .map(|path| cgroup::only_part(&path).unwrap_or_else(|| path.display().to_string()));
+    let privileges = match privilege::missing() {
+        missing if missing.is_empty() => Ok("enough to attach".to_owned()),
+        missing => {
+            let reason = format!("missing {}; run as root", missing.join(", "));
+            Err(Failure::new(FailureKind::Permission, reason))
+        }
+    };
+    [
+        ("privileges", privileges),
+        ("cgroup2", cgroup),
+        ("BPF programs", programs),
+    ]
+    .map(|(what, result)| Finding {
+        what,
+        result: result.map_err(|failure| failure.reason),
+    })
+    .into()
+}
+
+/// One thing that was looked at: what was found, or what is wrong with it.
+#[derive(Debug)]
+pub struct Finding {
+    /// The thing.
+    pub what: &'static str,
+    /// In one line for a person.
+    pub result: Result<String, String>,
+}
+
+impl Source for NetworkSource {
+    type Sample = Network;
+
+    const NAME: &'static str = "network";
+
+    fn collect(&mut self) -> Result<Network, Failure> {
+        self.resolve_missing()?;
+        let running = match &mut self.running {
+            Some(running) => running,
+            None => self.running.insert(self.start()?),
+        };
+        running.read()
+    }
+}
+
+impl Running {
+    fn read(&mut self) -> Result<Network, Failure> {
+        self.programs
+            .settle()
+            .map_err(|error| read_failure("settle", &error))?;
+        let control = self.programs.control().unwrap_or_default();
+        // The tables grow only with these two numbers.
+        let slots_given = control.next_slot.min(SLOT_CAPACITY);
+        if slots_given != self.slots_known {
+            let read = |error: aya::maps::MapError| read_failure("read the slots", &error);
+            let table = self.programs.slots().map_err(read)?;
+            let automatic = self.programs.auto_parties().map_err(read)?;
+            self.slots.learn(&table, &automatic, &self.names);
+            // A number may be taken and its entry not be written yet, or taken in vain: ask again then.
+            if self.slots.len() == slots_given as usize {
+                self.slots_known = slots_given;
+            }
+        }
+        let open = control.settled - std::mem::replace(&mut self.settled, control.settled);
+        let statistics = self.programs.statistics();
+        Ok(Network {
+            traffic: self.slots.publish(|slot| self.programs.counters(slot)),
+            dropped: dropped(&control, &statistics),
+            maps: map_fill(&control, open),
+            programs: statistics
+                .iter()
+                .filter(|(_, statistics)| statistics.runs > 0)
+                .map(|(program, statistics)| ProgramRuns {
+                    program,
+                    runs: statistics.runs,
+                    nanoseconds: statistics.nanoseconds,
+                })
+                .collect(),
+            accounting: self.accounting.clone(),
+        })
+    }
+}
+
+/// What the programs count themselves; and the most connections that can have ended unsettled, because both
+/// programs that watch for the end were interrupted by themselves.
+fn dropped(
+    control: &Control,
+    statistics: &[(&'static str, ProgramStatistics)],
+) -> Vec<(&'static str, u64)> {
+    let misses = statistics
+        .iter()
+        .filter(|(name, _)| [program::CLOSE, program::DESTROY].contains(name))
+        .map(|(_, statistics)| statistics.misses)
+        .min();
+    Drop::ALL
+        .map(|drop| (drop.name(), control.dropped[drop as usize]))
+        .into_iter()
+        .chain([("recursion", misses.unwrap_or(0))])
+        .collect()
+}
+
+fn map_fill(control: &Control, open: u64) -> Vec<MapFill> {
+    let limited = |map, entries: u32, capacity: u32| MapFill {
+        map,
+        entries: u64::from(entries.min(capacity)),
+        capacity: Some(u64::from(capacity)),
+    };
+    vec![
+        limited("slots", control.next_slot, SLOT_CAPACITY),
+        limited("auto_parties", control.auto_parties, AUTO_PARTY_CAPACITY),
+        MapFill {
+            map: "sockets",
+            entries: open,
+            capacity: None,
+        },
+    ]
+}
+
+fn read_failure(action: &str, error: &dyn std::error::Error) -> Failure {
+    Failure::new(FailureKind::Read, format!("cannot {action}: {error}"))
+}
+
+/// What a person can do about it.
+fn explain(error: &Error) -> Failure {
+    let (major, minor) = kernel_version();
+    if (major, minor) < FLOOR && !matches!(error, Error::Cgroup(..)) {
+        let (floor_major, floor_minor) = FLOOR;
+        return Failure::new(
+            FailureKind::Unsupported,
+            format!(
+                "Linux {major}.{minor} is too old, {floor_major}.{floor_minor} is needed ({error})"
+            ),
+        );
+    }
+    let kind = match error {
+        Error::Btf(_) | Error::Kernel(..) => FailureKind::Unsupported,
+        Error::Permission(_) => FailureKind::Permission,
+        Error::Cgroup(..) => FailureKind::NotFound,
+    };
+    let mend = match error {
+        Error::Permission(_) => match privilege::missing() {
+            missing if missing.is_empty() => {
+                "; a security module or lockdown forbids it".to_owned()
+            }
+            missing => format!("; run as root or with {}", missing.join(", ")),
+        },
+        Error::Cgroup(..) => "; set network.cgroup to the root of cgroup2".to_owned(),
+        Error::Btf(_) | Error::Kernel(..) => String::new(),
+    };
+    Failure::new(kind, format!("{error}{mend}"))
+}
+
+/// Compare-and-swap in BPF, Linux 5.12. Older ones with it backported are not asked for their number: this is
+/// looked at only once the kernel has refused.
+const FLOOR: (u32, u32) = (5, 12);
+
+fn kernel_version() -> (u32, u32) {
+    let text = sysinfo::System::kernel_version().unwrap_or_default();
+    let mut numbers = text
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// Warns of the names that do not resolve, once, when the configuration lets the agent start without them.
+pub fn warn_unresolved(missing: &[resolve::Unresolved]) {
+    for name in missing {
+        warn!(
+            "{name}; looking it up again every {} s",
+            RESOLVE_AGAIN.as_secs()
+        );
+    }
+}

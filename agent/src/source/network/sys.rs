@@ -1,0 +1,190 @@
+//! What the agent asks of bpf(2) that aya does not offer: an iterator over a map, a program's statistics, and
+//! reading a map's memory. The only raw system calls of the network source.
+
+use std::{
+    io::{self, Read as _},
+    marker::PhantomData,
+    mem,
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+};
+
+use aya::Pod;
+use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_prog_info};
+use memmap2::{MmapOptions, MmapRaw};
+
+/// # Safety
+/// `attr` must be what the command wants; pointers in it must be valid.
+unsafe fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i64> {
+    // SAFETY: the caller's; the size is that of the union.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<bpf_attr>(),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// # Safety
+/// As [`bpf`], and the command must return a new file descriptor.
+unsafe fn bpf_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
+    // SAFETY: the caller's.
+    let fd = unsafe { bpf(command, attr) }?;
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn empty_attr() -> bpf_attr {
+    // SAFETY: a union of plain integers; all zero is a valid value of each.
+    unsafe { mem::zeroed() }
+}
+
+const LINK_INFO_LENGTH: u32 = length_of::<LinkInfo>();
+const PROGRAM_INFO_LENGTH: u32 = length_of::<bpf_prog_info>();
+
+/// The size of a structure in the width that the kernel asks for.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "both structures are under 300 bytes"
+)]
+const fn length_of<T>() -> u32 {
+    size_of::<T>() as u32
+}
+
+/// An attached iterator program; each run walks everything once.
+#[derive(Debug)]
+pub(super) struct Iterator {
+    link: OwnedFd,
+}
+
+impl Iterator {
+    /// Attaches an iterator program; one over a map's entries wants that map. `BPF_LINK_CREATE`, Linux 5.8.
+    pub(super) fn attach(program: BorrowedFd<'_>, map: Option<BorrowedFd<'_>>) -> io::Result<Self> {
+        let mut info = LinkInfo {
+            map_fd: 0,
+            padding: [0; 3],
+        };
+        let mut attr = empty_attr();
+        // SAFETY: the member that the command reads.
+        let create = unsafe { &mut attr.link_create };
+        create.__bindgen_anon_1.prog_fd = program.as_raw_fd().cast_unsigned();
+        create.attach_type = bpf_attach_type::BPF_TRACE_ITER as u32;
+        if let Some(map) = map {
+            info.map_fd = map.as_raw_fd().cast_unsigned();
+            // SAFETY: the member of the union that an iterator's link reads.
+            let iter = unsafe { &mut create.__bindgen_anon_3.__bindgen_anon_1 };
+            iter.iter_info = std::ptr::from_ref(&info).addr() as u64;
+            iter.iter_info_len = LINK_INFO_LENGTH;
+        }
+        // SAFETY: `info` outlives the call.
+        let link = unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }?;
+        Ok(Self { link })
+    }
+
+    /// Walks everything once. `BPF_ITER_CREATE`, Linux 5.8.
+    pub(super) fn run(&self) -> io::Result<()> {
+        let mut attr = empty_attr();
+        attr.iter_create.link_fd = self.link.as_raw_fd().cast_unsigned();
+        // SAFETY: no pointers.
+        let walk = unsafe { bpf_fd(bpf_cmd::BPF_ITER_CREATE, &mut attr) }?;
+        // The programs write nothing: a read walks until the end, or until it has seen a million entries
+        // (`bpf_seq_read`, kernel/bpf/bpf_iter.c), where it says EAGAIN and goes on in the next.
+        let mut walk = std::fs::File::from(walk);
+        let mut nothing = [0; 8];
+        loop {
+            match walk.read(&mut nothing) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                    ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// `union bpf_iter_link_info`: as long as the kernel's of 5.12; longer ones must be zero from there on.
+#[repr(C)]
+struct LinkInfo {
+    map_fd: u32,
+    padding: [u32; 3],
+}
+
+/// Runs, run time in nanoseconds, and runs that were skipped because the program was running on that CPU.
+pub(super) struct ProgramStatistics {
+    /// `run_cnt`; counts while `kernel.bpf_stats_enabled`.
+    pub(super) runs: u64,
+    /// `run_time_ns`; likewise.
+    pub(super) nanoseconds: u64,
+    /// `recursion_misses`; counts always, Linux 5.12.
+    pub(super) misses: u64,
+}
+
+/// What the kernel counts about a program. `BPF_OBJ_GET_INFO_BY_FD`.
+pub(super) fn program_statistics(program: BorrowedFd<'_>) -> io::Result<ProgramStatistics> {
+    // SAFETY: integers; all zero is valid and asks for no arrays.
+    let mut info: bpf_prog_info = unsafe { mem::zeroed() };
+    let mut attr = empty_attr();
+    // SAFETY: the member that the command reads.
+    let query = unsafe { &mut attr.info };
+    query.bpf_fd = program.as_raw_fd().cast_unsigned();
+    query.info = std::ptr::from_mut(&mut info).addr() as u64;
+    query.info_len = PROGRAM_INFO_LENGTH;
+    // SAFETY: `info` is as long as said and outlives the call.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    Ok(ProgramStatistics {
+        runs: info.run_cnt,
+        nanoseconds: info.run_time_ns,
+        misses: info.recursion_misses,
+    })
+}
+
+/// An array map made with `BPF_F_MMAPABLE`, in this process's memory: reading it costs no system call.
+pub(super) struct Mapped<T> {
+    memory: MmapRaw,
+    length: usize,
+    element: PhantomData<T>,
+}
+
+impl<T: Pod> Mapped<T> {
+    /// Maps the array of `length` elements. Linux 5.5.
+    pub(super) fn new(map: BorrowedFd<'_>, length: u32) -> io::Result<Self> {
+        let length = length as usize;
+        let memory = MmapOptions::new()
+            .len(length * size_of::<T>())
+            .map_raw_read_only(map.as_fd().as_raw_fd())?;
+        Ok(Self {
+            memory,
+            length,
+            element: PhantomData,
+        })
+    }
+
+    /// A copy of one element. The kernel may write meanwhile, a word at a time.
+    pub(super) fn read(&self, index: u32) -> Option<T> {
+        let index = index as usize;
+        (index < self.length).then(|| {
+            // SAFETY: within the mapping, aligned (a page, then whole elements), any bytes are a `T`.
+            unsafe { self.memory.as_ptr().cast::<T>().add(index).read_volatile() }
+        })
+    }
+}
+
+/// Gives the memory back that parsing the kernel's BTF took: some 20 MB, once.
+pub(super) fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: only returns free pages to the system.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
