@@ -59,10 +59,17 @@ fn read(account: *const Account, sock: &TcpSock, state: impl FnOnce() -> u8) -> 
     let apart = low.wrapping_sub(acked as u32) as i32;
     let transmit = acked.wrapping_add_signed(i64::from(apart));
     Reading {
-        transmit: transmit.wrapping_sub(u64::from(fin_sent)),
-        receive: received.wrapping_sub(u64::from(sock.finished_receiving())),
+        transmit: at_least_0(transmit.wrapping_sub(u64::from(fin_sent))),
+        // A FIN in a Fast Open SYN is not in `bytes_received` (`tcp_fastopen_add_skb`).
+        receive: received.saturating_sub(u64::from(sock.finished_receiving())),
         retransmit,
     }
+}
+
+/// The top bit is `CLOSED`'s; only an adopted base that is a segment off could reach it.
+#[inline(always)]
+fn at_least_0(sum: u64) -> u64 {
+    if sum & CLOSED == 0 { sum } else { 0 }
 }
 
 /// The account of a connection whose every byte is counted, at its establishment.

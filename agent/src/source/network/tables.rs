@@ -185,3 +185,124 @@ fn mapped(prefix: IpNet) -> (Address, u32) {
 pub fn written(address: Address) -> String {
     Ipv6Addr::from(address).to_canonical().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Endpoint as Place, Party, tests::minimal};
+
+    fn party(id: &str, endpoints: &[(&str, Option<u16>)]) -> Party {
+        let place = |(host, port): &(&str, Option<u16>)| Place {
+            host: host
+                .parse()
+                .map_or_else(|_| Host::Name((*host).to_owned()), Host::Prefix),
+            port: *port,
+        };
+        Party {
+            id: id.to_owned(),
+            endpoints: endpoints.iter().map(place).collect(),
+        }
+    }
+
+    fn address(text: &str) -> Address {
+        match text.parse().unwrap() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        }
+    }
+
+    fn endpoint(text: &str, port: u16) -> Endpoint {
+        Endpoint {
+            address: address(text),
+            port,
+            padding: 0,
+        }
+    }
+
+    #[test]
+    fn puts_both_families_into_one_address_space() {
+        let mut config = minimal();
+        config.parties = vec![party(
+            "1",
+            &[("10.0.1.0/24", None), ("2001:db8::/32", None)],
+        )];
+        let tables = Tables::new(&config, &Resolved::new());
+        let expected = [(address("10.0.1.0"), 120), (address("2001:db8::"), 32)];
+        assert_eq!(
+            tables.prefixes,
+            expected.map(|prefix| (prefix, party::FIRST))
+        );
+        assert_eq!(
+            tables.ports,
+            [(7000, protocol::FIRST), (7001, protocol::FIRST)]
+        );
+    }
+
+    #[test]
+    fn an_address_known_by_its_ports_tells_whose_an_accepted_connection_is_if_it_is_one_partys() {
+        let mut config = minimal();
+        config.parties = vec![
+            party(
+                "1",
+                &[("10.0.0.1/32", Some(7000)), ("10.0.0.1/32", Some(7001))],
+            ),
+            party("2", &[("10.0.0.9/32", Some(7000))]),
+            party("3", &[("10.0.0.9/32", Some(7001))]),
+        ];
+        let tables = Tables::new(&config, &Resolved::new());
+        let first = party::FIRST;
+        assert_eq!(
+            tables.endpoints,
+            [
+                (endpoint("10.0.0.1", 7000), first),
+                (endpoint("10.0.0.1", 7001), first),
+                (endpoint("10.0.0.9", 7000), first + 1),
+                (endpoint("10.0.0.9", 7001), first + 2),
+                (endpoint("10.0.0.1", 0), first),
+            ]
+        );
+        assert_eq!(tables.prefixes, []);
+    }
+
+    #[test]
+    fn a_host_name_stands_for_all_its_addresses_once_it_resolves() {
+        let mut config = minimal();
+        config.parties = vec![party("1", &[("party1.example.org", None)])];
+        let mut resolved = Resolved::new();
+        assert_eq!(Tables::new(&config, &resolved).prefixes, []);
+        let both = ["192.0.2.1", "2001:db8::1"];
+        let addresses = both.iter().map(|text| text.parse().unwrap()).collect();
+        resolved.insert("party1.example.org".to_owned(), addresses);
+        let expected = both.map(|text| ((address(text), 128), party::FIRST));
+        assert_eq!(Tables::new(&config, &resolved).prefixes, expected);
+    }
+
+    #[test]
+    fn every_pair_but_our_own_starts_with_a_slot() {
+        let mut config = minimal();
+        config.party_id = Some("0".to_owned());
+        config.parties = vec![
+            party("0", &[("10.0.0.1/32", None)]),
+            party("1", &[("10.0.0.2/32", None)]),
+        ];
+        let slots = Tables::new(&config, &Resolved::new()).slots;
+        let pairs: Vec<_> = slots.iter().map(|key| (key.party, key.protocol)).collect();
+        let test = protocol::FIRST;
+        assert_eq!(
+            pairs,
+            [
+                (party::FIRST + 1, test),
+                (party::UNKNOWN, test),
+                (party::OTHER, protocol::OTHER),
+                (party::OTHER, test),
+            ]
+        );
+    }
+
+    #[test]
+    fn without_parties_the_kernel_makes_them() {
+        let tables = Tables::new(&minimal(), &Resolved::new());
+        assert_eq!(tables.auto_limit, 64);
+        assert!(tables.slots.iter().all(|key| key.party == party::OTHER));
+    }
+}
