@@ -56,18 +56,17 @@ pub mod map {
 
 /// Names of the programs, as the loader looks them up; one file each under `programs/`.
 pub mod program {
-    /// `sock_ops`: gives an MPC socket its account when it is established.
-    pub const CLAIM: &str = "claim";
-    /// `iter/task_file`: gives accounts to MPC sockets that are older than the agent.
+    /// `tp_btf/inet_sock_set_state`: gives an MPC connection an account when it is established, and settles
+    /// it for the last time when it is closed.
+    pub const SET_STATE: &str = "set_state";
+    /// The same once more, for when the first was interrupted by itself.
+    pub const SET_STATE_AGAIN: &str = "set_state_again";
+    /// `iter/task_file`: gives accounts to MPC connections that are older than the agent.
     pub const ADOPT: &str = "adopt";
     /// `iter/bpf_sk_storage_map`: brings the counters of every open account up to date.
     pub const SETTLE: &str = "settle";
-    /// `tp_btf/inet_sock_set_state`: settles a connection for the last time.
-    pub const CLOSE: &str = "close";
-    /// `tp_btf/tcp_destroy_sock`: settles what `close` could not, see there.
-    pub const DESTROY: &str = "destroy";
-    /// All of them, in the order in which they are loaded.
-    pub const ALL: [&str; 5] = [CLAIM, ADOPT, SETTLE, CLOSE, DESTROY];
+    /// All of them.
+    pub const ALL: [&str; 4] = [SET_STATE, SET_STATE_AGAIN, ADOPT, SETTLE];
 }
 
 /// Name of the read-only [`Offsets`] in the object's `.rodata`.
@@ -206,8 +205,6 @@ pub struct Offsets {
     pub bind_fastreuse: u32,
     /// `tcp_sock.snd_nxt`, `u32`.
     pub snd_nxt: u32,
-    /// `tcp_sock.snd_una`, `u32`.
-    pub snd_una: u32,
     /// `tcp_sock.write_seq`, `u32`.
     pub write_seq: u32,
     /// `tcp_sock.bytes_acked`, `u64`.

@@ -17,10 +17,7 @@ use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
 
 use agent_ebpf::{Account, CLOSED, Counters};
 
-use super::{
-    maps::COUNTERS,
-    socket::{TcpSock, tcp_state},
-};
+use super::{maps::COUNTERS, socket::TcpSock};
 
 const RELAXED: AtomicOrdering = AtomicOrdering::Relaxed;
 
@@ -72,27 +69,25 @@ fn at_least_0(sum: u64) -> u64 {
     if sum & CLOSED == 0 { sum } else { 0 }
 }
 
-/// The account of a connection whose every byte is counted, at its establishment.
-///
-/// `sent` is the payload that went out with the SYN (TCP Fast Open), else 0; `next` is `snd_nxt`.
+/// The account of a connection whose every byte is counted, at its establishment. Payload that went with a
+/// SYN (Fast Open) is behind `snd_nxt` already; no other can be.
 #[inline(always)]
-pub(super) fn opened(slot: u32, next: u32, sent: u32) -> Account {
+pub(super) fn opened(slot: u32, sock: &TcpSock) -> Account {
+    let sent = sock.bytes_sent().wrapping_sub(sock.bytes_retrans()) as u32;
     Account {
         slot,
-        sequence_base: next.wrapping_sub(sent),
+        sequence_base: sock.snd_nxt().wrapping_sub(sent),
         ..Account::default()
     }
 }
 
 /// The account of a connection that is counted from now on.
 #[inline(always)]
-pub(super) fn adopted(slot: u32, initiator: bool, sock: &TcpSock) -> Account {
-    // Where an initiator's SYN has been acknowledged, it was counted as a byte. The lock is not held, so a
-    // byte or a segment off is possible: harmless, the sums are differences from what they are now.
-    let payload = (sock.bytes_acked() as u32).wrapping_sub(u32::from(initiator));
+pub(super) fn adopted(slot: u32, sock: &TcpSock) -> Account {
     let mut account = Account {
         slot,
-        sequence_base: sock.snd_una().wrapping_sub(payload),
+        // Any base near `bytes_acked` serves: the sums are differences from what they are now.
+        sequence_base: sock.snd_nxt().wrapping_sub(sock.bytes_acked() as u32),
         ..Account::default()
     };
     let Reading {
@@ -190,24 +185,6 @@ pub(super) unsafe fn close(account: *mut Account, sock: &TcpSock, last_state: u8
             &raw mut (*slot).retransmit,
         );
     }
-}
-
-/// As [`close`], when the state before is forgotten, and with it whether a FIN was sent. A FIN shows in
-/// `snd_nxt` and not in `bytes_sent`; a segment that the local queue refused hides it (one byte, if both).
-///
-/// # Safety
-/// As for [`close`].
-#[inline(always)]
-pub(super) unsafe fn close_unseen(account: *mut Account, sock: &TcpSock) {
-    let with_fin = read(account, sock, || tcp_state::ESTABLISHED).transmit;
-    let payload = sock.bytes_sent().wrapping_sub(sock.bytes_retrans());
-    let state = if with_fin > payload {
-        tcp_state::LAST_ACK
-    } else {
-        tcp_state::ESTABLISHED
-    };
-    // SAFETY: the caller's.
-    unsafe { close(account, sock, state) };
 }
 
 /// # Safety

@@ -48,16 +48,9 @@ unsafe fn try_adopt(ctx: *mut Context) -> Option<()> {
     if unsafe { account_of(sock.as_ptr()) }.is_some() {
         return None;
     }
-    let (remote, local) = sock.addresses()?;
-    let connection = Connection {
-        remote,
-        local,
-        remote_port: sock.remote_port(),
-        local_port: sock.local_port(),
-        initiator: sock.connected_out(),
-    };
-    let mut adopted = account::adopted(connection.slot()?, connection.initiator, &sock);
-    // SAFETY: as above. A claim in the same moment wins or is written over this, see `claim`.
+    let connection = Connection::of(&sock, sock.connected_out())?;
+    let mut adopted = account::adopted(connection.slot()?, &sock);
+    // SAFETY: as above.
     unsafe { open_account(sock.as_ptr(), &mut adopted) }?;
     Some(())
 }

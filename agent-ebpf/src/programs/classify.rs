@@ -4,19 +4,36 @@ use agent_ebpf::{Address, Drop, Endpoint, SLOT_CAPACITY, SlotKey, party, protoco
 use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::lpm_trie::Key};
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
-use super::maps::{AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, SLOTS, count_drop};
+use super::{
+    maps::{AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, SLOTS, count_drop},
+    socket::TcpSock,
+};
 
 /// One end-to-end connection, seen from this node.
 pub(super) struct Connection {
-    pub(super) remote: Address,
-    pub(super) local: Address,
+    remote: Address,
+    local: Address,
     pub(super) remote_port: u16,
     pub(super) local_port: u16,
     /// Whether this side opened it: then the remote port is one that a party listens on, else the local one.
-    pub(super) initiator: bool,
+    initiator: bool,
 }
 
 impl Connection {
+    /// Of a socket that has both its addresses; `None` for a family that is neither IPv4 nor IPv6.
+    #[inline(always)]
+    pub(super) fn of(sock: &TcpSock, initiator: bool) -> Option<Self> {
+        let (remote, local) = sock.addresses()?;
+        let (remote_port, local_port) = (sock.remote_port(), sock.local_port());
+        Some(Self {
+            remote,
+            local,
+            remote_port,
+            local_port,
+            initiator,
+        })
+    }
+
     /// The slot that counts it, or `None` for a socket that is not MPC.
     #[inline(always)]
     pub(super) fn slot(&self) -> Option<u32> {

@@ -6,7 +6,7 @@ use agent_ebpf::{
 };
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
-    btf_maps::{Array, HashMap, LpmTrie, SkStorage},
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, SkStorage},
     helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
     macros::btf_map,
 };
@@ -47,6 +47,24 @@ pub(super) static CONTROL: Array<Control, 1, MMAPABLE> = Array::new();
 
 #[btf_map]
 static SOCKETS: SkStorage<Account> = SkStorage::new();
+
+/// What `set_state` has just done on a CPU, for `set_state_again`.
+#[repr(C)]
+pub(super) struct Handled {
+    /// Address of the socket; 0: nothing.
+    pub(super) sock: u64,
+    /// The state that it went to.
+    pub(super) to: u64,
+}
+
+#[btf_map]
+static HANDLED: PerCpuArray<Handled, 1> = PerCpuArray::new();
+
+/// This CPU's note.
+#[inline(always)]
+pub(super) fn handled() -> Option<*mut Handled> {
+    HANDLED.get_ptr_mut(0)
+}
 
 /// The map itself, as the helpers want it; aya's own methods take one kind of context only.
 #[inline(always)]

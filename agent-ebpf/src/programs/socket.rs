@@ -8,6 +8,7 @@ use core::ffi::c_void;
 /// `TCP_*` of include/net/tcp_states.h; unchanged since 2.6, and part of the BPF ABI (`BPF_TCP_*`).
 pub(super) mod tcp_state {
     pub(in super::super) const ESTABLISHED: u8 = 1;
+    pub(in super::super) const SYN_SENT: u8 = 2;
     pub(in super::super) const FIN_WAIT1: u8 = 4;
     pub(in super::super) const FIN_WAIT2: u8 = 5;
     pub(in super::super) const TIME_WAIT: u8 = 6;
@@ -38,7 +39,6 @@ static OFFSETS: Offsets = Offsets {
     bind_bucket: 0,
     bind_fastreuse: 0,
     snd_nxt: 0,
-    snd_una: 0,
     write_seq: 0,
     bytes_acked: 0,
     bytes_received: 0,
@@ -100,11 +100,6 @@ impl TcpSock {
     #[inline(always)]
     pub(super) fn snd_nxt(&self) -> u32 {
         load!(self.0, snd_nxt as u32)
-    }
-
-    #[inline(always)]
-    pub(super) fn snd_una(&self) -> u32 {
-        load!(self.0, snd_una as u32)
     }
 
     #[inline(always)]
@@ -190,7 +185,7 @@ impl TcpSock {
 }
 
 /// Four words in network order, as the kernel keeps an IPv6 address.
-pub(super) trait Words {
+trait Words {
     fn to_address(self) -> Address;
 }
 
@@ -204,6 +199,6 @@ impl Words for [u32; 4] {
 
 /// `::ffff:a.b.c.d` of an address in network order.
 #[inline(always)]
-pub(super) fn v4_mapped(address: u32) -> Address {
+fn v4_mapped(address: u32) -> Address {
     [0, 0, u32::to_be(0xffff), address].to_address()
 }

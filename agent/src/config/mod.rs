@@ -1,6 +1,6 @@
 //! The validated configuration: everything in it is meaningful, nothing in it needs a second look.
 
-use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 use ipnet::IpNet;
 
@@ -69,8 +69,6 @@ pub struct Protocol {
 pub struct Network {
     /// Whether the network source is on.
     pub enabled: bool,
-    /// The root of cgroup2; `None`: where it is mounted.
-    pub cgroup: Option<PathBuf>,
     /// Most automatic parties; 1 to 4096.
     pub max_auto_parties: u32,
     /// What to do about a host name that does not resolve at the start.
@@ -124,7 +122,6 @@ pub(crate) mod tests {
             }],
             network: Network {
                 enabled: true,
-                cgroup: None,
                 max_auto_parties: 64,
                 unresolved: Unresolved::Refuse,
             },

@@ -49,7 +49,6 @@ pub fn offsets(raw: &[u8]) -> Result<Offsets, Error> {
         bind_bucket: btf.offset("inet_connection_sock", "icsk_bind_hash")?,
         bind_fastreuse: btf.offset("inet_bind_bucket", "fastreuse")?,
         snd_nxt: tcp("snd_nxt")?,
-        snd_una: tcp("snd_una")?,
         write_seq: tcp("write_seq")?,
         bytes_acked: tcp("bytes_acked")?,
         bytes_received: tcp("bytes_received")?,

@@ -2,10 +2,8 @@
 //! touches aya.
 
 use std::{
-    fs::File,
     io,
     os::fd::{AsFd as _, BorrowedFd},
-    path::{Path, PathBuf},
 };
 
 use agent_ebpf::{
@@ -14,7 +12,7 @@ use agent_ebpf::{
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
-    programs::{BtfTracePoint, CgroupAttachMode, Iter, Program, ProgramError, SockOps},
+    programs::{BtfTracePoint, Iter, Program, ProgramError},
 };
 
 use super::{
@@ -28,6 +26,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pa
 /// The level of the kernel side's messages, as aya-log-ebpf reads it; 0 is off.
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 
+const TRACEPOINTS: [&str; 2] = [program::SET_STATE, program::SET_STATE_AGAIN];
+
 /// Why the programs are not running.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -37,9 +37,6 @@ pub(super) enum Error {
     /// The kernel refused: no privilege.
     #[error("the kernel refused to {0}: no permission")]
     Permission(&'static str),
-    /// The cgroup is none.
-    #[error("cannot attach to {0}: {1}")]
-    Cgroup(PathBuf, io::Error),
     /// Anything else.
     #[error("cannot {0}: {1}")]
     Kernel(&'static str, String),
@@ -70,11 +67,9 @@ impl Loaded {
     }
 
     /// Attaches everything, in an order that leaves no gap: the tables are full before the first socket is
-    /// looked at, the end of a connection is watched before the first is claimed, and what is older than
-    /// all that is adopted last, by the caller.
-    pub(super) fn attach(self, tables: &Tables, cgroup: &Path) -> Result<Programs, Error> {
+    /// looked at, and what is older than that is adopted last, by the caller.
+    pub(super) fn attach(self, tables: &Tables) -> Result<Programs, Error> {
         let Self { mut ebpf, log } = self;
-        let root = File::open(cgroup).map_err(|error| Error::Cgroup(cgroup.to_owned(), error))?;
         fill(&mut ebpf, tables)?;
         let settle = iterator(&ebpf, program::SETTLE, Some(map_fd(&ebpf, map::SOCKETS)?))?;
         let adopt = iterator(&ebpf, program::ADOPT, None)?;
@@ -87,7 +82,11 @@ impl Loaded {
         } else {
             None
         };
-        attach(&mut ebpf, &root)?;
+        for name in TRACEPOINTS {
+            typed::<BtfTracePoint>(&mut ebpf, name)
+                .and_then(BtfTracePoint::attach)
+                .map_err(|error| program_error("attach to the tracepoint", &error))?;
+        }
         Ok(Programs {
             ebpf,
             adopt,
@@ -160,23 +159,11 @@ impl Programs {
 }
 
 fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
-    typed::<SockOps>(ebpf, program::CLAIM)?.load()?;
     typed::<Iter>(ebpf, program::ADOPT)?.load("task_file", btf)?;
     typed::<Iter>(ebpf, program::SETTLE)?.load("bpf_sk_storage_map", btf)?;
-    typed::<BtfTracePoint>(ebpf, program::CLOSE)?.load("inet_sock_set_state", btf)?;
-    typed::<BtfTracePoint>(ebpf, program::DESTROY)?.load("tcp_destroy_sock", btf)
-}
-
-fn attach(ebpf: &mut Ebpf, root: &File) -> Result<(), Error> {
-    for name in [program::CLOSE, program::DESTROY] {
-        typed::<BtfTracePoint>(ebpf, name)
-            .and_then(BtfTracePoint::attach)
-            .map_err(|error| program_error("attach to the socket tracepoints", &error))?;
+    for name in TRACEPOINTS {
+        typed::<BtfTracePoint>(ebpf, name)?.load("inet_sock_set_state", btf)?;
     }
-    // `AllowMultiple` is EINVAL for a link; a link allows several by itself.
-    typed::<SockOps>(ebpf, program::CLAIM)
-        .and_then(|program| program.attach(root, CgroupAttachMode::Single))
-        .map_err(|error| program_error("attach to the cgroup", &error))?;
     Ok(())
 }
 

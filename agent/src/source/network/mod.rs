@@ -4,7 +4,6 @@
 //! finds the kernel's fields, `loader` runs the programs, `decode` names what they counted.
 
 pub mod btf;
-mod cgroup;
 mod decode;
 mod loader;
 pub mod resolve;
@@ -68,23 +67,17 @@ impl NetworkSource {
     /// # Errors
     /// The first thing that this machine or these privileges do not allow.
     fn start(&self) -> Result<Running, Failure> {
-        let cgroup = cgroup::root(self.config.network.cgroup.as_deref())?;
         let loaded = load(self.config.log.kernel);
         sys::release_memory();
         let tables = Tables::new(&self.config, &self.resolved);
-        let programs = loaded?
-            .attach(&tables, &cgroup)
-            .map_err(|error| explain(&error))?;
+        let programs = loaded?.attach(&tables).map_err(|error| explain(&error))?;
         programs
             .adopt()
             .map_err(|error| read_failure("adopt open connections", &error))?;
-        if let Some(part) = cgroup::only_part(&cgroup) {
-            warn!("{part}");
-        }
         privilege::keep_for_reading();
 
         let kernel = sysinfo::System::kernel_version().unwrap_or_default();
-        info!(%kernel, cgroup = %cgroup.display(), "counting: claimed by sock_ops, settled from tcp_sock");
+        info!(%kernel, "counting: claimed at inet_sock_set_state, settled from tcp_sock");
         Ok(Running {
             programs,
             names: Names::new(&self.config),
@@ -92,7 +85,7 @@ impl NetworkSource {
             slots_known: 0,
             settled: 0,
             accounting: Accounting {
-                bytes: "sock_ops+sk_storage",
+                bytes: "inet_sock_set_state+sk_storage",
                 kernel,
             },
         })
@@ -141,10 +134,8 @@ fn load(log: Option<tracing::Level>) -> Result<Loaded, Failure> {
 }
 
 /// What the network source would meet here, part by part; attaches and keeps nothing.
-pub fn probe(config: &Config) -> Vec<Finding> {
+pub fn probe() -> Vec<Finding> {
     let programs = load(None).map(|_| "the verifier accepts them".to_owned());
-    let cgroup = cgroup::root(config.network.cgroup.as_deref())
-        .map(|path| cgroup::only_part(&path).unwrap_or_else(|| path.display().to_string()));
     let privileges = match privilege::missing() {
         missing if missing.is_empty() => Ok("enough to attach".to_owned()),
         missing => {
@@ -152,16 +143,12 @@ pub fn probe(config: &Config) -> Vec<Finding> {
             Err(Failure::new(FailureKind::Permission, reason))
         }
     };
-    [
-        ("privileges", privileges),
-        ("cgroup2", cgroup),
-        ("BPF programs", programs),
-    ]
-    .map(|(what, result)| Finding {
-        what,
-        result: result.map_err(|failure| failure.reason),
-    })
-    .into()
+    [("privileges", privileges), ("BPF programs", programs)]
+        .map(|(what, result)| Finding {
+            what,
+            result: result.map_err(|failure| failure.reason),
+        })
+        .into()
 }
 
 /// One thing that was looked at: what was found, or what is wrong with it.
@@ -226,15 +213,15 @@ impl Running {
     }
 }
 
-/// What the programs count themselves; and the most connections that can have ended unsettled, because both
-/// programs that watch for the end were interrupted by themselves.
+/// What the programs count themselves; and the most changes of state that can have gone unseen, because both
+/// programs that watch for them were interrupted by themselves.
 fn dropped(
     control: &Control,
     statistics: &[(&'static str, ProgramStatistics)],
 ) -> Vec<(&'static str, u64)> {
     let misses = statistics
         .iter()
-        .filter(|(name, _)| [program::CLOSE, program::DESTROY].contains(name))
+        .filter(|(name, _)| [program::SET_STATE, program::SET_STATE_AGAIN].contains(name))
         .map(|(_, statistics)| statistics.misses)
         .min();
     Drop::ALL
@@ -268,7 +255,7 @@ fn read_failure(action: &str, error: &dyn std::error::Error) -> Failure {
 /// What a person can do about it.
 fn explain(error: &Error) -> Failure {
     let (major, minor) = kernel_version();
-    if (major, minor) < FLOOR && !matches!(error, Error::Cgroup(..)) {
+    if (major, minor) < FLOOR {
         let (floor_major, floor_minor) = FLOOR;
         return Failure::new(
             FailureKind::Unsupported,
@@ -280,7 +267,6 @@ fn explain(error: &Error) -> Failure {
     let kind = match error {
         Error::Btf(_) | Error::Kernel(..) => FailureKind::Unsupported,
         Error::Permission(_) => FailureKind::Permission,
-        Error::Cgroup(..) => FailureKind::NotFound,
     };
     let mend = match error {
         Error::Permission(_) => match privilege::missing() {
@@ -289,7 +275,6 @@ fn explain(error: &Error) -> Failure {
             }
             missing => format!("; run as root or with {}", missing.join(", ")),
         },
-        Error::Cgroup(..) => "; set network.cgroup to the root of cgroup2".to_owned(),
         Error::Btf(_) | Error::Kernel(..) => String::new(),
     };
     Failure::new(kind, format!("{error}{mend}"))
