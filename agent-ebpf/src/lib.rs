@@ -5,8 +5,9 @@
 //! compilers agree; the asserts at the end hold them still.
 #![cfg_attr(not(feature = "user"), no_std)]
 
-/// Slots that the counter array holds: pairs of (party, protocol) that can be told apart at one time.
-pub const SLOT_CAPACITY: u32 = 8192;
+/// The most slots that there can be: pairs of (party, protocol). The array is as long as the configuration
+/// needs; this bounds its memory to 16 MiB.
+pub const SLOT_CAPACITY: u32 = 1 << 18;
 /// Address prefixes that parties may have together.
 pub const PREFIX_CAPACITY: u32 = 16_384;
 /// `address:port` endpoints that parties may have together.
@@ -14,19 +15,24 @@ pub const ENDPOINT_CAPACITY: u32 = 16_384;
 /// Automatic parties that can be named at one time, whatever the configuration asks for.
 pub const AUTO_PARTY_CAPACITY: u32 = 4096;
 
-/// An index that stands for a party. User space gives them out; the kernel compares and stores them.
-pub mod party {
-    /// A peer on a protocol's port whose address is no party's.
+/// A party is, to the kernel, a block of slots: one slot for each protocol. A block is named by its first slot;
+/// the slot of a pair is the block plus the protocol. Every block is [`Control::stride`] slots long.
+pub mod block {
+    /// Peers on a protocol's port whose address is no party's. Any other block follows.
     pub const UNKNOWN: u32 = 0;
-    /// Peers that did not fit: `party_id="other"`.
-    pub const OTHER: u32 = 1;
-    /// The first configured party.
-    pub const FIRST: u32 = 2;
-    /// The first automatic party: an address that the kernel gave an index by itself.
-    pub const FIRST_AUTO: u32 = 1 << 16;
+
+    /// Peers that did not fit.
+    pub const fn other(stride: u32) -> u32 {
+        stride
+    }
+
+    /// The first of the configured parties', or of the automatic ones where none is configured.
+    pub const fn first(stride: u32) -> u32 {
+        2 * stride
+    }
 }
 
-/// An index that stands for a protocol.
+/// A protocol is its place in the configuration, from 1.
 pub mod protocol {
     /// A party's connection on a port that no protocol claims: `protocol="other"`.
     pub const OTHER: u32 = 0;
@@ -36,16 +42,14 @@ pub mod protocol {
 
 /// Names of the maps, as the loader looks them up.
 pub mod map {
-    /// `u16` port -> protocol index, 0 for none. Array of 65,536.
+    /// `u16` port -> protocol, 0 for none. Array of 65,536.
     pub const PORTS: &str = "PORTS";
-    /// IPv6 (or v4-mapped) prefix -> party index. LPM trie.
+    /// IPv6 (or v4-mapped) prefix -> block. LPM trie.
     pub const PREFIXES: &str = "PREFIXES";
-    /// [`Endpoint`](crate::Endpoint) -> party index. Hash.
+    /// [`Endpoint`](crate::Endpoint) -> block. Hash.
     pub const ENDPOINTS: &str = "ENDPOINTS";
-    /// Address -> index of an automatic party. Hash.
+    /// Address -> block of an automatic party. Hash.
     pub const AUTO_PARTIES: &str = "AUTO_PARTIES";
-    /// [`SlotKey`](crate::SlotKey) -> slot. Hash.
-    pub const SLOTS: &str = "SLOTS";
     /// Slot -> [`Counters`](crate::Counters). Array, mapped into the agent's memory.
     pub const COUNTERS: &str = "COUNTERS";
     /// The one [`Control`](crate::Control). Array of 1, mapped into the agent's memory.
@@ -88,16 +92,6 @@ pub struct Endpoint {
     pub padding: u16,
 }
 
-/// Key of [`map::SLOTS`].
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SlotKey {
-    /// Party index.
-    pub party: u32,
-    /// Protocol index.
-    pub protocol: u32,
-}
-
 /// What one slot has counted since its map was made. Unit: bytes of TCP payload. Never reset; each is the
 /// sum of signed corrections and so may step back by the FIN of a connection, see `settle`.
 #[repr(C, align(64))] // one cache line: two parties' sockets never contend
@@ -117,21 +111,18 @@ pub struct Counters {
 pub enum Drop {
     /// No memory for a socket's account (`net.core.optmem_max` or the machine's): its bytes are not counted.
     SocketStorage = 0,
-    /// More pairs of (party, protocol) than slots: counted under `party_id="other"`.
-    Slots = 1,
     /// More automatic parties than allowed: counted under `party_id="other"`.
-    AutoParties = 2,
+    AutoParties = 1,
 }
 
 impl Drop {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 3] = [Self::SocketStorage, Self::Slots, Self::AutoParties];
+    pub const ALL: [Self; 2] = [Self::SocketStorage, Self::AutoParties];
 
     /// The value of the label `reason`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SocketStorage => "socket_storage",
-            Self::Slots => "slots",
             Self::AutoParties => "auto_parties",
         }
     }
@@ -141,14 +132,14 @@ impl Drop {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Control {
-    /// The next slot to give out; at or past [`SLOT_CAPACITY`] there is none left.
-    pub next_slot: u32,
-    /// Automatic parties given out so far.
-    pub auto_parties: u32,
+    /// Length of a block: the protocols and one.
+    pub stride: u32,
     /// How many automatic parties there may be; 0 when parties are configured.
     pub auto_limit: u32,
-    /// Always 0.
-    pub padding: u32,
+    /// Automatic parties given out so far, and those that found no room.
+    pub auto_parties: u32,
+    /// Whether there is any entry in [`map::ENDPOINTS`]: looking one up is most of what a claim costs.
+    pub endpoints: u32,
     /// Accounts that the settle iterator saw, added up over all runs.
     pub settled: u64,
     /// How often each [`Drop`] happened.
@@ -219,7 +210,6 @@ pub struct Offsets {
 
 const _: () = {
     assert!(size_of::<Endpoint>() == 20);
-    assert!(size_of::<SlotKey>() == 8);
     assert!(size_of::<Counters>() == 64);
     assert!(size_of::<Control>() == 24 + 8 * Drop::ALL.len());
     assert!(size_of::<Account>() == 32);
@@ -229,7 +219,7 @@ const _: () = {
 
 #[cfg(feature = "user")]
 mod user {
-    use super::{Account, Control, Counters, Endpoint, Offsets, SlotKey};
+    use super::{Account, Control, Counters, Endpoint, Offsets};
     // SAFETY: all of them are `repr(C)`, `Copy`, hold integers only and have no implicit padding but the
     // zeroed tail of `Counters`, so any bytes the kernel returns are a valid value.
     unsafe impl aya::Pod for Account {}
@@ -241,6 +231,4 @@ mod user {
     unsafe impl aya::Pod for Endpoint {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Offsets {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for SlotKey {}
 }

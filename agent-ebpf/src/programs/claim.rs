@@ -6,7 +6,7 @@ use aya_log_ebpf::debug;
 use super::{
     account,
     classify::Connection,
-    maps::{account_of, open_account},
+    maps::open_account,
     socket::{TcpSock, tcp_state},
 };
 
@@ -16,12 +16,8 @@ use super::{
 pub(super) fn claim(ctx: &BtfTracePointContext, sock: &TcpSock, last_state: u8) -> Option<()> {
     let connection = Connection::of(sock, last_state == tcp_state::SYN_SENT)?;
     let slot = connection.slot()?;
-    // SAFETY: the tracepoint's socket.
-    if unsafe { account_of(sock.as_ptr()) }.is_some() {
-        return None;
-    }
     let mut opened = account::opened(slot, sock);
-    // SAFETY: as above.
+    // SAFETY: the tracepoint's socket. It has none yet, but where `set_state_again` follows for nothing.
     unsafe { open_account(sock.as_ptr(), &mut opened) }?;
     report(ctx, slot, connection.local_port, connection.remote_port);
     Some(())

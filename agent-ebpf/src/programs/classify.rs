@@ -1,11 +1,11 @@
 //! Whose a socket is: from its addresses, its ports and which side opened it, to a slot.
 
-use agent_ebpf::{Address, Drop, Endpoint, SLOT_CAPACITY, SlotKey, party, protocol};
+use agent_ebpf::{Address, Control, Drop, Endpoint, block, protocol};
 use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::lpm_trie::Key};
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use super::{
-    maps::{AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, SLOTS, count_drop},
+    maps::{AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, count_drop},
     socket::TcpSock,
 };
 
@@ -34,22 +34,11 @@ impl Connection {
         })
     }
 
-    /// The slot that counts it, or `None` for a socket that is not MPC.
+    /// The slot that counts it, or `None` for a socket that is not MPC. The rules in the order of how much
+    /// each knows.
     #[inline(always)]
     pub(super) fn slot(&self) -> Option<u32> {
-        let (party, protocol) = self.owner()?;
-        slot(SlotKey { party, protocol }).or_else(|| {
-            count_drop(Drop::Slots);
-            slot_of(&SlotKey {
-                party: party::OTHER,
-                protocol,
-            })
-        })
-    }
-
-    /// (party, protocol), in the order of how much each rule knows.
-    #[inline(always)]
-    fn owner(&self) -> Option<(u32, u32)> {
+        let control = CONTROL.get(0)?;
         let at_remote = protocol_of(self.remote_port);
         let at_local = protocol_of(self.local_port);
         let (listening, opposite) = if self.initiator {
@@ -63,22 +52,35 @@ impl Connection {
             listening
         };
 
-        if let Some(party) = party_at(self.remote, self.remote_port).or_else(|| prefix(self.remote))
+        let exact = control.endpoints != 0;
+        if exact && let Some(block) = endpoint(self.remote, self.remote_port) {
+            return Some(block + protocol);
+        }
+        if control.auto_limit == 0
+            && let Some(block) = prefix(self.remote)
         {
-            return Some((party, protocol));
+            return Some(block + protocol);
         }
-        // Ours to serve: somebody came to a port that a protocol listens on.
-        let accepted = !self.initiator && listening != protocol::OTHER;
-        if accepted && let Some(party) = party_at(self.remote, 0) {
-            return Some((party, listening));
-        }
-        if listening == protocol::OTHER || self.to_itself() {
+        if listening == protocol::OTHER {
             return None;
         }
-        match auto_limit() {
-            0 if accepted => Some((party::UNKNOWN, listening)),
-            0 => None,
-            limit => Some((auto_party(self.remote, limit), listening)),
+        // Somebody came to a port that a protocol listens on: there the party's own port is ephemeral.
+        if exact
+            && !self.initiator
+            && let Some(block) = endpoint(self.remote, 0)
+        {
+            return Some(block + listening);
+        }
+        if self.to_itself() {
+            return None;
+        }
+        if control.auto_limit != 0 {
+            return Some(auto_party(self.remote, control) + listening);
+        }
+        if self.initiator {
+            None
+        } else {
+            Some(block::UNKNOWN + listening)
         }
     }
 
@@ -102,8 +104,8 @@ fn protocol_of(port: u16) -> u32 {
 }
 
 #[inline(always)]
-fn party_at(address: Address, port: u16) -> Option<u32> {
-    // SAFETY: entries are only ever replaced whole, and an index read late is still an index.
+fn endpoint(address: Address, port: u16) -> Option<u32> {
+    // SAFETY: entries are only ever replaced whole, and a block read late is still a block.
     unsafe {
         ENDPOINTS
             .get(Endpoint {
@@ -120,77 +122,41 @@ fn prefix(address: Address) -> Option<u32> {
     PREFIXES.get(&Key::new(128, address)).copied()
 }
 
+/// The block of an address's automatic party, made on first sight while there is room.
 #[inline(always)]
-fn auto_limit() -> u32 {
-    CONTROL.get(0).map_or(0, |control| control.auto_limit)
-}
-
-/// The automatic party of an address, made on first sight while there is room.
-#[inline(always)]
-fn auto_party(address: Address, limit: u32) -> u32 {
+fn auto_party(address: Address, control: &Control) -> u32 {
     // SAFETY: entries are never removed or replaced.
-    if let Some(&party) = unsafe { AUTO_PARTIES.get(address) } {
-        return party;
+    if let Some(&block) = unsafe { AUTO_PARTIES.get(address) } {
+        return block;
     }
-    let Some(control) = CONTROL.get_ptr_mut(0) else {
-        return party::OTHER;
-    };
     // Two first connections of one address may each take a number: one of the two stays unused.
-    if let Some(number) = take(control, limit) {
-        let party = party::FIRST_AUTO + number;
+    if let Some(number) = take_number(control.auto_limit) {
+        let block = block::first(control.stride) + number * control.stride;
         if AUTO_PARTIES
-            .insert(address, party, u64::from(BPF_NOEXIST))
+            .insert(address, block, u64::from(BPF_NOEXIST))
             .is_ok()
         {
-            return party;
+            return block;
         }
         // SAFETY: as above.
-        if let Some(&party) = unsafe { AUTO_PARTIES.get(address) } {
-            return party;
+        if let Some(&block) = unsafe { AUTO_PARTIES.get(address) } {
+            return block;
         }
     }
     count_drop(Drop::AutoParties);
-    party::OTHER
+    block::other(control.stride)
 }
 
-/// Takes the next automatic party's number if it is below `limit`.
+/// The next automatic party's number, if it is below `limit`.
 #[inline(always)]
-fn take(control: *mut agent_ebpf::Control, limit: u32) -> Option<u32> {
-    // SAFETY: `control` is the array's element, valid for the length of the program.
-    let (given, place) = unsafe { ((*control).auto_parties, &raw mut (*control).auto_parties) };
-    if given >= limit {
+fn take_number(limit: u32) -> Option<u32> {
+    let control = CONTROL.get_ptr_mut(0)?;
+    // SAFETY: the array's element, valid for the length of the program.
+    let (taken, place) = unsafe { ((*control).auto_parties, &raw mut (*control).auto_parties) };
+    if taken >= limit {
         return None;
     }
     // SAFETY: as above.
     let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(place, 1) };
     (number < limit).then_some(number)
-}
-
-#[inline(always)]
-fn slot_of(key: &SlotKey) -> Option<u32> {
-    // SAFETY: entries are never removed or replaced.
-    unsafe { SLOTS.get(key).copied() }
-}
-
-/// The slot of a pair. User space has made those of every configured pair; the rest is made here.
-#[inline(always)]
-fn slot(key: SlotKey) -> Option<u32> {
-    if let Some(slot) = slot_of(&key) {
-        return Some(slot);
-    }
-    let control = CONTROL.get_ptr_mut(0)?;
-    // SAFETY: the array's element, valid for the length of the program.
-    let (next, place) = unsafe { ((*control).next_slot, &raw mut (*control).next_slot) };
-    if next >= SLOT_CAPACITY {
-        return None;
-    }
-    // SAFETY: as above.
-    let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(place, 1) };
-    if number >= SLOT_CAPACITY {
-        return None;
-    }
-    if SLOTS.insert(key, number, u64::from(BPF_NOEXIST)).is_ok() {
-        return Some(number);
-    }
-    slot_of(&key)
 }

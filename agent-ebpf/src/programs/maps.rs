@@ -2,7 +2,7 @@
 
 use agent_ebpf::{
     AUTO_PARTY_CAPACITY, Account, Address, Control, Counters, Drop, ENDPOINT_CAPACITY, Endpoint,
-    PREFIX_CAPACITY, SLOT_CAPACITY, SlotKey,
+    PREFIX_CAPACITY,
 };
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
@@ -35,12 +35,9 @@ pub(super) static ENDPOINTS: HashMap<Endpoint, u32, { ENDPOINT_CAPACITY as usize
 pub(super) static AUTO_PARTIES: HashMap<Address, u32, { AUTO_PARTY_CAPACITY as usize }, ON_DEMAND> =
     HashMap::new();
 
+/// As long as the configuration needs: the loader sets it.
 #[btf_map]
-pub(super) static SLOTS: HashMap<SlotKey, u32, { SLOT_CAPACITY as usize }, ON_DEMAND> =
-    HashMap::new();
-
-#[btf_map]
-pub(super) static COUNTERS: Array<Counters, { SLOT_CAPACITY as usize }, MMAPABLE> = Array::new();
+pub(super) static COUNTERS: Array<Counters, 1, MMAPABLE> = Array::new();
 
 #[btf_map]
 pub(super) static CONTROL: Array<Control, 1, MMAPABLE> = Array::new();

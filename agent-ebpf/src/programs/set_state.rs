@@ -108,8 +108,12 @@ impl Transition {
         let sock = TcpSock::from_sock(self.sock)?;
         // SAFETY: a value of the socket storage.
         unsafe { account::close(account.as_ptr(), &sock, self.from) };
-        // SAFETY: the tracepoint's socket. If it is used again (`tcp_disconnect`), it starts anew.
-        unsafe { drop_account(self.sock) };
+        // What a process still holds it may use again (`tcp_disconnect`): it starts anew. Otherwise the
+        // account goes with the socket, which is cheaper.
+        if !sock.orphaned() {
+            // SAFETY: the tracepoint's socket.
+            unsafe { drop_account(self.sock) };
+        }
         Some(())
     }
 }

@@ -1,82 +1,44 @@
-//! From the kernel's numbers to a sample. Pure, but for what it published last.
+//! From the kernel's counters to a sample. Pure, but for what it published last.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use agent_ebpf::{Address, Counters, SlotKey, party};
+use agent_ebpf::Counters;
 
-use super::tables::{Names, written};
+use super::tables::Names;
 use crate::sample::Traffic;
 
-/// The slots with their names, and what was published of each.
+/// What was published of each slot.
 #[derive(Debug, Default)]
-pub(super) struct Slots {
-    slots: BTreeMap<u32, Slot>,
-}
+pub(super) struct Published(BTreeMap<u32, Counters>);
 
-#[derive(Debug)]
-struct Slot {
-    party: Arc<str>,
-    protocol: Arc<str>,
-    published: Counters,
-}
-
-impl Slots {
-    /// Takes the kernel's slot table in. What has no name cannot be shown; it is there the next time.
-    pub(super) fn learn(
-        &mut self,
-        table: &[(SlotKey, u32)],
-        automatic: &[(Address, u32)],
-        names: &Names,
-    ) {
-        let addresses: BTreeMap<u32, Address> = automatic
-            .iter()
-            .map(|(address, index)| (*index, *address))
-            .collect();
-        for (key, number) in table {
-            if self.slots.contains_key(number) {
-                continue;
-            }
-            let party = if key.party >= party::FIRST_AUTO {
-                addresses
-                    .get(&key.party)
-                    .map(|address| Arc::from(written(*address)))
-            } else {
-                names.party(key.party)
-            };
-            if let (Some(party), Some(protocol)) = (party, names.protocol(key.protocol)) {
-                let slot = Slot {
-                    party,
-                    protocol,
-                    published: Counters::default(),
-                };
-                self.slots.insert(*number, slot);
-            }
-        }
-    }
-
-    /// How many slots have a name.
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
+impl Published {
     /// What to publish now. A counter never goes back: a FIN that was seen before the kernel had marked it
     /// is taken out of the slot at the next settle, and until then the larger figure stands.
-    pub(super) fn publish(&mut self, read: impl Fn(u32) -> Option<Counters>) -> Vec<Traffic> {
-        let one = |(number, slot): (&u32, &mut Slot)| {
-            let now = read(*number)?;
-            let published = &mut slot.published;
+    pub(super) fn next(
+        &mut self,
+        names: &Names,
+        read: impl Fn(u32) -> Option<Counters>,
+    ) -> Vec<Traffic> {
+        let mut traffic = Vec::with_capacity(names.slots.len());
+        for (slot, labels) in &names.slots {
+            let Some(now) = read(*slot) else { continue };
+            let nothing = now.transmit | now.receive | now.retransmit == 0;
+            if nothing && names.seldom(*slot) && !self.0.contains_key(slot) {
+                continue;
+            }
+            let published = self.0.entry(*slot).or_default();
             published.transmit = forward(published.transmit, now.transmit);
             published.receive = forward(published.receive, now.receive);
             published.retransmit = forward(published.retransmit, now.retransmit);
-            Some(Traffic {
-                party: Arc::clone(&slot.party),
-                protocol: Arc::clone(&slot.protocol),
+            traffic.push(Traffic {
+                party: Arc::clone(&labels.party),
+                protocol: Arc::clone(&labels.protocol),
                 transmit: published.transmit,
                 receive: published.receive,
                 retransmit: published.retransmit,
-            })
-        };
-        self.slots.iter_mut().filter_map(one).collect()
+            });
+        }
+        traffic
     }
 }
 
@@ -92,16 +54,6 @@ fn forward(before: u64, now: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_ebpf::protocol;
-
-    fn names() -> Names {
-        let mut config = crate::config::tests::minimal();
-        config.parties = vec![crate::config::Party {
-            id: "hospital".to_owned(),
-            endpoints: Vec::new(),
-        }];
-        Names::new(&config)
-    }
 
     fn counters(transmit: u64) -> Counters {
         Counters {
@@ -111,54 +63,29 @@ mod tests {
     }
 
     #[test]
-    fn names_configured_and_automatic_parties() {
-        let mut slots = Slots::default();
-        let key = |party| SlotKey {
-            party,
-            protocol: protocol::FIRST,
-        };
-        let table = [
-            (key(party::FIRST), 0),
-            (key(party::UNKNOWN), 1),
-            (key(party::FIRST_AUTO), 2),
-            (key(party::FIRST_AUTO + 1), 3),
-        ];
-        let v4 = "::ffff:10.0.0.2"
-            .parse::<std::net::Ipv6Addr>()
-            .unwrap()
-            .octets();
-        slots.learn(&table, &[(v4, party::FIRST_AUTO)], &names());
-        let shown = slots.publish(|_| Some(counters(7)));
-        let parties: Vec<&str> = shown.iter().map(|traffic| &*traffic.party).collect();
-        assert_eq!(
-            parties,
-            ["hospital", "unknown", "10.0.0.2"],
-            "one has no name yet"
-        );
+    fn never_goes_back() {
+        let names = Names::new(&crate::config::tests::minimal());
+        let mut published = Published::default();
+        let mut next = |value| published.next(&names, |_| Some(counters(value)))[0].transmit;
+        assert_eq!(next(u64::MAX), 0, "a correction below 0 shows as nothing");
+        assert_eq!(next(10), 10);
+        assert_eq!(next(9), 10);
+        assert_eq!(next(11), 11);
     }
 
     #[test]
-    fn never_goes_back() {
-        let mut slots = Slots::default();
-        slots.learn(
-            &[(
-                SlotKey {
-                    party: party::UNKNOWN,
-                    protocol: protocol::OTHER,
-                },
-                5,
-            )],
-            &[],
-            &names(),
-        );
-        let mut published = |value| slots.publish(|_| Some(counters(value)))[0].transmit;
-        assert_eq!(
-            published(u64::MAX),
-            0,
-            "a correction below 0 shows as nothing"
-        );
-        assert_eq!(published(10), 10);
-        assert_eq!(published(9), 10);
-        assert_eq!(published(11), 11);
+    fn pairs_without_a_protocol_are_shown_once_they_have_counted() {
+        let names = Names::new(&crate::config::tests::minimal());
+        let mut published = Published::default();
+        let mut shown = |value| {
+            let traffic = published.next(&names, |_| Some(counters(value)));
+            traffic
+                .into_iter()
+                .map(|it| it.protocol.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(shown(0), ["test"]);
+        assert_eq!(shown(1), ["other", "test"]);
+        assert_eq!(shown(1), ["other", "test"]);
     }
 }

@@ -6,9 +6,7 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd},
 };
 
-use agent_ebpf::{
-    Address, Control, Counters, Endpoint, Offsets, SLOT_CAPACITY, SlotKey, map, program,
-};
+use agent_ebpf::{Address, Control, Counters, Endpoint, Offsets, map, program};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
@@ -45,23 +43,30 @@ pub(super) enum Error {
 /// The programs, accepted by the kernel and not yet attached to anything.
 pub(super) struct Loaded {
     ebpf: Ebpf,
+    slots: u32,
     log: bool,
 }
 
 impl Loaded {
-    /// Fits the programs to the running kernel and has its verifier look at them.
-    pub(super) fn new(offsets: Offsets, log: Option<tracing::Level>) -> Result<Self, Error> {
+    /// Fits the programs to the running kernel and to `slots` slots, and has the verifier look at them.
+    pub(super) fn new(
+        offsets: Offsets,
+        slots: u32,
+        log: Option<tracing::Level>,
+    ) -> Result<Self, Error> {
         let btf = Btf::from_sys_fs().map_err(|error| Error::Btf(error.to_string()))?;
         let level = log.map_or(0, log_level);
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .override_global(agent_ebpf::OFFSETS, &offsets, true)
             .override_global(LOG_LEVEL, &level, true)
+            .map_max_entries(map::COUNTERS, slots)
             .load(OBJECT)
             .map_err(|error| kernel_error("create the BPF maps", &error))?;
         load(&mut ebpf, &btf).map_err(|error| program_error("load the BPF programs", &error))?;
         Ok(Self {
             ebpf,
+            slots,
             log: log.is_some(),
         })
     }
@@ -69,12 +74,16 @@ impl Loaded {
     /// Attaches everything, in an order that leaves no gap: the tables are full before the first socket is
     /// looked at, and what is older than that is adopted last, by the caller.
     pub(super) fn attach(self, tables: &Tables) -> Result<Programs, Error> {
-        let Self { mut ebpf, log } = self;
+        let Self {
+            mut ebpf,
+            slots,
+            log,
+        } = self;
         fill(&mut ebpf, tables)?;
         let settle = iterator(&ebpf, program::SETTLE, Some(map_fd(&ebpf, map::SOCKETS)?))?;
         let adopt = iterator(&ebpf, program::ADOPT, None)?;
         let mapped = |error: io::Error| kernel_error("map the counters into memory", &error);
-        let counters = Mapped::new(map_fd(&ebpf, map::COUNTERS)?, SLOT_CAPACITY).map_err(mapped)?;
+        let counters = Mapped::new(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
         let control = Mapped::new(map_fd(&ebpf, map::CONTROL)?, 1).map_err(mapped)?;
         let logger = if log {
             let logger = aya_log::EbpfLogger::init(&mut ebpf);
@@ -109,7 +118,7 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Adds to the tables what is new; nothing is taken out.
+    /// Adds the endpoints and prefixes that are new; nothing is taken out.
     pub(super) fn extend(&mut self, tables: &Tables) -> Result<(), Error> {
         fill_parties(&mut self.ebpf, tables)
     }
@@ -138,14 +147,13 @@ impl Programs {
         self.control.read(0)
     }
 
-    /// Every pair of party and protocol with its slot.
-    pub(super) fn slots(&self) -> Result<Vec<(SlotKey, u32)>, MapError> {
-        entries::<SlotKey>(&self.ebpf, map::SLOTS)
-    }
-
-    /// Every automatic party: its address and its index.
+    /// Every automatic party: its address and its block.
     pub(super) fn auto_parties(&self) -> Result<Vec<(Address, u32)>, MapError> {
-        entries::<Address>(&self.ebpf, map::AUTO_PARTIES)
+        let map = self.ebpf.map(map::AUTO_PARTIES);
+        let map = map.ok_or(MapError::InvalidName {
+            name: map::AUTO_PARTIES.to_owned(),
+        })?;
+        HashMap::<_, Address, u32>::try_from(map)?.iter().collect()
     }
 
     /// What the kernel counts about each program.
@@ -199,16 +207,11 @@ fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
         ports.set(u32::from(*port), protocol, 0).map_err(write)?;
     }
 
-    let write = |error: MapError| kernel_error("write the slot table", &error);
-    let mut slots: HashMap<_, SlotKey, u32> =
-        HashMap::try_from(map_mut(ebpf, map::SLOTS)?).map_err(write)?;
-    for (slot, key) in (0_u32..).zip(&tables.slots) {
-        slots.insert(key, slot, 0).map_err(write)?;
-    }
-
+    let write = |error: MapError| kernel_error("write the settings", &error);
     let control = Control {
-        next_slot: u32::try_from(tables.slots.len()).unwrap_or(u32::MAX),
+        stride: tables.stride,
         auto_limit: tables.auto_limit,
+        endpoints: u32::from(tables.exact),
         ..Control::default()
     };
     let mut place: Array<_, Control> =
@@ -232,13 +235,6 @@ fn fill_parties(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
         endpoints.insert(endpoint, party, 0).map_err(write)?;
     }
     Ok(())
-}
-
-fn entries<K: aya::Pod>(ebpf: &Ebpf, name: &'static str) -> Result<Vec<(K, u32)>, MapError> {
-    let map = ebpf.map(name).ok_or(MapError::InvalidName {
-        name: name.to_owned(),
-    })?;
-    HashMap::<_, K, u32>::try_from(map)?.iter().collect()
 }
 
 fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, Error> {

@@ -12,11 +12,11 @@ pub mod tables;
 
 use std::time::{Duration, Instant};
 
-use agent_ebpf::{AUTO_PARTY_CAPACITY, Control, Drop, SLOT_CAPACITY, program};
+use agent_ebpf::{Control, Drop, ENDPOINT_CAPACITY, PREFIX_CAPACITY, program};
 use tracing::{info, warn};
 
 use self::{
-    decode::Slots,
+    decode::Published,
     loader::{Error, Loaded, Programs},
     sys::ProgramStatistics,
     tables::{Names, Resolved, Tables},
@@ -43,9 +43,10 @@ pub struct NetworkSource {
 /// What there is once the programs are attached.
 struct Running {
     programs: Programs,
+    tables: Tables,
     names: Names,
-    slots: Slots,
-    slots_known: u32,
+    published: Published,
+    auto_parties: u32,
     settled: u64,
     accounting: Accounting,
 }
@@ -67,9 +68,9 @@ impl NetworkSource {
     /// # Errors
     /// The first thing that this machine or these privileges do not allow.
     fn start(&self) -> Result<Running, Failure> {
-        let loaded = load(self.config.log.kernel);
-        sys::release_memory();
         let tables = Tables::new(&self.config, &self.resolved);
+        let loaded = load(tables.slots, self.config.log.kernel);
+        sys::release_memory();
         let programs = loaded?.attach(&tables).map_err(|error| explain(&error))?;
         programs
             .adopt()
@@ -80,9 +81,10 @@ impl NetworkSource {
         info!(%kernel, "counting: claimed at inet_sock_set_state, settled from tcp_sock");
         Ok(Running {
             programs,
+            tables,
             names: Names::new(&self.config),
-            slots: Slots::default(),
-            slots_known: 0,
+            published: Published::default(),
+            auto_parties: 0,
             settled: 0,
             accounting: Accounting {
                 bytes: "inet_sock_set_state+sk_storage",
@@ -122,7 +124,7 @@ impl NetworkSource {
 }
 
 /// Has the kernel accept the programs, without attaching them.
-fn load(log: Option<tracing::Level>) -> Result<Loaded, Failure> {
+fn load(slots: u32, log: Option<tracing::Level>) -> Result<Loaded, Failure> {
     let raw = std::fs::read(btf::KERNEL).map_err(|error| {
         let mend = "this kernel was built without CONFIG_DEBUG_INFO_BTF, or sysfs is not mounted";
         let reason = format!("no kernel BTF ({}: {error}): {mend}", btf::KERNEL);
@@ -130,12 +132,12 @@ fn load(log: Option<tracing::Level>) -> Result<Loaded, Failure> {
     })?;
     let offsets = btf::offsets(&raw)
         .map_err(|error| Failure::new(FailureKind::Unsupported, error.to_string()))?;
-    Loaded::new(offsets, log).map_err(|error| explain(&error))
+    Loaded::new(offsets, slots, log).map_err(|error| explain(&error))
 }
 
 /// What the network source would meet here, part by part; attaches and keeps nothing.
 pub fn probe() -> Vec<Finding> {
-    let programs = load(None).map(|_| "the verifier accepts them".to_owned());
+    let programs = load(1, None).map(|_| "the verifier accepts them".to_owned());
     let privileges = match privilege::missing() {
         missing if missing.is_empty() => Ok("enough to attach".to_owned()),
         missing => {
@@ -181,24 +183,24 @@ impl Running {
             .settle()
             .map_err(|error| read_failure("settle", &error))?;
         let control = self.programs.control().unwrap_or_default();
-        // The tables grow only with these two numbers.
-        let slots_given = control.next_slot.min(SLOT_CAPACITY);
-        if slots_given != self.slots_known {
-            let read = |error: aya::maps::MapError| read_failure("read the slots", &error);
-            let table = self.programs.slots().map_err(read)?;
+        if control.auto_parties != self.auto_parties {
+            let read =
+                |error: aya::maps::MapError| read_failure("read the automatic parties", &error);
             let automatic = self.programs.auto_parties().map_err(read)?;
-            self.slots.learn(&table, &automatic, &self.names);
+            self.names.learn(&automatic);
             // A number may be taken and its entry not be written yet, or taken in vain: ask again then.
-            if self.slots.len() == slots_given as usize {
-                self.slots_known = slots_given;
+            if automatic.len() >= control.auto_parties.min(control.auto_limit) as usize {
+                self.auto_parties = control.auto_parties;
             }
         }
         let open = control.settled - std::mem::replace(&mut self.settled, control.settled);
         let statistics = self.programs.statistics();
         Ok(Network {
-            traffic: self.slots.publish(|slot| self.programs.counters(slot)),
+            traffic: self
+                .published
+                .next(&self.names, |slot| self.programs.counters(slot)),
             dropped: dropped(&control, &statistics),
-            maps: map_fill(&control, open),
+            maps: map_fill(&control, &self.tables, open),
             programs: statistics
                 .iter()
                 .filter(|(_, statistics)| statistics.runs > 0)
@@ -231,15 +233,17 @@ fn dropped(
         .collect()
 }
 
-fn map_fill(control: &Control, open: u64) -> Vec<MapFill> {
-    let limited = |map, entries: u32, capacity: u32| MapFill {
+fn map_fill(control: &Control, tables: &Tables, open: u64) -> Vec<MapFill> {
+    let table = |map, entries: usize, capacity: u32| MapFill {
         map,
-        entries: u64::from(entries.min(capacity)),
+        entries: entries as u64,
         capacity: Some(u64::from(capacity)),
     };
+    let automatic = control.auto_parties.min(control.auto_limit);
     vec![
-        limited("slots", control.next_slot, SLOT_CAPACITY),
-        limited("auto_parties", control.auto_parties, AUTO_PARTY_CAPACITY),
+        table("prefixes", tables.prefixes.len(), PREFIX_CAPACITY),
+        table("endpoints", tables.endpoints.len(), ENDPOINT_CAPACITY),
+        table("auto_parties", automatic as usize, control.auto_limit),
         MapFill {
             map: "sockets",
             entries: open,

@@ -1,5 +1,4 @@
-//! From parties and protocols to the entries of the kernel's tables, and back from its numbers to names.
-//! Pure.
+//! From parties and protocols to the entries of the kernel's tables, and back from slots to names. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use agent_ebpf::{Address, Endpoint, SlotKey, party, protocol};
+use agent_ebpf::{Address, Endpoint, SLOT_CAPACITY, block, protocol};
 use ipnet::IpNet;
 
 use crate::config::{Config, Host};
@@ -18,82 +17,50 @@ pub type Resolved = BTreeMap<String, Vec<IpAddr>>;
 /// The entries of the kernel's tables.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tables {
-    /// Port and protocol index.
+    /// Port and protocol.
     pub ports: Vec<(u16, u32)>,
-    /// Prefix (address and bits, of 128) and party index.
+    /// Prefix (address and bits, of 128) and block.
     pub prefixes: Vec<((Address, u32), u32)>,
-    /// Endpoint and party index.
+    /// Endpoint and block.
     pub endpoints: Vec<(Endpoint, u32)>,
-    /// The pairs that have a slot from the start, so that their counters begin at 0.
-    pub slots: Vec<SlotKey>,
-    /// How many automatic parties there may be.
+    /// Whether there are endpoints with a port, or will be once their host names resolve.
+    pub exact: bool,
+    /// Length of a block.
+    pub stride: u32,
+    /// How many slots there must be.
+    pub slots: u32,
+    /// How many automatic parties there may be: as configured, or as have room.
     pub auto_limit: u32,
-}
-
-/// The labels of the kernel's numbers.
-#[derive(Debug)]
-pub struct Names {
-    parties: Vec<Arc<str>>,
-    protocols: Vec<Arc<str>>,
-    unknown: Arc<str>,
-    other: Arc<str>,
-}
-
-impl Names {
-    /// Of a configuration, in its order.
-    pub fn new(config: &Config) -> Self {
-        Self {
-            parties: config
-                .parties
-                .iter()
-                .map(|party| Arc::from(party.id.as_str()))
-                .collect(),
-            protocols: config
-                .protocols
-                .iter()
-                .map(|it| Arc::from(it.name.as_str()))
-                .collect(),
-            unknown: Arc::from("unknown"),
-            other: Arc::from("other"),
-        }
-    }
-
-    /// The label `party_id` of a configured party's index; automatic ones are named by their address.
-    pub fn party(&self, index: u32) -> Option<Arc<str>> {
-        match index {
-            party::UNKNOWN => Some(Arc::clone(&self.unknown)),
-            party::OTHER => Some(Arc::clone(&self.other)),
-            _ => nth(&self.parties, index, party::FIRST),
-        }
-    }
-
-    /// The label `protocol` of an index.
-    pub fn protocol(&self, index: u32) -> Option<Arc<str>> {
-        match index {
-            protocol::OTHER => Some(Arc::clone(&self.other)),
-            _ => nth(&self.protocols, index, protocol::FIRST),
-        }
-    }
-}
-
-fn nth(names: &[Arc<str>], index: u32, first: u32) -> Option<Arc<str>> {
-    names
-        .get(index.checked_sub(first)? as usize)
-        .map(Arc::clone)
 }
 
 impl Tables {
     /// Of a configuration, with its host names resolved as far as they are.
     pub fn new(config: &Config, resolved: &Resolved) -> Self {
-        let mut tables = Self::default();
+        let stride = protocol::FIRST + len(&config.protocols);
+        let room = SLOT_CAPACITY / stride - 2;
+        let (parties, auto_limit) = if config.parties.is_empty() {
+            let limit = config.network.max_auto_parties.min(room);
+            (limit, limit)
+        } else {
+            (len(&config.parties), 0)
+        };
+        let slots = block::first(stride) + parties * stride;
+        let endpoints = || config.parties.iter().flat_map(|party| &party.endpoints);
+        let mut tables = Self {
+            exact: endpoints().any(|endpoint| endpoint.port.is_some()),
+            stride,
+            slots,
+            auto_limit,
+            ..Self::default()
+        };
+
         for (index, configured) in (protocol::FIRST..).zip(&config.protocols) {
             for port in configured.ports.iter().cloned().flatten() {
                 tables.ports.push((port, index));
             }
         }
-
         let mut by_address = BTreeMap::<Address, BTreeSet<u32>>::new();
-        for (index, configured) in (party::FIRST..).zip(&config.parties) {
+        for (block, configured) in blocks(stride).zip(&config.parties) {
             for endpoint in &configured.endpoints {
                 for prefix in prefixes(&endpoint.host, resolved) {
                     let (address, bits) = mapped(prefix);
@@ -104,18 +71,18 @@ impl Tables {
                                 port,
                                 padding: 0,
                             },
-                            index,
+                            block,
                         ));
-                        by_address.entry(address).or_default().insert(index);
+                        by_address.entry(address).or_default().insert(block);
                     } else {
-                        tables.prefixes.push(((address, bits), index));
+                        tables.prefixes.push(((address, bits), block));
                     }
                 }
             }
         }
         // Where the party's port is ephemeral, its address tells, unless several parties share it.
-        for (address, indexes) in by_address {
-            if indexes.len() == 1 {
+        for (address, blocks) in by_address {
+            if blocks.len() == 1 {
                 let endpoint = Endpoint {
                     address,
                     port: 0,
@@ -123,34 +90,88 @@ impl Tables {
                 };
                 tables
                     .endpoints
-                    .extend(indexes.into_iter().map(|index| (endpoint, index)));
+                    .extend(blocks.into_iter().map(|block| (endpoint, block)));
             }
         }
-
-        let protocols = protocol::FIRST..protocol::FIRST + len(&config.protocols);
-        if config.parties.is_empty() {
-            tables.auto_limit = config.network.max_auto_parties;
-        } else {
-            let own = |index: &u32| {
-                let at = (*index - party::FIRST) as usize;
-                config.party_id.as_deref() == Some(config.parties[at].id.as_str())
-            };
-            let parties = party::FIRST..party::FIRST + len(&config.parties);
-            for party in parties.filter(|index| !own(index)).chain([party::UNKNOWN]) {
-                tables.slots.extend(
-                    protocols
-                        .clone()
-                        .map(|protocol| SlotKey { party, protocol }),
-                );
-            }
-        }
-        // What does not fit must have a place that does.
-        let all = [protocol::OTHER].into_iter().chain(protocols);
-        tables.slots.extend(all.map(|protocol| SlotKey {
-            party: party::OTHER,
-            protocol,
-        }));
         tables
+    }
+}
+
+/// The blocks that are parties', in order.
+fn blocks(stride: u32) -> impl Iterator<Item = u32> {
+    (block::first(stride)..).step_by(stride as usize)
+}
+
+/// The labels of one slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// `party_id`.
+    pub party: Arc<str>,
+    /// `protocol`.
+    pub protocol: Arc<str>,
+}
+
+/// The labels of every slot that has any.
+#[derive(Debug)]
+pub struct Names {
+    stride: u32,
+    protocols: Vec<Arc<str>>,
+    /// In the order of slots, with the slot.
+    pub slots: Vec<(u32, Labels)>,
+}
+
+impl Names {
+    /// Of a configuration. There from the start, so that their counters begin at 0: every pair of a party, but
+    /// our own, and a protocol; what has no party; and what does not fit. Pairs with `protocol="other"` are
+    /// for [`Names::seldom`].
+    pub fn new(config: &Config) -> Self {
+        let other = Arc::<str>::from("other");
+        let configured = config
+            .protocols
+            .iter()
+            .map(|protocol| Arc::from(protocol.name.as_str()));
+        let protocols: Vec<_> = [Arc::clone(&other)].into_iter().chain(configured).collect();
+        let mut names = Self {
+            stride: len(&protocols),
+            protocols,
+            slots: Vec::new(),
+        };
+        let stride = names.stride;
+        if config.parties.is_empty() {
+            names.add(block::other(stride), &other);
+            return names;
+        }
+        names.add(block::UNKNOWN, &Arc::from("unknown"));
+        for (block, party) in blocks(stride).zip(&config.parties) {
+            names.add(block, &Arc::from(party.id.as_str()));
+        }
+        names
+    }
+
+    /// Adds a party.
+    fn add(&mut self, block: u32, party: &Arc<str>) {
+        for (slot, protocol) in (block..).zip(&self.protocols) {
+            let labels = Labels {
+                party: Arc::clone(party),
+                protocol: Arc::clone(protocol),
+            };
+            self.slots.push((slot, labels));
+        }
+    }
+
+    /// Adds the automatic parties that are new, named by their address.
+    pub fn learn(&mut self, automatic: &[(Address, u32)]) {
+        for (address, block) in automatic {
+            if !self.slots.iter().any(|(slot, _)| slot == block) {
+                self.add(*block, &Arc::from(written(*address)));
+            }
+        }
+    }
+
+    /// Whether a slot is shown only once it has counted something: a party's connections on no protocol's
+    /// port, which most parties never have.
+    pub fn seldom(&self, slot: u32) -> bool {
+        slot.is_multiple_of(self.stride)
     }
 }
 
@@ -182,7 +203,7 @@ fn mapped(prefix: IpNet) -> (Address, u32) {
 }
 
 /// An address of the kernel's as people write it.
-pub fn written(address: Address) -> String {
+fn written(address: Address) -> String {
     Ipv6Addr::from(address).to_canonical().to_string()
 }
 
@@ -190,6 +211,10 @@ pub fn written(address: Address) -> String {
 mod tests {
     use super::*;
     use crate::config::{Endpoint as Place, Party, tests::minimal};
+
+    /// One protocol and "other".
+    const STRIDE: u32 = 2;
+    const FIRST: u32 = block::first(STRIDE);
 
     fn party(id: &str, endpoints: &[(&str, Option<u16>)]) -> Party {
         let place = |(host, port): &(&str, Option<u16>)| Place {
@@ -228,10 +253,7 @@ mod tests {
         )];
         let tables = Tables::new(&config, &Resolved::new());
         let expected = [(address("10.0.1.0"), 120), (address("2001:db8::"), 32)];
-        assert_eq!(
-            tables.prefixes,
-            expected.map(|prefix| (prefix, party::FIRST))
-        );
+        assert_eq!(tables.prefixes, expected.map(|prefix| (prefix, FIRST)));
         assert_eq!(
             tables.ports,
             [(7000, protocol::FIRST), (7001, protocol::FIRST)]
@@ -250,15 +272,14 @@ mod tests {
             party("3", &[("10.0.0.9/32", Some(7001))]),
         ];
         let tables = Tables::new(&config, &Resolved::new());
-        let first = party::FIRST;
         assert_eq!(
             tables.endpoints,
             [
-                (endpoint("10.0.0.1", 7000), first),
-                (endpoint("10.0.0.1", 7001), first),
-                (endpoint("10.0.0.9", 7000), first + 1),
-                (endpoint("10.0.0.9", 7001), first + 2),
-                (endpoint("10.0.0.1", 0), first),
+                (endpoint("10.0.0.1", 7000), FIRST),
+                (endpoint("10.0.0.1", 7001), FIRST),
+                (endpoint("10.0.0.9", 7000), FIRST + STRIDE),
+                (endpoint("10.0.0.9", 7001), FIRST + 2 * STRIDE),
+                (endpoint("10.0.0.1", 0), FIRST),
             ]
         );
         assert_eq!(tables.prefixes, []);
@@ -273,36 +294,63 @@ mod tests {
         let both = ["192.0.2.1", "2001:db8::1"];
         let addresses = both.iter().map(|text| text.parse().unwrap()).collect();
         resolved.insert("party1.example.org".to_owned(), addresses);
-        let expected = both.map(|text| ((address(text), 128), party::FIRST));
+        let expected = both.map(|text| ((address(text), 128), FIRST));
         assert_eq!(Tables::new(&config, &resolved).prefixes, expected);
     }
 
+    fn pairs(names: &Names) -> Vec<(u32, &str, &str)> {
+        names
+            .slots
+            .iter()
+            .map(|(slot, it)| (*slot, &*it.party, &*it.protocol))
+            .collect()
+    }
+
     #[test]
-    fn every_pair_but_our_own_starts_with_a_slot() {
+    fn every_slot_of_the_configuration_has_its_pair() {
         let mut config = minimal();
-        config.party_id = Some("0".to_owned());
-        config.parties = vec![
-            party("0", &[("10.0.0.1/32", None)]),
-            party("1", &[("10.0.0.2/32", None)]),
-        ];
-        let slots = Tables::new(&config, &Resolved::new()).slots;
-        let pairs: Vec<_> = slots.iter().map(|key| (key.party, key.protocol)).collect();
-        let test = protocol::FIRST;
+        config.parties = vec![party("1", &[("10.0.0.2/32", None)])];
+        let names = Names::new(&config);
         assert_eq!(
-            pairs,
+            pairs(&names),
             [
-                (party::FIRST + 1, test),
-                (party::UNKNOWN, test),
-                (party::OTHER, protocol::OTHER),
-                (party::OTHER, test),
+                (0, "unknown", "other"),
+                (1, "unknown", "test"),
+                (4, "1", "other"),
+                (5, "1", "test"),
             ]
         );
+        assert_eq!(Tables::new(&config, &Resolved::new()).slots, 6);
+        assert!(names.seldom(4) && !names.seldom(5));
     }
 
     #[test]
     fn without_parties_the_kernel_makes_them() {
         let tables = Tables::new(&minimal(), &Resolved::new());
-        assert_eq!(tables.auto_limit, 64);
-        assert!(tables.slots.iter().all(|key| key.party == party::OTHER));
+        assert_eq!((tables.auto_limit, tables.slots), (64, (2 + 64) * STRIDE));
+        let mut names = Names::new(&minimal());
+        assert_eq!(pairs(&names), [(2, "other", "other"), (3, "other", "test")]);
+        names.learn(&[(address("10.0.0.2"), FIRST)]);
+        names.learn(&[
+            (address("2001:db8::1"), FIRST + STRIDE),
+            (address("10.0.0.2"), FIRST),
+        ]);
+        assert_eq!(
+            pairs(&names)[2..],
+            [
+                (4, "10.0.0.2", "other"),
+                (5, "10.0.0.2", "test"),
+                (6, "2001:db8::1", "other"),
+                (7, "2001:db8::1", "test"),
+            ]
+        );
+    }
+
+    #[test]
+    fn automatic_parties_are_no_more_than_there_is_room_for() {
+        let mut config = minimal();
+        config.network.max_auto_parties = u32::MAX;
+        let tables = Tables::new(&config, &Resolved::new());
+        assert!(tables.slots <= SLOT_CAPACITY && tables.slots > SLOT_CAPACITY - STRIDE);
     }
 }
