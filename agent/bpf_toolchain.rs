@@ -22,9 +22,10 @@ pub(crate) struct Toolchain {
 }
 
 impl Toolchain {
-    /// rustup's nightly where it will do, else what the distribution packages.
+    /// What the distribution packages where it will do, for the same distribution has an LLVM for it; else rustup's
+    /// nightly.
     pub(crate) fn find() -> Option<Self> {
-        [Origin::Nightly, Origin::Packaged]
+        [Origin::Packaged, Origin::Nightly]
             .into_iter()
             .find_map(Self::probe)
     }

@@ -1,13 +1,13 @@
 //! The BPF toolchain: a Rust that has the source of its own library, and bpf-linker with an LLVM that reads its
 //! bitcode. `bpf_toolchain` finds the Rust, as `agent/build.rs` does.
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use xshell::cmd;
 
 use super::apt::Apt;
 use crate::{
-    bpf_toolchain::{Toolchain, major_minor},
-    project::Project,
+    bpf_toolchain::{Origin, Toolchain, major_minor},
+    project::{Project, say},
 };
 
 /// Debian's compilers: the one kept current for its web browsers first, for a stable release's own is old.
@@ -24,15 +24,31 @@ const NEWEST_LLVM: u32 = 23;
 
 const LINKER_RELEASES: &str = "https://github.com/aya-rs/bpf-linker/releases";
 
-pub(super) fn ensure(apt: &Apt<'_>) -> anyhow::Result<()> {
-    let toolchain = match Toolchain::find() {
-        Some(toolchain) => toolchain,
-        None => install_toolchain(apt)?,
-    };
-    match linker_fault(apt.project, toolchain.llvm) {
-        Some(fault) => install_linker(apt, toolchain.llvm, &fault),
-        None => Ok(()),
+pub(super) fn compiler(apt: &Apt<'_>) -> anyhow::Result<()> {
+    match Toolchain::find() {
+        Some(_) => Ok(()),
+        None => install_compiler(apt),
     }
+}
+
+/// After `compiler`, whose LLVM it must match. Without one it still says whether bpf-linker is missing too.
+pub(super) fn linker(apt: &Apt<'_>) -> anyhow::Result<()> {
+    let Some(toolchain) = Toolchain::find() else {
+        return match linker_fault(apt.project, 0) {
+            Some(fault) => bail!("{fault}, and which LLVM it needs depends on that Rust"),
+            None => Ok(()),
+        };
+    };
+    let Some(fault) = linker_fault(apt.project, toolchain.llvm) else {
+        return Ok(());
+    };
+    let outcome = install_linker(apt, toolchain.llvm, &fault);
+    // A nightly can be ahead of every LLVM that the distribution has; the distribution's own Rust is not.
+    if outcome.is_err() && toolchain.origin == Origin::Nightly && install_packaged(apt).is_ok() {
+        let packaged = Toolchain::find().filter(|found| found.origin == Origin::Packaged);
+        return packaged.map_or(outcome, |_| linker(apt));
+    }
+    outcome
 }
 
 pub(crate) fn has_clippy(toolchain: &Toolchain) -> bool {
@@ -44,37 +60,31 @@ pub(crate) fn has_clippy(toolchain: &Toolchain) -> bool {
 }
 
 /// The distribution's packages first: they do not change under a developer as a nightly does.
-fn install_toolchain(apt: &Apt<'_>) -> anyhow::Result<Toolchain> {
-    let packaged = install_packaged(apt).err();
-    if let Some(toolchain) = Toolchain::find() {
-        return Ok(toolchain);
+fn install_compiler(apt: &Apt<'_>) -> anyhow::Result<()> {
+    let ways: [fn(&Apt<'_>) -> anyhow::Result<()>; 2] = [install_packaged, install_nightly];
+    let mut reasons = Vec::new();
+    for way in ways {
+        if let Err(reason) = way(apt) {
+            reasons.push(format!("{reason:#}"));
+        }
+        if Toolchain::find().is_some() {
+            return Ok(());
+        }
     }
-    let nightly = rustup(
-        apt,
-        &[
-            "toolchain",
-            "install",
-            "nightly",
-            "--profile",
-            "minimal",
-            "--component",
-            "rust-src",
-        ],
+    bail!(
+        "no Rust {} or later with its library source for the BPF side ({}): install one by \
+         `rustup toolchain install nightly --component rust-src`, or a package of it in /usr",
+        env!("CARGO_PKG_RUST_VERSION"),
+        reasons.join("; ")
     )
-    .err();
-    Toolchain::find().ok_or_else(|| {
-        let reasons: Vec<String> = [packaged, nightly]
-            .into_iter()
-            .flatten()
-            .map(|error| format!("{error:#}"))
-            .collect();
-        anyhow!(
-            "no Rust {} or later with its library source for the BPF side ({}): install one by \
-             `rustup toolchain install nightly --component rust-src`, or a package of it in /usr",
-            env!("CARGO_PKG_RUST_VERSION"),
-            reasons.join("; ")
-        )
-    })
+}
+
+fn install_nightly(apt: &Apt<'_>) -> anyhow::Result<()> {
+    let profile = ["--profile", "minimal", "--component", "rust-src"];
+    rustup(
+        apt,
+        &[&["toolchain", "install", "nightly"], &profile[..]].concat(),
+    )
 }
 
 fn install_packaged(apt: &Apt<'_>) -> anyhow::Result<()> {
@@ -95,9 +105,9 @@ pub(super) fn rustup(apt: &Apt<'_>, arguments: &[&str]) -> anyhow::Result<()> {
         bail!("no rustup here");
     }
     let sh = &apt.project.sh;
-    let output = cmd!(sh, "timeout 300 rustup {arguments...}")
-        .ignore_status()
-        .output()?;
+    let command = cmd!(sh, "timeout 300 rustup {arguments...}").ignore_status();
+    say(format_args!("$ {command}"));
+    let output = command.output()?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         let last = words.lines().rev().find(|line| line.starts_with("error"));

@@ -52,7 +52,7 @@ type Part = fn(&Apt<'_>) -> anyhow::Result<()>;
 pub(crate) fn ensure(project: &Project, groups: &[Group]) -> anyhow::Result<()> {
     let apt = Apt::new(project);
     // Every group builds the agent.
-    let mut parts: Vec<Part> = vec![bpf::ensure];
+    let mut parts: Vec<Part> = vec![bpf::compiler, bpf::linker];
     if groups.contains(&Group::Test) {
         parts.extend([commands::ensure as Part, prometheus::ensure, python::ensure]);
     }
