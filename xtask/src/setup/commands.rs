@@ -1,5 +1,7 @@
 //! The commands that the tests call, and the Debian packages that bring them.
 
+use std::collections::BTreeSet;
+
 use super::apt::Apt;
 
 /// (command, package)
@@ -12,10 +14,9 @@ const COMMANDS: &[(&str, &str)] = &[
 ];
 
 pub(super) fn ensure(apt: &Apt<'_>) -> anyhow::Result<()> {
-    let packages: Vec<&str> = COMMANDS
+    let missing = COMMANDS
         .iter()
-        .filter(|(command, _)| !apt.project.has(command))
-        .map(|&(_, package)| package)
-        .collect();
-    apt.install(&packages)
+        .filter(|(command, _)| !apt.project.has(command));
+    let packages: BTreeSet<&str> = missing.map(|&(_, package)| package).collect();
+    apt.install(&Vec::from_iter(packages))
 }
