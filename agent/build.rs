@@ -3,14 +3,13 @@
 //! `aya-build` would do, but it sets every rustc flag itself and leaves no room for the CPU version that
 //! compare-and-swap and exchange need.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+mod bpf_toolchain;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use bpf_toolchain::{TARGET, Toolchain};
 
-const TARGET: &str = "bpfel-unknown-none";
 const BINARY: &str = "partymeter-bpf";
 
 fn main() -> anyhow::Result<()> {
@@ -21,17 +20,13 @@ fn main() -> anyhow::Result<()> {
 
     let arch =
         std::env::var("CARGO_CFG_TARGET_ARCH").context("CARGO_CFG_TARGET_ARCH is not set")?;
-    let flags = [
-        "-Clinker=bpf-linker",
-        "-Clink-arg=--btf",
-        "-Cdebuginfo=2",
-        // v3: 32-bit registers and, with them, atomics that return the old value (Linux 5.12).
-        "-Ctarget-cpu=v3",
-        &format!("--cfg=bpf_target_arch=\"{arch}\""),
-    ]
-    .join("\x1f");
-
-    let mut cargo = toolchain()?;
+    let toolchain = Toolchain::find().with_context(|| {
+        format!(
+            "no Rust {} or later with its library source: run `cargo xtask setup`",
+            env!("CARGO_PKG_RUST_VERSION")
+        )
+    })?;
+    let mut cargo = toolchain.tool("cargo");
     cargo
         .current_dir(&source)
         .args([
@@ -43,14 +38,16 @@ fn main() -> anyhow::Result<()> {
         ])
         .args(["--target", TARGET, "--target-dir"])
         .arg(&target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags)
+        .env("CARGO_ENCODED_RUSTFLAGS", Toolchain::flags(&arch))
         .env_remove("RUSTC_WORKSPACE_WRAPPER");
     let output = cargo
         .output()
         .with_context(|| format!("cannot start {cargo:?}"))?;
     if !output.status.success() {
         bail!(
-            "the BPF object does not build; `cargo xtask setup` installs what it needs\n{cargo:?}\n{}",
+            "the BPF object does not build; `cargo xtask setup` installs what it needs, \
+             a bpf-linker with LLVM {} or later among it\n{cargo:?}\n{}",
+            toolchain.llvm,
             String::from_utf8_lossy(&output.stderr)
         );
     }
@@ -58,34 +55,4 @@ fn main() -> anyhow::Result<()> {
     std::fs::copy(&built, out.join(BINARY))
         .with_context(|| format!("cannot copy {}", built.display()))?;
     Ok(())
-}
-
-/// `cargo` of a compiler that may use unstable features and has the source of its own library: rustup's
-/// nightly with `rust-src`, else the one that the distribution packages.
-fn toolchain() -> anyhow::Result<Command> {
-    let has_source = |sysroot: &Path| sysroot.join("lib/rustlib/src/rust/library/core").exists();
-    let nightly = Command::new("rustup")
-        .args(["run", "nightly", "rustc", "--print", "sysroot"])
-        .output()
-        .ok()
-        .filter(|output| output.status.success())
-        .map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
-    if nightly.is_some_and(|sysroot| has_source(&sysroot)) {
-        let mut cargo = Command::new("rustup");
-        cargo
-            .args(["run", "nightly", "cargo"])
-            .env_remove("RUSTC")
-            .env_remove("CARGO");
-        return Ok(cargo);
-    }
-    let packaged = Path::new("/usr");
-    if packaged.join("bin/rustc").exists() && has_source(packaged) {
-        let mut cargo = Command::new("/usr/bin/cargo");
-        cargo
-            .env("RUSTC", "/usr/bin/rustc")
-            .env("RUSTC_BOOTSTRAP", "1")
-            .env_remove("RUSTUP_TOOLCHAIN");
-        return Ok(cargo);
-    }
-    bail!("no Rust toolchain with its library source: run `cargo xtask setup`")
 }

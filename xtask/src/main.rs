@@ -1,1 +1,50 @@
-fn main() {}
+//! `cargo xtask`: the development commands of partymeter, one module per verb. Only the verbs live here.
+
+mod bench;
+#[path = "../../agent/bpf_toolchain.rs"]
+mod bpf_toolchain;
+mod build;
+mod docs;
+mod lint;
+mod privilege;
+mod project;
+mod run;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The development commands of partymeter. Each verb first sets up what it needs and shows what it does.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Verb {
+    Setup(setup::Args),
+    Build(build::Args),
+    Run(run::Args),
+    Test(test::Args),
+    Lint(lint::Args),
+    Bench(bench::Args),
+    Docs(docs::Args),
+}
+
+fn main() -> ExitCode {
+    let verb = Verb::parse();
+    let outcome = project::Project::open().and_then(|project| match verb {
+        Verb::Setup(args) => args.run(&project),
+        Verb::Build(args) => args.run(&project),
+        Verb::Run(args) => args.run(&project),
+        Verb::Test(args) => args.run(&project),
+        Verb::Lint(args) => args.run(&project),
+        Verb::Bench(args) => args.run(&project),
+        Verb::Docs(args) => args.run(&project),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            project::say(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `cargo xtask bench`: builds and starts the benchmarks, which live in the crate `tests`.
+
+use anyhow::bail;
+use xshell::cmd;
+
+use crate::{
+    build,
+    privilege::Root,
+    project::Project,
+    setup::{self, Group},
+};
+
+/// Measure what the agent costs: traffic with and without it, its programs, its memory
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Fewer and shorter runs: shows that everything works, its figures are rough
+    #[arg(long)]
+    quick: bool,
+    /// The benchmarks to run (default: all)
+    names: Vec<String>,
+}
+
+impl Args {
+    pub(crate) fn run(&self, project: &Project) -> anyhow::Result<()> {
+        let root = Root::find(project);
+        if root == Root::None {
+            bail!("the benchmarks load BPF programs: run them as root, or install sudo");
+        }
+        setup::ensure(project, &[Group::Test])?;
+        let agent = build::agent(project)?;
+        let sh = &project.sh;
+        cmd!(
+            sh,
+            "cargo build --release -p partymeter-tests --bin partymeter-bench"
+        )
+        .run()?;
+        // `env`, because sudo hands on neither the search path nor other variables.
+        root.command(sh, "env")
+            .arg(format!("PATH={}", sh.var("PATH")?))
+            .arg(format!("PARTYMETER_BIN={}", agent.display()))
+            .arg(project.program("partymeter-bench"))
+            .args(self.quick.then_some("--quick"))
+            .args(&self.names)
+            .run()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! `cargo xtask docs`: writes the generated parts of README.md, each between `<!-- generated: NAME -->` and
+//! `<!-- end -->`, from what the built agent prints.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use xshell::{Shell, cmd};
+
+use crate::{
+    build,
+    project::{Project, say},
+    setup::{self, Group},
+};
+
+/// Every generated part: its name in the marker and the agent's arguments that print it.
+const PARTS: &[(&str, &[&str])] = &[("metrics", &["metrics", "--format", "markdown"])];
+
+const END: &str = "<!-- end -->";
+
+/// Write the generated parts of README.md
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Change nothing, and fail if a part is stale
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+impl Args {
+    pub(crate) fn run(&self, project: &Project) -> anyhow::Result<()> {
+        setup::ensure(project, &[Group::Build])?;
+        let agent = build::agent(project)?;
+        let sh = &project.sh;
+        let parts = PARTS
+            .iter()
+            .map(|&(name, arguments)| {
+                let text = cmd!(sh, "{agent} {arguments...}").read()?;
+                Ok((name, text))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let file = project.root.join("README.md");
+        if self.check {
+            check(sh, &file, &parts)
+        } else {
+            write(sh, &file, &parts)
+        }
+    }
+}
+
+fn check(sh: &Shell, file: &Path, parts: &[(&str, String)]) -> anyhow::Result<()> {
+    let text = read(sh, file)?;
+    for (name, content) in parts {
+        let fresh = replace(&text, name, content).with_context(|| in_file(file))?;
+        if fresh != text {
+            bail!(
+                "{}: the part `{name}` is stale; `cargo xtask docs` mends it",
+                file.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn write(sh: &Shell, file: &Path, parts: &[(&str, String)]) -> anyhow::Result<()> {
+    let old = read(sh, file)?;
+    let mut new = old.clone();
+    for (name, content) in parts {
+        new = replace(&new, name, content).with_context(|| in_file(file))?;
+    }
+    if new == old {
+        say(format_args!("{} is current.", file.display()));
+    } else {
+        sh.write_file(file, new)?;
+        say(format_args!("{} written.", file.display()));
+    }
+    Ok(())
+}
+
+fn read(sh: &Shell, file: &Path) -> anyhow::Result<String> {
+    if !file.exists() {
+        bail!("{} does not exist", file.display());
+    }
+    Ok(sh.read_file(file)?)
+}
+
+fn in_file(file: &Path) -> String {
+    file.display().to_string()
+}
+
+/// `text` with `content` between the markers of the part `name`.
+fn replace(text: &str, name: &str, content: &str) -> anyhow::Result<String> {
+    let start = format!("<!-- generated: {name} -->");
+    let (before, rest) = text
+        .split_once(&start)
+        .with_context(|| format!("the marker `{start}` is missing"))?;
+    let (old, after) = rest
+        .split_once(END)
+        .with_context(|| format!("the marker `{END}` is missing after `{start}`"))?;
+    if old.contains("<!-- generated:") {
+        bail!("the marker `{END}` is missing after `{start}`");
+    }
+    Ok(format!(
+        "{before}{start}\n\n{}\n\n{END}{after}",
+        content.trim()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const README: &str = "# Name\n<!-- generated: metrics -->\nold\n<!-- end -->\nmore\n";
+
+    fn part(content: &str) -> Vec<(&'static str, String)> {
+        vec![("metrics", content.to_owned())]
+    }
+
+    #[test]
+    fn a_stale_part_fails_the_check_and_is_mended() {
+        let sh = Shell::new().unwrap();
+        let directory = sh.create_temp_dir().unwrap();
+        let file = directory.path().join("README.md");
+        sh.write_file(&file, README).unwrap();
+
+        let error = check(&sh, &file, &part("| new |\n")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{}: the part `metrics` is stale; `cargo xtask docs` mends it",
+                file.display()
+            )
+        );
+        assert_eq!(
+            sh.read_file(&file).unwrap(),
+            README,
+            "a check writes nothing"
+        );
+
+        write(&sh, &file, &part("| new |\n")).unwrap();
+        assert_eq!(
+            sh.read_file(&file).unwrap(),
+            "# Name\n<!-- generated: metrics -->\n\n| new |\n\n<!-- end -->\nmore\n"
+        );
+        check(&sh, &file, &part("| new |\n")).unwrap();
+    }
+
+    #[test]
+    fn missing_files_and_markers_are_named() {
+        let sh = Shell::new().unwrap();
+        let directory = sh.create_temp_dir().unwrap();
+        let file = directory.path().join("README.md");
+        let error = check(&sh, &file, &part("x")).unwrap_err();
+        assert!(error.to_string().ends_with("README.md does not exist"));
+
+        for (text, missing) in [
+            (
+                "no marker",
+                "the marker `<!-- generated: metrics -->` is missing",
+            ),
+            (
+                "<!-- generated: metrics -->\nnever ends",
+                "the marker `<!-- end -->` is missing after `<!-- generated: metrics -->`",
+            ),
+            (
+                "<!-- generated: metrics -->\n<!-- generated: other -->\n<!-- end -->",
+                "the marker `<!-- end -->` is missing after `<!-- generated: metrics -->`",
+            ),
+        ] {
+            sh.write_file(&file, text).unwrap();
+            for outcome in [check(&sh, &file, &part("x")), write(&sh, &file, &part("x"))] {
+                let error = format!("{:#}", outcome.unwrap_err());
+                assert_eq!(error, format!("{}: {missing}", file.display()));
+            }
+            assert_eq!(
+                sh.read_file(&file).unwrap(),
+                text,
+                "nothing is half written"
+            );
+        }
+    }
+}

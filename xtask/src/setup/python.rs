@@ -1,0 +1,59 @@
+//! A Python environment in the target directory with mpyc, the MPC framework that a test runs.
+
+use anyhow::Context as _;
+use xshell::cmd;
+
+use super::apt::Apt;
+use crate::project::Project;
+
+const MPYC: &str = "0.11";
+
+pub(super) fn ensure(apt: &Apt<'_>) -> anyhow::Result<()> {
+    let project = apt.project;
+    if is_complete(project) {
+        return Ok(());
+    }
+    let (sh, home) = (&project.sh, project.python());
+    // An outdated one must not be the Python that makes the new one.
+    sh.remove_path(&home)?;
+    let python = interpreter(apt)?;
+    cmd!(sh, "{python} -m venv {home}").run()?;
+    let pip = home.join("bin/pip");
+    cmd!(
+        sh,
+        "{pip} install --quiet --disable-pip-version-check mpyc=={MPYC}"
+    )
+    .run()
+    .with_context(|| format!("a test runs mpyc {MPYC} from PyPI"))?;
+    Ok(())
+}
+
+/// Whether the interpreter still exists (the environment links to it) and has the right mpyc.
+fn is_complete(project: &Project) -> bool {
+    let home = project.python();
+    let installed = |library: std::path::PathBuf| {
+        library
+            .join(format!("site-packages/mpyc-{MPYC}.dist-info"))
+            .is_dir()
+    };
+    home.join("bin/python").exists()
+        && project
+            .sh
+            .read_dir(home.join("lib"))
+            .is_ok_and(|libraries| libraries.into_iter().any(installed))
+}
+
+/// A Python that can make environments: Debian's cannot without `python3-venv`.
+fn interpreter(apt: &Apt<'_>) -> anyhow::Result<&'static str> {
+    let sh = &apt.project.sh;
+    for python in ["python3", "/usr/bin/python3"] {
+        let probe = cmd!(sh, "{python} -c 'import venv, ensurepip'")
+            .quiet()
+            .ignore_stderr();
+        if probe.run().is_ok() {
+            return Ok(python);
+        }
+    }
+    apt.install(&["python3-venv"])?;
+    Ok("/usr/bin/python3")
+}

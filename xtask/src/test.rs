@@ -1,0 +1,69 @@
+//! `cargo xtask test`: every test, those that need root too.
+
+use std::ffi::OsString;
+
+use anyhow::{Context as _, bail};
+use xshell::cmd;
+
+use crate::{
+    build,
+    privilege::Root,
+    project::{Project, say},
+    setup::{self, Group},
+};
+
+/// Run every test, as root where that can be had: the BPF tests need it
+///
+/// cargo runs as you, and only the test programs as root (by sudo if you are not). `PARTYMETER_BIN` tells them
+/// where the built agent is. Without root and sudo the tests that need root say so and are skipped.
+#[derive(clap::Args)]
+#[command(after_help = "Example: cargo xtask test -- adopt --nocapture")]
+pub(crate) struct Args {
+    /// Part of the names of the tests to run, and other arguments of the test programs
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+impl Args {
+    pub(crate) fn run(&self, project: &Project) -> anyhow::Result<()> {
+        setup::ensure(project, &[Group::Test])?;
+        let agent = build::agent(project)?;
+        let _bin = project.sh.push_env("PARTYMETER_BIN", agent);
+        let root = Root::find(project);
+        let runner = match root {
+            Root::Already => Vec::new(),
+            Root::Sudo => sudo_runner(project)?,
+            Root::None => {
+                say("Not root and no sudo: the tests that need root will be skipped.");
+                Vec::new()
+            }
+        };
+        let (sh, arguments) = (&project.sh, &self.arguments);
+        // In release, as the agent is: what its build made is used again.
+        let tests = cmd!(
+            sh,
+            "cargo test --workspace --release --no-fail-fast {runner...} -- {arguments...}"
+        );
+        if tests.run().is_err() {
+            bail!("tests failed, see above");
+        }
+        Ok(())
+    }
+}
+
+/// The options that make cargo start the test programs by sudo, with this environment and search path.
+fn sudo_runner(project: &Project) -> anyhow::Result<Vec<OsString>> {
+    let sh = &project.sh;
+    let about = cmd!(sh, "rustc -vV").quiet().read()?;
+    let host = about
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("`rustc -vV` names no host")?;
+    let path = sh.var("PATH")?;
+    // sudo sets a search path of its own even with -E.
+    let words = serde_json::json!(["sudo", "-E", "env", format!("PATH={path}")]);
+    Ok(vec![
+        "--config".into(),
+        format!("target.{host}.runner={words}").into(),
+    ])
+}
