@@ -156,7 +156,8 @@ fn take_number(limit: u32) -> Option<u32> {
     if taken >= limit {
         return None;
     }
+    // Not relaxed: LLVM 22 then forgets that the old value is wanted, and gives 1 each time.
     // SAFETY: as above.
-    let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(place, 1) };
+    let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(place, 1) };
     (number < limit).then_some(number)
 }

@@ -10,11 +10,13 @@ use crate::support::{Agent, Lab, agent::Bytes, lab::run, needs_root};
 /// Moves so many bytes from one end to the other of a new connection, and closes it.
 fn send(listener: &TcpListener, a: TcpStream, amount: u64) {
     let (mut b, _) = listener.accept().unwrap();
-    (&a).write_all(&vec![1; usize::try_from(amount).unwrap()])
-        .unwrap();
-    drop(a);
+    let sender = std::thread::spawn(move || {
+        (&a).write_all(&vec![1; usize::try_from(amount).unwrap()])
+            .unwrap();
+    });
     let mut data = Vec::new();
     b.read_to_end(&mut data).unwrap();
+    sender.join().unwrap();
     assert_eq!(data.len() as u64, amount);
 }
 

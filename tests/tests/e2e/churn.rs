@@ -101,13 +101,16 @@ fn settling_races_with_the_end() {
         host_name: None,
     };
     let config = config::resolve(&options, &around).unwrap();
-    let mut source = NetworkSource::new(&config, Resolved::new(), false);
-    source.collect().unwrap();
-
     let listeners = [lab.listen(0), lab.listen(1)];
     let done = AtomicBool::new(false);
+    let (attached, wait) = std::sync::mpsc::channel();
     let (expected, rounds, mut source) = thread::scope(|scope| {
-        let settler = scope.spawn(|| {
+        let done = &done;
+        // On a thread of its own from the start: once attached, it gives up what the rest of the test needs.
+        let settler = scope.spawn(move || {
+            let mut source = NetworkSource::new(&config, Resolved::new(), false);
+            source.collect().unwrap();
+            attached.send(()).unwrap();
             let (mut rounds, mut last) = (0_u64, Bytes::default());
             while !done.load(Ordering::Relaxed) {
                 let now = read(&mut source);
@@ -119,6 +122,7 @@ fn settling_races_with_the_end() {
             }
             (rounds, source)
         });
+        wait.recv().unwrap();
         let lanes: Vec<_> = listeners
             .iter()
             .map(|listener| {

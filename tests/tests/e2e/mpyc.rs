@@ -20,8 +20,8 @@ impl Hosts {
         };
         let switch = hosts.name(9);
         run(&format!("ip netns add {switch}"));
-        run(&format!("ip -n {switch} link add br type bridge"));
-        run(&format!("ip -n {switch} link set br up"));
+        run(&format!("ip -n {switch} link add switch type bridge"));
+        run(&format!("ip -n {switch} link set switch up"));
         for party in 0..3 {
             let name = hosts.name(party);
             run(&format!("ip netns add {name}"));
@@ -29,7 +29,9 @@ impl Hosts {
             run(&format!(
                 "ip link add eth netns {name} type veth peer name p{party} netns {switch}"
             ));
-            run(&format!("ip -n {switch} link set p{party} master br up"));
+            run(&format!(
+                "ip -n {switch} link set p{party} master switch up"
+            ));
             run(&format!(
                 "ip -n {name} addr add {}/24 dev eth",
                 Self::address(party)
@@ -133,8 +135,21 @@ fn three_parties_count_what_they_print() {
             text
         })
         .collect();
-    let sent: Vec<u64> = outputs.iter().map(|text| bytes_sent(text)).collect();
-    assert!(sent.iter().all(|bytes| *bytes > 100_000), "{sent:?}");
+    let sent: Vec<u64> = outputs
+        .iter()
+        .map(|text| {
+            let (printed, end) = (
+                number(text, "bytes sent:"),
+                number(text, "bytes in the end:"),
+            );
+            // Goodbye is one short message to each of the two others.
+            assert!(
+                printed > 100_000 && (printed..printed + 100).contains(&end),
+                "{text}"
+            );
+            end + number(text, "bytes of greetings:")
+        })
+        .collect();
 
     // Each end of each connection is counted here, so what a party has sent is what the two others received
     // from it; and what all have sent is what was transmitted to all.
@@ -159,12 +174,11 @@ fn three_parties_count_what_they_print() {
     assert_eq!(settled(), wanted, "MPyC says: {outputs:#?}");
 }
 
-/// Of the line that MPyC ends with: `Stop MPyC -- elapsed time: 0:00:01.234|bytes sent: 5678`.
-fn bytes_sent(text: &str) -> u64 {
-    let after = text
-        .rsplit_once("bytes sent:")
-        .unwrap_or_else(|| panic!("MPyC printed no bytes: {text}"))
-        .1;
+/// Of the line that MPyC ends with, `Stop MPyC -- elapsed time: 0:00:01.234|bytes sent: 5678`, or the program's own.
+fn number(text: &str, name: &str) -> u64 {
+    let (_, after) = text
+        .rsplit_once(name)
+        .unwrap_or_else(|| panic!("no {name:?} in: {text}"));
     let digits: String = after
         .trim_start()
         .chars()

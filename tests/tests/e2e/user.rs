@@ -187,7 +187,7 @@ fn bad_configurations_are_told_in_full() {
         format!(
             "{path}:6: parties.endpoints: a party without endpoints; give endpoints = [\"10.0.0.2\"]"
         ),
-        format!("{path}:13: protocols.ports: the range 20-10 is reversed; write \"10-20\""),
+        format!("{path}:14: protocols.ports: the range 20-10 is reversed; write \"10-20\""),
         format!(
             "{path}:6: parties.id: \"1\" is there twice, also at {path}:3; join them, or rename one"
         ),

@@ -72,6 +72,7 @@ pub fn run(command: &str) {
 pub struct Lab {
     pub a: Namespace,
     pub b: Namespace,
+    router: Option<Namespace>,
     number: u8,
 }
 
@@ -79,13 +80,7 @@ static LABS: AtomicU8 = AtomicU8::new(1);
 
 impl Lab {
     pub fn new() -> Self {
-        let number = LABS.fetch_add(1, Ordering::Relaxed);
-        let prefix = format!("pm{}n{number}", std::process::id());
-        let (a, b) = (
-            Namespace::new(format!("{prefix}a")),
-            Namespace::new(format!("{prefix}b")),
-        );
-        let lab = Self { a, b, number };
+        let lab = Self::bare();
         run(&format!(
             "ip link add eth netns {} type veth peer name eth netns {}",
             lab.a.name, lab.b.name
@@ -103,6 +98,59 @@ impl Lab {
             run(&format!("ip -n {name} link set eth up"));
         }
         lab
+    }
+
+    /// A lab with a router in the middle, which is to B by its device `to-b`. IPv4 only.
+    pub fn routed() -> Self {
+        let mut lab = Self::bare();
+        let router = Namespace::new(lab.a.name.replace('a', "r"));
+        router.run("sysctl -qw net.ipv4.ip_forward=1");
+        for (namespace, host, device) in [(&lab.a, 1, "to-a"), (&lab.b, 2, "to-b")] {
+            let (name, middle, other) = (&namespace.name, &router.name, 3 - host);
+            run(&format!(
+                "ip link add eth netns {name} type veth peer name {device} netns {middle}"
+            ));
+            run(&format!(
+                "ip -n {name} addr add {}/32 dev eth",
+                lab.v4(host)
+            ));
+            run(&format!("ip -n {name} link set eth up"));
+            run(&format!("ip -n {middle} link set {device} up"));
+            run(&format!("ip -n {name} route add 169.254.1.1 dev eth"));
+            run(&format!(
+                "ip -n {name} route add {} via 169.254.1.1",
+                lab.v4(other)
+            ));
+            run(&format!(
+                "ip -n {middle} addr add 169.254.1.1/32 dev {device}"
+            ));
+            run(&format!(
+                "ip -n {middle} route add {} dev {device}",
+                lab.v4(host)
+            ));
+        }
+        lab.router = Some(router);
+        lab
+    }
+
+    /// Two namespaces with nothing between them.
+    fn bare() -> Self {
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("pm{}n{number}", std::process::id());
+        let (a, b) = (
+            Namespace::new(format!("{prefix}a")),
+            Namespace::new(format!("{prefix}b")),
+        );
+        Self {
+            a,
+            b,
+            router: None,
+            number,
+        }
+    }
+
+    pub fn router(&self) -> &Namespace {
+        self.router.as_ref().unwrap()
     }
 
     /// Address of a host on the cable: A is 1, B is 2.
