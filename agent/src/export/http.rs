@@ -24,7 +24,7 @@ use hyper_util::{
 use tokio::{sync::Semaphore, time::timeout};
 use tracing::{debug, warn};
 
-use super::prometheus::{Format, encode};
+use super::{Format, prometheus::encode};
 use crate::sampler::Sampler;
 
 /// Connections that are served at one time; more wait in the listener's queue.

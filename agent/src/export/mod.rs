@@ -1,4 +1,7 @@
-//! What leaves the agent: `prometheus` writes a snapshot down, `http` serves it.
+//! What leaves the agent: `prometheus` writes a snapshot down, in a `format`; `http` serves it.
 
+mod format;
 pub mod http;
 pub mod prometheus;
+
+pub use format::Format;
