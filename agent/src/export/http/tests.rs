@@ -18,7 +18,7 @@ use crate::{
 const LIMITS: Limits = Limits {
     connections: 4,
     request: Duration::from_millis(400),
-    pause: Duration::from_millis(1200),
+    pause: Duration::from_millis(2500),
     drain: Duration::from_millis(300),
 };
 
