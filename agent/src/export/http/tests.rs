@@ -256,11 +256,11 @@ fn keeps_a_connection_for_longer_than_a_request_may_take() {
 #[test]
 fn cuts_off_who_drips_a_head_or_says_nothing() {
     let server = Server::start(1, false);
-    let mut silent = server.connect();
     let mut second = server.connect();
-    let mut dripping = server.connect();
     second.write_all(HEALTHY.as_bytes()).unwrap();
-    one_answer(&mut second);
+    assert!(!one_answer(&mut second).contains("connection: close"));
+    let mut silent = server.connect();
+    let mut dripping = server.connect();
     let began = Instant::now();
     for (at, byte) in HEALTHY.bytes().enumerate() {
         // The limit is for the whole head, however its bytes come, and for every head of a connection.
