@@ -1,6 +1,6 @@
 //! The wiring: sources -> sampler -> exporters, in the order that privileges ask for, and the way down.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,9 +17,6 @@ use crate::{
         network::{self, NetworkSource, resolve},
     },
 };
-
-/// How long the agent may take to stop.
-const STOP_TIME: Duration = Duration::from_millis(1500);
 
 /// Runs the agent until a signal stops it.
 ///
@@ -76,22 +73,29 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let mut servers = tokio::task::JoinSet::new();
-    for listener in listeners {
-        let mut stopped = stopped.clone();
-        // An error is the sender going away, which is the end as well.
-        let stopped = async move { drop(stopped.wait_for(|stop| *stop).await) };
-        servers.spawn(http::serve(listener, Arc::clone(&sampler), stopped));
-    }
+    let mut signalled = async || {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    // An error is the sender going away, which is the end as well.
+    let stopped = async { drop(stopped.await) };
+    let mut server = pin!(http::serve(
+        listeners,
+        sampler,
+        http::Limits::default(),
+        stopped
+    ));
     tokio::select! {
-        _ = terminate.recv() => info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => info!("SIGINT: stopping"),
+        outcome = &mut server => outcome.context("cannot serve the metrics page")?,
+        name = signalled() => info!("{name}: stopping"),
     }
-    stop.send_replace(true);
-    let drained = async { while servers.join_next().await.is_some() {} };
-    if tokio::time::timeout(STOP_TIME, drained).await.is_err() {
-        warn!("stopping without waiting for clients any longer");
+    drop(stop);
+    tokio::select! {
+        outcome = server => outcome.context("cannot serve the metrics page")?,
+        name = signalled() => warn!("{name} again: not waiting for clients"),
     }
     Ok(())
 }

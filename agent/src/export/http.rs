@@ -13,31 +13,48 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    header::{
+        ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    },
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
-use tokio::{sync::Semaphore, time::timeout};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use tracing::{debug, warn};
 
-use super::prometheus::{Format, encode};
-use crate::sampler::Sampler;
+use super::{Format, prometheus::encode, timed::Timed};
+use crate::{sample::SourceHealth, sampler::Sampler};
 
-/// Connections that are served at one time; more wait in the listener's queue.
-const CONNECTIONS: usize = 64;
 /// Bytes of a request's head, and headers in it.
 const HEAD_BYTES: usize = 16 * 1024;
 const HEADERS: usize = 64;
-/// How long a client may take for a request's head; also how long an idle connection is kept.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// How long a connection may live: a client that does not read its page cannot hold a place for ever.
-const CONNECTION_TIME: Duration = Duration::from_hours(1);
-/// How long requests in progress may take once the agent stops.
-const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// What clients may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections that are served at one time, over all listeners; more wait in the listeners' queues. Once
+    /// half of them are taken, a connection ends with its answer, so that idle ones cannot take them all.
+    pub connections: usize,
+    /// How long a request may take, from its first byte (of a new connection: from its start) until the answer
+    /// is sent.
+    pub request: Duration,
+    /// How long a connection is kept between two requests; longer than scrapers usually wait.
+    pub pause: Duration,
+    /// How long requests in progress may still take once the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            request: Duration::from_secs(10),
+            pause: Duration::from_secs(90),
+            drain: Duration::from_secs(1),
+        }
+    }
+}
 
 type Page = Response<Full<Bytes>>;
 
@@ -46,92 +63,123 @@ type Page = Response<Full<Bytes>>;
 /// # Errors
 /// If the address cannot be bound, in one line with the mend.
 pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).map_err(|error| {
-        let mend = "set prometheus.listen to another address";
-        match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                anyhow::anyhow!("{address} is in use by another program: stop it, or {mend}")
-            }
-            _ => anyhow::anyhow!("cannot listen on {address}: {error}; {mend}"),
+    let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("{address} is in use: stop the other program, or set prometheus.listen")
         }
+        io::ErrorKind::AddrNotAvailable => anyhow::anyhow!(
+            "{} is no address of this machine: set prometheus.listen to one that is",
+            address.ip()
+        ),
+        io::ErrorKind::PermissionDenied => anyhow::anyhow!(
+            "no permission to listen on {address}: set prometheus.listen to a port of 1024 or above"
+        ),
+        _ => anyhow::anyhow!("cannot listen on {address}: {error}; set prometheus.listen"),
     })?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-/// Serves until `stop` is over, then lets requests in progress finish.
+/// Serves on all listeners until `stop` is over, then lets requests in progress finish.
 ///
 /// # Errors
-/// If the runtime does not take the listener.
+/// If the runtime does not take a listener.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     sampler: Arc<Sampler>,
+    limits: Limits,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    tokio::pin!(stop);
-    loop {
-        let accept = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            () = &mut stop => break,
-            accepted = accept => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors or memory: waiting is all that can help.
-                warn!("cannot accept a connection to the metrics page: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let sampler = Arc::clone(&sampler);
-        let service = service_fn(move |request| {
-            let page = respond(&request, &sampler);
-            async { Ok::<_, Infallible>(page) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
-            .max_buf_size(HEAD_BYTES)
-            .max_headers(HEADERS)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            match timeout(CONNECTION_TIME, connection).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => debug!("a client's connection ended: {error}"),
-                Err(_) => debug!("a client's connection was too long"),
-            }
-            drop(place);
-        });
+    let server = Arc::new(Server {
+        sampler,
+        places: Arc::new(Semaphore::new(limits.connections)),
+        graceful: GracefulShutdown::new(),
+        limits,
+    });
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        accepting.spawn(Arc::clone(&server).accept(listener));
     }
-    drop(listener);
-    if timeout(DRAIN_TIME, graceful.shutdown()).await.is_err() {
-        debug!("clients were cut off");
+    stop.await;
+    accepting.shutdown().await;
+    // The tasks that held the others are over.
+    if let Some(server) = Arc::into_inner(server) {
+        let drained = timeout(limits.drain, server.graceful.shutdown()).await;
+        if drained.is_err() {
+            debug!("clients were cut off");
+        }
     }
     Ok(())
 }
 
+struct Server {
+    sampler: Arc<Sampler>,
+    places: Arc<Semaphore>,
+    graceful: GracefulShutdown,
+    limits: Limits,
+}
+
+impl Server {
+    async fn accept(self: Arc<Self>, listener: tokio::net::TcpListener) {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors or memory: waiting is all that can help.
+                    warn!("cannot accept a connection to the metrics page: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            // The semaphore is never closed; if it were, nothing more could be served.
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
+                return;
+            };
+            let Limits {
+                connections,
+                request,
+                pause,
+                ..
+            } = self.limits;
+            let (sampler, places) = (Arc::clone(&self.sampler), Arc::clone(&self.places));
+            let service = service_fn(move |request| {
+                let mut page = respond(&request, &sampler);
+                if places.available_permits() < connections / 2 {
+                    let close = HeaderValue::from_static("close");
+                    page.headers_mut().insert(CONNECTION, close);
+                }
+                async { Ok::<_, Infallible>(page) }
+            });
+            let connection = http1::Builder::new()
+                .header_read_timeout(None)
+                .max_buf_size(HEAD_BYTES)
+                .max_headers(HEADERS)
+                .serve_connection(TokioIo::new(Timed::new(stream, request, pause)), service);
+            let connection = self.graceful.watch(connection);
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    debug!("a client's connection ended: {error}");
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
 fn respond(request: &Request<Incoming>, sampler: &Sampler) -> Page {
     let path = request.uri().path();
-    let resource = match path {
-        "/" | "/metrics" | "/-/healthy" | "/-/ready" => path,
-        _ => return plain(StatusCode::NOT_FOUND, "not found; see /\n"),
-    };
+    if !matches!(path, "/" | "/metrics" | "/-/healthy" | "/-/ready") {
+        return plain(StatusCode::NOT_FOUND, "not found; see /\n");
+    }
     // hyper leaves the body of an answer to HEAD out by itself.
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut page = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        page.headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        page.headers_mut().insert(ALLOW, allowed);
         return page;
     }
-    match resource {
+    match path {
         "/metrics" => metrics(request, sampler),
         "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
         "/-/ready" => ready(sampler),
@@ -159,7 +207,7 @@ fn metrics(request: &Request<Incoming>, sampler: &Sampler) -> Page {
 /// 200 when every enabled source reads, else 503; a line for each.
 fn ready(sampler: &Sampler) -> Page {
     let sources = sampler.snapshot().sources;
-    let line = |health: &crate::sample::SourceHealth| match &health.down {
+    let line = |health: &SourceHealth| match &health.down {
         None => format!("{}: up\n", health.source),
         Some(reason) => format!("{}: down: {reason}\n", health.source),
     };
@@ -185,3 +233,6 @@ fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) 
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     page
 }
+
+#[cfg(test)]
+mod tests;

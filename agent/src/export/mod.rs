@@ -1,4 +1,8 @@
-//! What leaves the agent: `prometheus` writes a snapshot down, `http` serves it.
+//! What leaves the agent: `prometheus` writes a snapshot down, in a `format`; `http` serves it, on `timed` connections.
 
+mod format;
 pub mod http;
 pub mod prometheus;
+mod timed;
+
+pub use format::Format;

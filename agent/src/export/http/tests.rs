@@ -1,0 +1,363 @@
+//! A server on a free port, and clients that write to its sockets what they like.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use super::{Limits, bind, serve};
+use crate::{
+    sample::{FailureKind, Host, Network, Traffic},
+    sampler::Sampler,
+    source::{Failure, Source, spawn},
+};
+
+const LIMITS: Limits = Limits {
+    connections: 4,
+    request: Duration::from_millis(400),
+    pause: Duration::from_millis(2500),
+    drain: Duration::from_millis(300),
+};
+
+/// So long that a test that waits for it has failed.
+const LONG: Duration = Duration::from_secs(10);
+
+struct Works(u32);
+
+impl Source for Works {
+    type Sample = Network;
+
+    const NAME: &'static str = "network";
+
+    fn collect(&mut self) -> Result<Network, Failure> {
+        let traffic = (0..self.0).map(|party| Traffic {
+            party: format!("party {party}").into(),
+            protocol: "aby3".into(),
+            transmit: 1,
+            receive: 2,
+            retransmit: 3,
+        });
+        Ok(Network {
+            traffic: traffic.collect(),
+            ..Network::default()
+        })
+    }
+}
+
+struct Fails;
+
+impl Source for Fails {
+    type Sample = Host;
+
+    const NAME: &'static str = "host";
+
+    fn collect(&mut self) -> Result<Host, Failure> {
+        Err(Failure::new(
+            FailureKind::Read,
+            "cannot read: plug the disk in",
+        ))
+    }
+}
+
+struct Server {
+    address: std::net::SocketAddr,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(parties: u32, host_fails: bool) -> Self {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let sampler = Sampler {
+            node: "here".into(),
+            network: Some(spawn(Works(parties), LONG).unwrap()),
+            host: host_fails.then(|| spawn(Fails, LONG).unwrap()),
+        };
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let stopped = async { drop(stopped.await) };
+            let served = serve(vec![listener], Arc::new(sampler), LIMITS, stopped);
+            runtime.block_on(served).unwrap();
+        });
+        Self {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream
+    }
+
+    /// Sends the text on a connection of its own, and returns all that comes back.
+    fn ask(&self, text: &str) -> String {
+        let mut stream = self.connect();
+        stream.write_all(text.as_bytes()).unwrap();
+        rest(&mut stream)
+    }
+
+    fn get(&self, path: &str, headers: &str) -> String {
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
+        ))
+    }
+
+    fn stop(mut self) -> Duration {
+        let began = Instant::now();
+        drop(self.stop.take());
+        self.thread.take().unwrap().join().unwrap();
+        began.elapsed()
+    }
+}
+
+/// All that comes until the server closes. What was lost to a reset does not matter.
+fn rest(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut answer) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+/// One whole answer on a connection that stays.
+fn one_answer(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while !answer.ends_with(b"healthy\n") {
+        stream.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+const HEALTHY: &str = "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
+
+#[test]
+fn serves_its_pages() {
+    let server = Server::start(1, false);
+    for (path, status, kind, text) in [
+        ("/", "200 OK", "text/html", "<a href=\"/metrics\">"),
+        ("/metrics", "200 OK", "text/plain; version=0.0.4", "# TYPE"),
+        (
+            "/metrics?x=y",
+            "200 OK",
+            "text/plain; version=0.0.4",
+            "# TYPE",
+        ),
+        ("/-/healthy", "200 OK", "text/plain", "healthy"),
+        ("/-/ready", "200 OK", "text/plain", "network: up\n"),
+        ("/metrics/", "404 Not Found", "text/plain", "see /"),
+    ] {
+        let answer = server.get(path, "");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{answer}"
+        );
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-type: {kind}")), "{head}");
+        assert!(head.contains("cache-control: no-store"), "{head}");
+        assert!(head.contains("x-content-type-options: nosniff"), "{head}");
+        assert!(body.contains(text), "{body}");
+    }
+}
+
+#[test]
+fn gives_the_format_that_is_asked_for() {
+    let server = Server::start(1, false);
+    // In two header lines, which count as one list.
+    let asked = "Accept: text/plain;q=0.1\r\nAccept: application/openmetrics-text\r\n";
+    let answer = server.get("/metrics", asked);
+    assert!(
+        answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        "{answer}"
+    );
+    assert!(answer.ends_with("# EOF\n"), "{answer}");
+    assert!(answer.contains("network_bytes_total{direction=\"transmit\",party_id=\"party 0\""));
+}
+
+#[test]
+fn says_why_it_is_not_ready() {
+    let server = Server::start(1, true);
+    let answer = server.get("/-/ready", "");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(
+        answer.ends_with("\r\n\r\nnetwork: up\nhost: down: cannot read: plug the disk in\n"),
+        "{answer}"
+    );
+    let answer = server.get("/metrics", "");
+    assert!(
+        answer.contains("\npartymeter_source_up{source=\"host\"} 0\n"),
+        "{answer}"
+    );
+    assert!(answer.contains("\nnetwork_bytes_total{"), "{answer}");
+}
+
+#[test]
+fn head_is_get_without_the_body() {
+    let server = Server::start(1, false);
+    let request = "HEAD /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let answer = server.ask(request);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("content-length: 8\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[test]
+fn refuses_other_methods() {
+    let server = Server::start(1, false);
+    for method in ["POST", "DELETE", "OPTIONS", "NONSENSE"] {
+        let body = "Content-Length: 5\r\nConnection: close\r\n\r\nhello";
+        let answer = server.ask(&format!("{method} /metrics HTTP/1.1\r\nHost: x\r\n{body}"));
+        assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+        assert!(answer.contains("allow: GET, HEAD\r\n"), "{answer}");
+    }
+}
+
+#[test]
+fn refuses_what_is_too_large_or_no_http() {
+    let server = Server::start(1, false);
+    let large = server.get("/", &format!("X: {}\r\n", "x".repeat(20_000)));
+    assert!(
+        large.is_empty() || large.starts_with("HTTP/1.1 431 "),
+        "{large}"
+    );
+    let many = server.get("/", &"X: y\r\n".repeat(100));
+    assert!(many.starts_with("HTTP/1.1 431 "), "{many}");
+    let nonsense = server.ask("\u{16}\u{3}\u{1} hello\r\n\r\n");
+    assert!(nonsense.starts_with("HTTP/1.1 400 "), "{nonsense}");
+    assert!(server.get("/-/healthy", "").contains("200 OK"));
+}
+
+#[test]
+fn keeps_a_connection_for_longer_than_a_request_may_take() {
+    let server = Server::start(1, false);
+    let mut stream = server.connect();
+    for _ in 0..2 {
+        stream.write_all(HEALTHY.as_bytes()).unwrap();
+        assert!(one_answer(&mut stream).starts_with("HTTP/1.1 200 "));
+        thread::sleep(LIMITS.request * 2);
+    }
+    let began = Instant::now();
+    assert_eq!(rest(&mut stream), "");
+    assert!(began.elapsed() < LIMITS.pause);
+}
+
+#[test]
+fn cuts_off_who_drips_a_head_or_says_nothing() {
+    let server = Server::start(1, false);
+    let mut second = server.connect();
+    second.write_all(HEALTHY.as_bytes()).unwrap();
+    assert!(!one_answer(&mut second).contains("connection: close"));
+    let mut silent = server.connect();
+    let mut dripping = server.connect();
+    let began = Instant::now();
+    for (at, byte) in HEALTHY.bytes().enumerate() {
+        // The limit is for the whole head, however its bytes come, and for every head of a connection.
+        let gone = dripping.write_all(&[byte]).is_err();
+        if second.write_all(&[byte]).is_err() && gone {
+            break;
+        }
+        assert!(at < 30, "still there after {:?}", began.elapsed());
+        thread::sleep(LIMITS.request / 10);
+    }
+    assert_eq!(rest(&mut silent), "");
+    assert!(
+        began.elapsed() < LIMITS.request * 5,
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn cuts_off_who_does_not_read_its_page() {
+    let server = Server::start(40_000, false);
+    let mut stream = server.connect();
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    thread::sleep(LIMITS.request * 3);
+    let answer = rest(&mut stream);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .unwrap();
+    assert!(body.len() < length.parse().unwrap(), "the whole page came");
+}
+
+#[test]
+fn lets_more_connections_wait_than_it_serves() {
+    let server = Server::start(1, false);
+    let mut idle: Vec<TcpStream> = Vec::new();
+    for number in 0..20 {
+        let mut stream = server.connect();
+        stream.write_all(HEALTHY.as_bytes()).unwrap();
+        let answer = one_answer(&mut stream);
+        // Only half of the places are for connections that stay.
+        let stays = !answer.contains("connection: close");
+        assert_eq!(
+            stays,
+            number < LIMITS.connections / 2,
+            "connection {number}"
+        );
+        idle.push(stream);
+    }
+    // Those that say nothing give their places up in time.
+    let silent: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
+    assert!(server.get("/-/healthy", "").contains("200 OK"));
+    drop(silent);
+}
+
+#[test]
+fn stops_in_time_whatever_its_clients_do() {
+    let server = Server::start(40_000, false);
+    let mut idle = server.connect();
+    idle.write_all(HEALTHY.as_bytes()).unwrap();
+    one_answer(&mut idle);
+    let mut reading = server.connect();
+    reading
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    thread::sleep(Duration::from_millis(50));
+    let address = server.address;
+    let took = server.stop();
+    assert!(took < LIMITS.drain + Duration::from_millis(500), "{took:?}");
+    assert_eq!(rest(&mut idle), "");
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn takes_half_closed_clients() {
+    let server = Server::start(1, false);
+    let mut stream = server.connect();
+    stream.write_all(HEALTHY.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert!(rest(&mut stream).contains("200 OK"));
+}
+
+#[test]
+fn names_what_keeps_it_from_listening() {
+    let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = first.local_addr().unwrap();
+    let error = bind(address).unwrap_err().to_string();
+    let mend = "stop the other program, or set prometheus.listen";
+    assert_eq!(error, format!("{address} is in use: {mend}"));
+    let error = bind("192.0.2.1:9464".parse().unwrap())
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        error,
+        "192.0.2.1 is no address of this machine: set prometheus.listen to one that is"
+    );
+}

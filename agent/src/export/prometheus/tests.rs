@@ -1,0 +1,246 @@
+//! Whole pages of a fixed snapshot, compared with files. `UPDATE_GOLDEN=1 cargo test` writes them anew.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{Format, encode};
+use crate::{
+    model::catalog,
+    sample::{
+        Accounting, Durations, FailureKind, Host, MapFill, Network, Process, ProgramRuns, Snapshot,
+        SourceHealth, Traffic,
+    },
+};
+
+/// A snapshot in which every metric of the catalog has a series.
+fn complete() -> Snapshot {
+    let traffic = |party: &str, protocol: &str, transmit, receive, retransmit| Traffic {
+        party: party.into(),
+        protocol: protocol.into(),
+        transmit,
+        receive,
+        retransmit,
+    };
+    let mut durations = Durations::default();
+    for seconds in [0.00005, 0.0004, 0.0004, 0.02, 3.0] {
+        durations.observe(seconds);
+    }
+    let mut errors = [0; FailureKind::ALL.len()];
+    errors[FailureKind::Permission as usize] = 2;
+    Snapshot {
+        taken: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        node: "gpu-node-7".into(),
+        network: Some(Arc::new(Network {
+            traffic: vec![
+                traffic("1", "aby3", 1_234_567_890_123, 9_876_543_210, 1448),
+                traffic("2001:db8::7", "mp-spdz", 0, u64::MAX, 0),
+                traffic("a \"quoted\\\" id\nof two lines", "other", 1, 2, 3),
+            ],
+            dropped: vec![("socket_storage", 0), ("slots", 7)],
+            maps: vec![
+                MapFill {
+                    map: "slots",
+                    entries: 3,
+                    capacity: Some(8192),
+                },
+                MapFill {
+                    map: "sockets",
+                    entries: 41,
+                    capacity: None,
+                },
+            ],
+            programs: vec![ProgramRuns {
+                program: "settle",
+                runs: 60,
+                nanoseconds: 3_000_000,
+            }],
+            accounting: Accounting {
+                bytes: "tp_btf,iter",
+                kernel: "6.12.1".to_owned(),
+            },
+        })),
+        host: Some(Arc::new(Host {
+            memory_used: Some(3_221_225_472),
+            process: Process {
+                cpu_seconds: Some(0.25),
+                resident_bytes: Some(8_388_608),
+                virtual_bytes: Some(33_554_432),
+                open_fds: Some(17),
+                max_fds: Some(1024),
+                threads: Some(3),
+                start_time: Some(1_699_999_000.25),
+            },
+        })),
+        sources: vec![
+            SourceHealth {
+                source: "network",
+                down: None,
+                errors: [0; FailureKind::ALL.len()],
+                durations,
+                age_seconds: Some(0.125),
+            },
+            SourceHealth {
+                source: "host",
+                down: Some("cannot read /proc/self".to_owned()),
+                errors,
+                durations: Durations::default(),
+                age_seconds: None,
+            },
+        ],
+    }
+}
+
+/// Nothing is known: no source has read yet.
+fn empty() -> Snapshot {
+    Snapshot {
+        network: None,
+        host: None,
+        sources: Vec::new(),
+        ..complete()
+    }
+}
+
+fn compare(file: &str, page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(file);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, page).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap();
+    // By line: a page in one string would be unreadable where it differs.
+    for (number, (is, was)) in page.lines().zip(golden.lines()).enumerate() {
+        assert_eq!(
+            is,
+            was,
+            "{file}, line {}; UPDATE_GOLDEN=1 if it is meant",
+            number + 1
+        );
+    }
+    assert_eq!(page.len(), golden.len(), "{file}: the length");
+}
+
+#[test]
+fn writes_openmetrics() {
+    let page = encode(complete(), Format::OpenMetrics).unwrap();
+    compare("page.openmetrics.txt", &page);
+    assert!(page.ends_with("# EOF\n"));
+}
+
+#[test]
+fn writes_the_classic_format() {
+    compare(
+        "page.classic.txt",
+        &encode(complete(), Format::Classic).unwrap(),
+    );
+}
+
+#[test]
+fn names_every_metric_as_the_catalog_does() {
+    let page = encode(complete(), Format::Classic).unwrap();
+    for metric in catalog() {
+        let described = format!("# HELP {} {}\n", metric.name, metric.help);
+        assert!(page.contains(&described), "{}", metric.name);
+    }
+    for format in [Format::Classic, Format::OpenMetrics] {
+        let page = encode(complete(), format).unwrap();
+        let mut samples = page.lines().filter(|line| !line.starts_with('#'));
+        assert!(
+            samples.all(|line| {
+                let name = line.split(['{', ' ']).next().unwrap();
+                let suffixes = ["", "_bucket", "_sum", "_count"];
+                catalog().any(|metric| {
+                    suffixes
+                        .iter()
+                        .any(|suffix| name.strip_suffix(suffix) == Some(metric.name))
+                })
+            }),
+            "{page}"
+        );
+    }
+}
+
+#[test]
+fn leaves_out_what_is_missing() {
+    let page = encode(empty(), Format::OpenMetrics).unwrap();
+    let described: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("# TYPE"))
+        .collect();
+    assert_eq!(described, ["# TYPE partymeter_build info"]);
+    let mut snapshot = complete();
+    let mut host = Host::default();
+    host.process.threads = Some(3);
+    snapshot.host = Some(Arc::new(host));
+    let page = encode(snapshot, Format::Classic).unwrap();
+    assert!(page.contains("\nprocess_threads 3\n"));
+    assert!(!page.contains("memory_usage_bytes") && !page.contains("process_open_fds"));
+    // Only memory limits this map.
+    assert!(!page.contains("partymeter_bpf_map_capacity{map=\"sockets\"}"));
+}
+
+#[test]
+fn promtool_has_nothing_to_object() {
+    let started = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut promtool = match started {
+        Ok(promtool) => promtool,
+        Err(error) => {
+            println!("skipped: promtool does not start ({error}); it comes with Prometheus");
+            return;
+        }
+    };
+    let page = encode(complete(), Format::Classic).unwrap();
+    promtool
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(page.as_bytes())
+        .unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
+    assert_eq!(String::from_utf8_lossy(&said), "");
+}
+
+/// 4,096 pairs are 12,288 series. The figure is for release builds; others only show that it does not explode.
+#[test]
+fn is_quick() {
+    let traffic = (0..4096_u32).map(|pair| Traffic {
+        party: format!("10.{}.{}.7", pair / 256, pair % 256).into(),
+        protocol: "mp-spdz".into(),
+        transmit: u64::from(pair) << 20,
+        receive: u64::from(pair) << 30,
+        retransmit: 0,
+    });
+    let mut snapshot = complete();
+    snapshot.network = Some(Arc::new(Network {
+        traffic: traffic.collect(),
+        ..Network::default()
+    }));
+    for format in [Format::Classic, Format::OpenMetrics] {
+        let rounds = (0..20).map(|_| {
+            let snapshot = snapshot.clone();
+            let began = Instant::now();
+            let page = encode(snapshot, format).unwrap();
+            (began.elapsed(), page.len(), page.capacity())
+        });
+        let (best, length, capacity) = rounds.min().unwrap();
+        println!("{format:?}: {best:?} for {length} bytes in a buffer of {capacity}");
+        let limit = if cfg!(debug_assertions) { 500 } else { 10 };
+        assert!(best < Duration::from_millis(limit), "{best:?}");
+    }
+}

@@ -1,0 +1,139 @@
+//! A connection with a clock: a request may take so long, from its first byte until its answer is sent, and
+//! the pause between two requests so long. A client that drips its head, does not read its page or goes away
+//! silently loses the connection, and with it the place that it held.
+//!
+//! hyper has a time limit for heads alone, and counts the pause before a request as part of one: with it an
+//! idle connection could not be kept for longer than a head may take.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep},
+};
+
+/// See the top of this file.
+pub(super) struct Timed<S> {
+    stream: S,
+    request: Duration,
+    pause: Duration,
+    state: State,
+    clock: Pin<Box<Sleep>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Between two requests.
+    Idle,
+    /// Bytes of a request have come, or are waited for on a connection that has brought none.
+    Asked,
+    /// Bytes of its answer have gone.
+    Answering,
+}
+
+impl<S> Timed<S> {
+    /// The clock starts: the first request is due.
+    pub(super) fn new(stream: S, request: Duration, pause: Duration) -> Self {
+        Self {
+            stream,
+            request,
+            pause,
+            state: State::Asked,
+            clock: Box::pin(tokio::time::sleep(request)),
+        }
+    }
+
+    /// Fails once the time is over; until then it will wake the task when it is.
+    fn in_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.clock.as_mut().poll(cx).is_pending() {
+            return Ok(());
+        }
+        let limit = match self.state {
+            State::Idle => self.pause,
+            State::Asked | State::Answering => self.request,
+        };
+        let what = format!("{:?} for longer than {} s", self.state, limit.as_secs_f32());
+        Err(io::Error::new(io::ErrorKind::TimedOut, what))
+    }
+
+    fn enter(&mut self, state: State, cx: &mut Context<'_>) -> io::Result<()> {
+        let was = std::mem::replace(&mut self.state, state);
+        let limit = match (was, state) {
+            (_, State::Idle) => self.pause,
+            (State::Idle, _) => self.request,
+            // The same request.
+            _ => return Ok(()),
+        };
+        self.clock.as_mut().reset(Instant::now() + limit);
+        self.in_time(cx)
+    }
+
+    fn written(&mut self, count: usize, cx: &mut Context<'_>) -> io::Result<usize> {
+        if count > 0 {
+            self.enter(State::Answering, cx)?;
+        }
+        Ok(count)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.in_time(cx)?;
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before && self.state == State::Idle {
+            self.enter(State::Asked, cx)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.in_time(cx)?;
+        let count = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        Poll::Ready(self.written(count, cx))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.in_time(cx)?;
+        let count = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        Poll::Ready(self.written(count, cx))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes once a whole answer has been written, so this is an answer's end. Were it to flush in the
+    /// middle of one, the rest would begin a new time limit, no more.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.in_time(cx)?;
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if self.state == State::Answering {
+            self.enter(State::Idle, cx)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
