@@ -1,1 +1,167 @@
-//! The command line.
+//! The command line: verbs, and a flag and a variable for each option of `config::options`. What the values
+//! mean is for `config` to say.
+
+use std::{collections::HashMap, env, ffi::OsString, path::PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, builder::NonEmptyStringValueParser};
+
+use crate::{
+    config::{Given, Options, options::OPTIONS},
+    model::print::Format,
+};
+
+/// What the user wants done.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Run the agent.
+    Run(Options),
+    /// Say what would happen.
+    Check(Options),
+    /// Print the catalog.
+    Metrics(Format),
+    /// Print the default configuration.
+    DefaultConfig,
+    /// Print the table of options, for the documentation.
+    Options,
+}
+
+/// Reads a command line, the program's name included.
+///
+/// # Errors
+/// clap's, which also stand for `--help` and `--version`.
+pub fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+    let matches = command().try_get_matches_from(line)?;
+    let variable = |name: &str| env::var(name).ok();
+    Ok(match matches.subcommand() {
+        Some(("check", matches)) => Invocation::Check(options(matches, variable)),
+        Some(("metrics", matches)) => Invocation::Metrics(
+            match matches.get_one::<String>("format").map(String::as_str) {
+                Some("json") => Format::Json,
+                Some("markdown") => Format::Markdown,
+                _ => Format::Table,
+            },
+        ),
+        Some(("config", matches)) if matches.get_flag("options") => Invocation::Options,
+        Some(("config", _)) => Invocation::DefaultConfig,
+        Some((_, matches)) => Invocation::Run(options(matches, variable)),
+        None => Invocation::Run(Options::default()),
+    })
+}
+
+/// The whole command line.
+pub fn command() -> Command {
+    let formats = ["table", "json", "markdown"];
+    Command::new("partymeter")
+        .version(clap::crate_version!())
+        .about("Accounts bytes by MPC party and direction, and exports Prometheus metrics")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_options(Command::new("run").about("Run the agent")))
+        .subcommand(with_options(Command::new("check").about(
+            "Say everything that is wrong with the configuration, and what this kernel and these privileges \
+             allow; starts nothing",
+        )))
+        .subcommand(
+            Command::new("metrics").about("Print the catalog of metrics").arg(
+                Arg::new("format").long("format").value_parser(formats).default_value("table"),
+            ),
+        )
+        .subcommand(
+            Command::new("config").about("Print the default configuration, to begin a file with").arg(
+                Arg::new("options")
+                    .long("options")
+                    .action(ArgAction::SetTrue)
+                    .help("Print the table of options, flags and variables instead"),
+            ),
+        )
+        .after_help("Exit codes: 0; 64 wrong usage or configuration; 1 any other failure.")
+}
+
+fn with_options(command: Command) -> Command {
+    let path = Arg::new("config").long("config").value_name("FILE");
+    let list = |name: &'static str, value: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name(value)
+            .action(ArgAction::Append)
+    };
+    let single = OPTIONS.iter().map(|option| {
+        let default = match option.default {
+            "" => String::new(),
+            default => format!(" [default: {default}]"),
+        };
+        Arg::new(option.key)
+            .long(option.flag())
+            .value_name(option.value)
+            .help(format!(
+                "{}{default} [env: {}]",
+                option.help,
+                option.variable()
+            ))
+    });
+    command
+        .arg(
+            path.value_parser(clap::value_parser!(PathBuf))
+                .help("Configuration file (TOML) [env: PARTYMETER_CONFIG]"),
+        )
+        .arg(list("party", "ID=ENDPOINT,…").value_parser(NonEmptyStringValueParser::new()).help(
+            "A party, instead of the file's; may be repeated [env: PARTYMETER_PARTY, with ; between]",
+        ))
+        .arg(list("protocol", "NAME=PORTS,…").value_parser(NonEmptyStringValueParser::new()).help(
+            "A protocol, instead of the file's; may be repeated [env: PARTYMETER_PROTOCOL, with ; between]",
+        ))
+        .args(single)
+}
+
+fn options(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> Options {
+    let variable = |name: &str| variable(name).filter(|text| !text.is_empty());
+    let given = |id: &str, flag: &str, name: &str| {
+        let text = matches.get_one::<String>(id).cloned();
+        let from_flag = text.map(|text| Given {
+            place: format!("--{flag}"),
+            text,
+        });
+        from_flag.or_else(|| {
+            Some(Given {
+                place: name.to_owned(),
+                text: variable(name)?,
+            })
+        })
+    };
+    let list = |id: &str, name: &str| -> Vec<Given> {
+        match matches.get_many::<String>(id) {
+            Some(texts) => texts
+                .map(|text| Given {
+                    place: format!("--{id}"),
+                    text: text.clone(),
+                })
+                .collect(),
+            None => variable(name)
+                .unwrap_or_default()
+                .split(';')
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+                .map(|text| Given {
+                    place: name.to_owned(),
+                    text: text.to_owned(),
+                })
+                .collect(),
+        }
+    };
+    let values: HashMap<_, _> = OPTIONS
+        .iter()
+        .filter_map(|option| {
+            Some((
+                option.key,
+                given(option.key, &option.flag(), &option.variable())?,
+            ))
+        })
+        .collect();
+    let file = matches.get_one::<PathBuf>("config").cloned();
+    Options {
+        file: file.or_else(|| variable("PARTYMETER_CONFIG").map(PathBuf::from)),
+        values,
+        parties: list("party", "PARTYMETER_PARTY"),
+        protocols: list("protocol", "PARTYMETER_PROTOCOL"),
+    }
+}

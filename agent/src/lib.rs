@@ -14,10 +14,19 @@
 //!
 //! The kernel's half of `network` is the crate `agent-ebpf`.
 
+pub mod agent;
 pub mod args;
 pub mod check;
 pub mod config;
+pub mod export;
+pub mod log;
+pub mod model;
 pub mod privilege;
 pub mod sample;
 pub mod sampler;
 pub mod source;
+
+/// What the user wrote cannot be run with: a line for each problem.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misconfigured(pub String);

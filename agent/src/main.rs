@@ -1,1 +1,70 @@
-fn main() {}
+//! The binary `partymeter`: parse, run, exit code.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use partymeter::{
+    Misconfigured, agent,
+    args::{self, Invocation},
+    check::check,
+    config::{self, Config, Options, Surroundings, options},
+    log,
+    model::print,
+};
+
+/// Wrong usage or configuration: `EX_USAGE` of sysexits.h.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let invocation = match args::parse(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            // A failure to print leaves nothing to print it with.
+            drop(error.print());
+            return if error.use_stderr() {
+                USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match carry_out(invocation) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            drop(writeln!(io::stderr(), "partymeter: {error:#}"));
+            if error.is::<Misconfigured>() {
+                USAGE.into()
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// Does what is asked; false is a failure that has been told already.
+fn carry_out(invocation: Invocation) -> anyhow::Result<bool> {
+    let out = &mut io::stdout().lock();
+    match invocation {
+        Invocation::Run(options) => {
+            let config = resolve(&options)?;
+            log::init(&config.log)?;
+            agent::run(&config)?;
+        }
+        Invocation::Check(options) => return Ok(check(&resolve(&options)?, out)?),
+        Invocation::Metrics(format) => print::print(format, out)?,
+        Invocation::DefaultConfig => write!(out, "{}", config::DEFAULT)?,
+        Invocation::Options => write!(out, "{}", options::markdown())?,
+    }
+    Ok(true)
+}
+
+fn resolve(options: &Options) -> Result<Config, Misconfigured> {
+    let around = Surroundings::of_this_machine();
+    config::resolve(options, &around).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Misconfigured(lines.join("\npartymeter: "))
+    })
+}

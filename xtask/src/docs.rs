@@ -33,7 +33,11 @@ impl Args {
         let parts = PARTS
             .iter()
             .map(|&(name, arguments)| {
-                let text = cmd!(sh, "{agent} {arguments...}").read()?;
+                let command = cmd!(sh, "{agent} {arguments...}");
+                let text = command.read()?;
+                if text.is_empty() {
+                    bail!("`{command}` printed nothing for the part `{name}`");
+                }
                 Ok((name, text))
             })
             .collect::<anyhow::Result<Vec<_>>>()?;

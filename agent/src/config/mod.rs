@@ -1,6 +1,14 @@
 //! The validated configuration: everything in it is meaningful, nothing in it needs a second look.
 
-use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
+mod conflicts;
+mod frameworks;
+pub mod options;
+mod resolve;
+mod value;
+
+pub use resolve::{Given, Options, Surroundings, resolve};
+
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 use ipnet::IpNet;
 
@@ -102,6 +110,51 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// The configuration that says what the defaults are; what runs without `--config`.
+pub const DEFAULT: &str = include_str!("default.toml");
+
+/// One thing that is wrong in what the user wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// File and line, flag, or variable; empty if it stands nowhere.
+    pub place: String,
+    /// The key, as in the file; empty if it is about the file.
+    pub key: String,
+    /// What is wrong.
+    pub what: String,
+    /// What would be right.
+    pub mend: String,
+}
+
+impl Problem {
+    fn new(place: String, key: &str, fault: value::Fault) -> Self {
+        Self {
+            place,
+            key: key.to_owned(),
+            what: fault.what,
+            mend: fault.mend,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            place,
+            key,
+            what,
+            mend,
+        } = self;
+        if !place.is_empty() {
+            write!(f, "{place}: ")?;
+        }
+        if !key.is_empty() {
+            write!(f, "{key}: ")?;
+        }
+        write!(f, "{what}; {mend}")
+    }
 }
 
 /// Configurations for the tests of other modules.

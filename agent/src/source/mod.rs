@@ -2,6 +2,7 @@
 //! trait, how one fails, and the thread that drives it. The one list of sources is in `agent.rs`.
 
 mod driver;
+pub mod host;
 pub mod network;
 
 pub use driver::{Place, spawn};

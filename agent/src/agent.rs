@@ -1,0 +1,142 @@
+//! The wiring: sources -> sampler -> exporters, in the order that privileges ask for, and the way down.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::{
+    config::{Config, Endpoint, Host, Unresolved},
+    export::http,
+    privilege,
+    sampler::Sampler,
+    source::{
+        self,
+        host::HostSource,
+        network::{self, NetworkSource, resolve},
+    },
+};
+
+/// How long the agent may take to stop.
+const STOP_TIME: Duration = Duration::from_millis(1500);
+
+/// Runs the agent until a signal stops it.
+///
+/// # Errors
+/// What keeps it from starting: an address in use, a host name that does not resolve. Sources that do not work
+/// here are no such thing.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    let mut resolved = resolve::Resolved::new();
+    let missing = resolve::resolve(config, &mut resolved);
+    if config.network.unresolved == Unresolved::Retry {
+        network::warn_unresolved(&missing);
+    } else if !missing.is_empty() {
+        let lines: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        let mend = "to start without it, set network.unresolved = \"retry\"";
+        return Err(crate::Misconfigured(format!("{}; {mend}", lines.join("\n"))).into());
+    }
+    let listeners = config
+        .prometheus_listen
+        .iter()
+        .map(|address| http::bind(*address));
+    let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
+
+    // The network source's thread takes this thread's capabilities with it; all that starts later has none.
+    let started = |source| format!("cannot start the thread of the {source} source");
+    let network = NetworkSource::new(config, resolved, !missing.is_empty());
+    let network = config
+        .network
+        .enabled
+        .then(|| source::spawn(network, config.interval));
+    let network = network.transpose().with_context(|| started("network"))?;
+    privilege::drop_all();
+    let host = HostSource::default();
+    let host = config
+        .host_enabled
+        .then(|| source::spawn(host, config.interval));
+    let host = host.transpose().with_context(|| started("host"))?;
+    let sampler = Arc::new(Sampler {
+        node: Arc::from(config.node.as_str()),
+        network,
+        host,
+    });
+
+    announce(config);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(serve(listeners, sampler));
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    outcome?;
+    info!("stopped");
+    Ok(())
+}
+
+async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut servers = tokio::task::JoinSet::new();
+    for listener in listeners {
+        let mut stopped = stopped.clone();
+        // An error is the sender going away, which is the end as well.
+        let stopped = async move { drop(stopped.wait_for(|stop| *stop).await) };
+        servers.spawn(http::serve(listener, Arc::clone(&sampler), stopped));
+    }
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => info!("SIGINT: stopping"),
+    }
+    stop.send_replace(true);
+    let drained = async { while servers.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_TIME, drained).await.is_err() {
+        warn!("stopping without waiting for clients any longer");
+    }
+    Ok(())
+}
+
+/// Says what is accounted and where to look.
+fn announce(config: &Config) {
+    let own = config.party_id.as_deref().unwrap_or("not named");
+    info!(
+        "node {}, party {own}, read every {}",
+        config.node,
+        humantime::format_duration(config.interval)
+    );
+    for party in &config.parties {
+        let endpoints: Vec<String> = party.endpoints.iter().map(written).collect();
+        info!("party {} at {}", party.id, endpoints.join(", "));
+    }
+    if config.parties.is_empty() && config.network.enabled {
+        let limit = config.network.max_auto_parties;
+        info!("no party configured: each address on a protocol's port is one, up to {limit}");
+    }
+    for protocol in &config.protocols {
+        let ports: Vec<String> = protocol
+            .ports
+            .iter()
+            .map(|range| match (range.start(), range.end()) {
+                (first, last) if first == last => first.to_string(),
+                (first, last) => format!("{first}-{last}"),
+            })
+            .collect();
+        info!("protocol {} on TCP {}", protocol.name, ports.join(", "));
+    }
+    for address in &config.prometheus_listen {
+        info!("metrics at http://{address}/metrics");
+    }
+}
+
+fn written(endpoint: &Endpoint) -> String {
+    let host = match &endpoint.host {
+        Host::Prefix(net) if net.prefix_len() == net.max_prefix_len() => net.addr().to_string(),
+        Host::Prefix(net) => net.to_string(),
+        Host::Name(name) => name.clone(),
+    };
+    match endpoint.port {
+        None => host,
+        Some(port) if host.contains(':') => format!("[{host}]:{port}"),
+        Some(port) => format!("{host}:{port}"),
+    }
+}

@@ -1,0 +1,580 @@
+//! From what the user wrote (flags, variables, a file) to the configuration, or to every error in it at once.
+//! A flag goes over a variable, a variable over the file, the file over the default.
+
+use std::{collections::HashMap, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    Config, Endpoint, Log, LogFormat, Network, Party, Problem, Protocol, Unresolved, conflicts,
+    frameworks,
+    options::{OPTIONS, Opt},
+    value::{self, Fault, Value, fault},
+};
+
+/// What came from the command line and the environment, as text.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The configuration file.
+    pub file: Option<PathBuf>,
+    /// Single values by key, with the flag or variable that they came from; flags win already.
+    pub values: HashMap<&'static str, Given>,
+    /// `--party ID=ENDPOINT,…`
+    pub parties: Vec<Given>,
+    /// `--protocol NAME=PORTS,…`
+    pub protocols: Vec<Given>,
+}
+
+/// A value and the flag or variable that it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// `--interval` or `PARTYMETER_INTERVAL`.
+    pub place: String,
+    /// As typed.
+    pub text: String,
+}
+
+/// What is taken from the system where nothing is written.
+pub struct Surroundings {
+    /// The variable `NODE_NAME`, as Kubernetes manifests set it.
+    pub node_name: Option<String>,
+    /// The host's name.
+    pub host_name: Option<String>,
+}
+
+impl Surroundings {
+    /// Of the process that asks.
+    pub fn of_this_machine() -> Self {
+        Self {
+            node_name: std::env::var("NODE_NAME").ok(),
+            host_name: sysinfo::System::host_name().ok(),
+        }
+    }
+}
+
+/// Makes the configuration.
+///
+/// # Errors
+/// Everything that is wrong, each with its place and mend.
+pub fn resolve(options: &Options, around: &Surroundings) -> Result<Config, Vec<Problem>> {
+    let Some(path) = &options.file else {
+        return Reader::new("", "").resolve(options, around);
+    };
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Reader::new(&name, &text).resolve(options, around),
+        Err(error) => {
+            let mend = match error.kind() {
+                std::io::ErrorKind::NotFound => "create it, or name another with --config",
+                std::io::ErrorKind::PermissionDenied => "let this user read it",
+                _ => "name a readable TOML file with --config",
+            };
+            let fault = fault(format!("cannot be read: {error}"), mend);
+            Err(vec![Problem::new(name, "", fault)])
+        }
+    }
+}
+
+struct Reader<'a> {
+    name: &'a str,
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(name: &'a str, text: &'a str) -> Self {
+        Self {
+            name,
+            text,
+            problems: Vec::new(),
+        }
+    }
+
+    fn place(&self, at: usize) -> String {
+        let before = self.text.as_bytes().iter().take(at);
+        format!(
+            "{}:{}",
+            self.name,
+            before.filter(|byte| **byte == b'\n').count() + 1
+        )
+    }
+
+    fn report(&mut self, place: String, key: &str, fault: Fault) {
+        self.problems.push(Problem::new(place, key, fault));
+    }
+
+    fn resolve(mut self, options: &Options, around: &Surroundings) -> Result<Config, Vec<Problem>> {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        let table = table.into_inner();
+        for error in errors {
+            let place = self.place(error.span().map_or(0, |span| span.start));
+            let what = format!("is not TOML: {}", error.message().trim());
+            self.report(place, "", fault(what, "see https://toml.io"));
+        }
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        self.unknown_keys(&table);
+        let mut values = Values {
+            reader: &mut self,
+            options,
+            table: &table,
+        };
+
+        let node = values.get("node", |value| match value.text()? {
+            "" => Err(fault("is empty", "leave it out or give a name")),
+            name => Ok(name.to_owned()),
+        });
+        let interval = values.get("interval", |value| {
+            value.duration(Duration::from_millis(200)..=Duration::from_hours(1))
+        });
+        let party_id = values.get("party_id", |value| {
+            label(value.text()?, &["unknown", "other"])
+        });
+        let network_enabled = values.get("network.enabled", value::boolean);
+        let max_auto_parties = values.get("network.max_auto_parties", |value| {
+            value.integer(1..=agent_ebpf::AUTO_PARTY_CAPACITY)
+        });
+        let unresolved = values.get("network.unresolved", |value| {
+            value.choice(&[("refuse", Unresolved::Refuse), ("retry", Unresolved::Retry)])
+        });
+        let host_enabled = values.get("host.enabled", value::boolean);
+        let prometheus_listen = values.list("prometheus.listen", value::listen);
+        let log_format = values.get("log.format", |value| {
+            value.choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
+        });
+        let (log_level, log_kernel) = (
+            values.get("log.level", level),
+            values.get("log.kernel", level),
+        );
+
+        let parties = self.parties(options, &table);
+        let mut protocols = self.protocols(options, &table);
+        if protocols.is_empty() {
+            protocols = frameworks::protocols()
+                .into_iter()
+                .map(|it| (String::new(), it))
+                .collect();
+        }
+        self.problems.extend(conflicts::find(&parties, &protocols));
+        if prometheus_listen.is_empty() && self.problems.is_empty() {
+            let fault = fault("is empty", "give at least one address");
+            self.report(self.name.to_owned(), "prometheus.listen", fault);
+        }
+        let node = node
+            .or_else(|| around.node_name.clone().filter(|name| !name.is_empty()))
+            .or_else(|| around.host_name.clone())
+            .unwrap_or_else(|| "localhost".to_owned());
+        // What is `None` here has been reported.
+        let config = || {
+            Some(Config {
+                node,
+                interval: interval?,
+                party_id,
+                parties: parties.into_iter().map(|(_, party)| party).collect(),
+                protocols: protocols
+                    .into_iter()
+                    .map(|(_, protocol)| protocol)
+                    .collect(),
+                network: Network {
+                    enabled: network_enabled?,
+                    max_auto_parties: max_auto_parties?,
+                    unresolved: unresolved?,
+                },
+                host_enabled: host_enabled?,
+                prometheus_listen,
+                log: Log {
+                    format: log_format?,
+                    level: log_level?,
+                    kernel: log_kernel?,
+                },
+            })
+        };
+        match config() {
+            Some(config) if self.problems.is_empty() => Ok(config),
+            _ => Err(self.problems),
+        }
+    }
+
+    /// Every key that means nothing here, with the one that may have been meant.
+    fn unknown_keys(&mut self, table: &DeTable<'_>) {
+        for (key, value) in table {
+            let name: &str = key.get_ref();
+            if let (DeValue::Array(entries), Some((_, known))) = (
+                value.get_ref(),
+                LISTS.iter().find(|(list, _)| *list == name),
+            ) {
+                for (key, _) in entries
+                    .iter()
+                    .filter_map(|entry| entry.get_ref().as_table())
+                    .flatten()
+                {
+                    self.unless_known(key, &format!("{name}."), known.iter().copied());
+                }
+                continue;
+            }
+            let section = format!("{name}.");
+            let inside = OPTIONS
+                .iter()
+                .filter_map(|option| option.key.strip_prefix(&*section));
+            match value.get_ref() {
+                DeValue::Table(keys) if inside.clone().next().is_some() => {
+                    for (key, _) in keys {
+                        self.unless_known(key, &section, inside.clone());
+                    }
+                }
+                _ => {
+                    let top = OPTIONS
+                        .iter()
+                        .map(|option| option.key.split('.').next().unwrap_or_default());
+                    self.unless_known(key, "", top.chain(LISTS.iter().map(|(list, _)| *list)));
+                }
+            }
+        }
+    }
+
+    fn unless_known<'k>(
+        &mut self,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        section: &str,
+        known: impl Iterator<Item = &'k str> + Clone,
+    ) {
+        let name: &str = key.get_ref();
+        if known.clone().any(|known| known == name) {
+            return;
+        }
+        let near = known
+            .map(|known| (strsim::damerau_levenshtein(known, name), known))
+            .filter(|(distance, _)| *distance <= 3)
+            .min();
+        let mend = near.map_or_else(
+            || "remove it".to_owned(),
+            |(_, known)| format!("did you mean {section}{known}?"),
+        );
+        let place = self.place(key.span().start);
+        self.report(
+            place,
+            &format!("{section}{name}"),
+            fault("is an unknown key", mend),
+        );
+    }
+
+    /// The parties, each with its place.
+    fn parties(&mut self, options: &Options, table: &DeTable<'_>) -> Vec<(String, Party)> {
+        let mut parties = Vec::new();
+        if !options.parties.is_empty() {
+            for given in &options.parties {
+                if let Some((id, endpoints)) = self.pair(given, "parties", "1=10.0.0.2,10.0.1.0/24")
+                {
+                    let id =
+                        self.take(&given.place, "parties.id", label(id, &["unknown", "other"]));
+                    let endpoints = self.items(
+                        "parties.endpoints",
+                        &given.place,
+                        &Value::Text(endpoints),
+                        value::endpoint,
+                    );
+                    parties.extend(id.map(|id| (given.place.clone(), Party { id, endpoints })));
+                }
+            }
+            return parties;
+        }
+        for (place, entry) in self.entries(table, "parties") {
+            let id = self.field(&place, entry, "parties.id", |value| {
+                label(value.text()?, &["unknown", "other"])
+            });
+            let endpoints: Option<Vec<Endpoint>> = entry.get("endpoints").map(|value| {
+                let place = self.place(value.span().start);
+                self.items(
+                    "parties.endpoints",
+                    &place,
+                    &Value::Toml(value.get_ref()),
+                    value::endpoint,
+                )
+            });
+            if endpoints.is_none()
+                || entry
+                    .get("endpoints")
+                    .is_some_and(|it| is_empty(it.get_ref()))
+            {
+                let fault = fault(
+                    "a party without endpoints",
+                    "give endpoints = [\"10.0.0.2\"]",
+                );
+                self.report(place.clone(), "parties.endpoints", fault);
+            }
+            if let (Some(id), Some(endpoints)) = (id, endpoints) {
+                parties.push((place, Party { id, endpoints }));
+            }
+        }
+        parties
+    }
+
+    /// The protocols, each with its place.
+    fn protocols(&mut self, options: &Options, table: &DeTable<'_>) -> Vec<(String, Protocol)> {
+        let mut protocols = Vec::new();
+        if !options.protocols.is_empty() {
+            for given in &options.protocols {
+                if let Some((name, ports)) = self.pair(given, "protocols", "aby3=1212-1220,5000") {
+                    let name = self.take(&given.place, "protocols.name", label(name, &["other"]));
+                    let ports = self.items(
+                        "protocols.ports",
+                        &given.place,
+                        &Value::Text(ports),
+                        value::ports,
+                    );
+                    protocols
+                        .extend(name.map(|name| (given.place.clone(), Protocol { name, ports })));
+                }
+            }
+            return protocols;
+        }
+        for (place, entry) in self.entries(table, "protocols") {
+            let name = self.field(&place, entry, "protocols.name", |value| {
+                label(value.text()?, &["other"])
+            });
+            if let Some(value) = entry.get("transport") {
+                let place = self.place(value.span().start);
+                let only = Value::Toml(value.get_ref())
+                    .text()
+                    .map(str::to_owned)
+                    .and_then(|text| match text.as_str() {
+                        "tcp" => Ok(()),
+                        "udp" => Err(fault(
+                            "this version counts TCP only",
+                            "leave the protocol out",
+                        )),
+                        _ => Err(fault(format!("{text:?} is no transport"), "write \"tcp\"")),
+                    });
+                self.take(&place, "protocols.transport", only);
+            }
+            let ports: Option<Vec<RangeInclusive<u16>>> = entry.get("ports").map(|value| {
+                let place = self.place(value.span().start);
+                self.items(
+                    "protocols.ports",
+                    &place,
+                    &Value::Toml(value.get_ref()),
+                    value::ports,
+                )
+            });
+            if ports.is_none() || entry.get("ports").is_some_and(|it| is_empty(it.get_ref())) {
+                let fault = fault(
+                    "a protocol without ports",
+                    "give ports = [5000, \"6000-6009\"]",
+                );
+                self.report(place.clone(), "protocols.ports", fault);
+            }
+            if let (Some(name), Some(ports)) = (name, ports) {
+                protocols.push((place, Protocol { name, ports }));
+            }
+        }
+        protocols
+    }
+
+    fn pair<'g>(
+        &mut self,
+        given: &'g Given,
+        key: &str,
+        example: &str,
+    ) -> Option<(&'g str, &'g str)> {
+        let pair = given.text.split_once('=');
+        if pair.is_none() {
+            let fault = fault(
+                format!("{:?} has no =", given.text),
+                format!("write it like {example}"),
+            );
+            self.report(given.place.clone(), key, fault);
+        }
+        pair
+    }
+
+    /// The entries of `[[list]]`, each with its place.
+    fn entries<'t>(
+        &mut self,
+        table: &'t DeTable<'_>,
+        list: &str,
+    ) -> Vec<(String, &'t DeTable<'t>)> {
+        let Some(value) = table.get(list) else {
+            return Vec::new();
+        };
+        let DeValue::Array(entries) = value.get_ref() else {
+            let place = self.place(value.span().start);
+            self.report(
+                place,
+                list,
+                fault("is no list of tables", format!("write [[{list}]]")),
+            );
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for entry in entries {
+            let place = self.place(entry.span().start);
+            match entry.get_ref() {
+                DeValue::Table(table) => tables.push((place, table)),
+                _ => self.report(
+                    place,
+                    list,
+                    fault("is no table", format!("write [[{list}]]")),
+                ),
+            }
+        }
+        tables
+    }
+
+    /// A key that each entry of a list must have.
+    fn field<T>(
+        &mut self,
+        place: &str,
+        entry: &DeTable<'_>,
+        key: &str,
+        parse: impl FnOnce(&Value<'_>) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let name = key.rsplit('.').next().unwrap_or(key);
+        let Some(value) = entry.get(name) else {
+            self.report(
+                place.to_owned(),
+                key,
+                fault("is missing", format!("give {name} = \"…\"")),
+            );
+            return None;
+        };
+        let place = self.place(value.span().start);
+        self.take(&place, key, parse(&Value::Toml(value.get_ref())))
+    }
+
+    /// The items of a list that are well.
+    fn items<T>(
+        &mut self,
+        key: &str,
+        place: &str,
+        value: &Value<'_>,
+        parse: impl Fn(&Value<'_>) -> Result<T, Fault>,
+    ) -> Vec<T> {
+        let mut items = Vec::new();
+        for (at, item) in value.list() {
+            let place = at.map_or_else(|| place.to_owned(), |at| self.place(at));
+            items.extend(self.take(&place, key, parse(&item)));
+        }
+        items
+    }
+
+    fn take<T>(&mut self, place: &str, key: &str, result: Result<T, Fault>) -> Option<T> {
+        result
+            .map_err(|fault| self.report(place.to_owned(), key, fault))
+            .ok()
+    }
+}
+
+/// The lists of tables and their keys.
+const LISTS: [(&str, &[&str]); 2] = [
+    ("parties", &["id", "endpoints"]),
+    ("protocols", &["name", "transport", "ports"]),
+];
+
+/// Looks single values up, wherever they are given.
+struct Values<'r, 'a, 't> {
+    reader: &'r mut Reader<'a>,
+    options: &'r Options,
+    table: &'r DeTable<'t>,
+}
+
+impl Values<'_, '_, '_> {
+    /// Where a key is given, if anywhere.
+    fn find(&self, key: &str) -> Option<(String, Value<'_>)> {
+        if let Some(given) = self.options.values.get(key) {
+            return Some((given.place.clone(), Value::Text(&given.text)));
+        }
+        let value = match key.split_once('.') {
+            None => self.table.get(key)?,
+            Some((section, key)) => self.table.get(section)?.get_ref().as_table()?.get(key)?,
+        };
+        Some((
+            self.reader.place(value.span().start),
+            Value::Toml(value.get_ref()),
+        ))
+    }
+
+    /// A value, or its default; `None` after a problem, and where the default is worked out.
+    fn get<T>(&mut self, key: &str, parse: impl Fn(&Value<'_>) -> Result<T, Fault>) -> Option<T> {
+        let given = self.find(key).map(|(place, value)| (place, parse(&value)));
+        match given {
+            Some((place, result)) => self.reader.take(&place, key, result),
+            None => parse(&Value::Text(default(key))).ok(),
+        }
+    }
+
+    fn list<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&Value<'_>) -> Result<T, Fault> + Copy,
+    ) -> Vec<T> {
+        let owned = self.find(key).map(|(place, value)| {
+            let items: Vec<_> = value
+                .list()
+                .iter()
+                .map(|(at, item)| (*at, parse(item)))
+                .collect();
+            (place, items)
+        });
+        let Some((place, items)) = owned else {
+            return Value::Text(default(key))
+                .list()
+                .iter()
+                .filter_map(|(_, item)| parse(item).ok())
+                .collect();
+        };
+        let mut values = Vec::new();
+        for (at, item) in items {
+            let place = at.map_or_else(|| place.clone(), |at| self.reader.place(at));
+            values.extend(self.reader.take(&place, key, item));
+        }
+        values
+    }
+}
+
+fn default(key: &str) -> &'static str {
+    OPTIONS
+        .iter()
+        .find(|option: &&Opt| option.key == key)
+        .map_or("", |option| option.default)
+}
+
+fn is_empty(value: &DeValue<'_>) -> bool {
+    value.as_array().is_some_and(|items| items.is_empty())
+}
+
+fn level(value: &Value<'_>) -> Result<Option<tracing::Level>, Fault> {
+    use tracing::Level;
+    value.choice(&[
+        ("off", None),
+        ("error", Some(Level::ERROR)),
+        ("warn", Some(Level::WARN)),
+        ("info", Some(Level::INFO)),
+        ("debug", Some(Level::DEBUG)),
+        ("trace", Some(Level::TRACE)),
+    ])
+}
+
+/// The value of a label: short, printable, and none of the words that mean something else there.
+fn label(text: &str, reserved: &[&str]) -> Result<String, Fault> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(fault("is empty", "give a name"));
+    }
+    if text.len() > 128 || text.chars().any(char::is_control) {
+        return Err(fault(
+            format!("{text:?} is no name"),
+            "give up to 128 printable characters",
+        ));
+    }
+    if reserved.contains(&text) {
+        return Err(fault(
+            format!("{text:?} is reserved for what has no name"),
+            "give another",
+        ));
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,130 @@
+//! The metrics of the host source: the machine, and the agent's own process.
+
+use super::{Kind, Metric, Value};
+use crate::sample::{Process, Snapshot};
+
+const START: &str = "with the agent";
+
+/// A metric of the agent's own process, under the name that every exporter uses.
+macro_rules! process {
+    ($name:literal, $kind:ident, $unit:literal, $reset:expr, $source:literal, $help:literal, $field:ident, $value:ident, $otel:literal) => {
+        Metric {
+            name: $name,
+            kind: Kind::$kind,
+            unit: $unit,
+            help: $help,
+            labels: &[],
+            source: $source,
+            reset: $reset,
+            opentelemetry: $otel,
+            read: |snapshot, emit| {
+                if let Some(Process {
+                    $field: Some(value),
+                    ..
+                }) = process(snapshot)
+                {
+                    emit(&[], Value::$value(*value));
+                }
+            },
+        }
+    };
+}
+
+pub(super) static METRICS: &[Metric] = &[
+    Metric {
+        name: "memory_usage_bytes",
+        kind: Kind::Gauge,
+        unit: "By",
+        help: "Memory in use; of the system: what is not available to programs.",
+        labels: &["type", "node"],
+        source: "/proc/meminfo",
+        reset: "",
+        opentelemetry: "system.memory.usage",
+        read: |snapshot, emit| {
+            if let Some(used) = snapshot.host.as_deref().and_then(|host| host.memory_used) {
+                emit(&["system_memory", &snapshot.node], Value::Integer(used));
+            }
+        },
+    },
+    process!(
+        "process_cpu_seconds_total",
+        Counter,
+        "s",
+        START,
+        "/proc/self/stat",
+        "User and system CPU time spent by the agent.",
+        cpu_seconds,
+        Real,
+        "process.cpu.time"
+    ),
+    process!(
+        "process_resident_memory_bytes",
+        Gauge,
+        "By",
+        "",
+        "/proc/self/statm",
+        "Resident memory of the agent.",
+        resident_bytes,
+        Integer,
+        "process.memory.usage"
+    ),
+    process!(
+        "process_virtual_memory_bytes",
+        Gauge,
+        "By",
+        "",
+        "/proc/self/statm",
+        "Virtual memory of the agent.",
+        virtual_bytes,
+        Integer,
+        "process.memory.virtual"
+    ),
+    process!(
+        "process_open_fds",
+        Gauge,
+        "{file_descriptor}",
+        "",
+        "/proc/self/fd",
+        "Open file descriptors of the agent.",
+        open_fds,
+        Integer,
+        "process.unix.file_descriptor.count"
+    ),
+    process!(
+        "process_max_fds",
+        Gauge,
+        "{file_descriptor}",
+        "",
+        "/proc/self/limits",
+        "File descriptors that the agent may open.",
+        max_fds,
+        Integer,
+        "partymeter.process.file_descriptor.limit"
+    ),
+    process!(
+        "process_threads",
+        Gauge,
+        "{thread}",
+        "",
+        "/proc/self/stat",
+        "Threads of the agent.",
+        threads,
+        Integer,
+        "process.thread.count"
+    ),
+    process!(
+        "process_start_time_seconds",
+        Gauge,
+        "s",
+        "",
+        "/proc/self/stat",
+        "When the agent started, in seconds since 1970.",
+        start_time,
+        Real,
+        "partymeter.process.start_time"
+    ),
+];
+
+fn process(snapshot: &Snapshot) -> Option<&Process> {
+    snapshot.host.as_deref().map(|host| &host.process)
+}

@@ -1,0 +1,130 @@
+//! The catalog: every metric as data, and how to read its series from a snapshot. Exporters, the
+//! documentation and the tests of both come from it; no metric is named anywhere else.
+
+mod agent;
+mod host;
+mod network;
+pub mod print;
+
+use crate::sample::Snapshot;
+
+/// One metric.
+pub struct Metric {
+    /// Its Prometheus name, as it stands on the page; frozen once released.
+    pub name: &'static str,
+    /// How its values behave.
+    pub kind: Kind,
+    /// What they count, in the code of UCUM.
+    pub unit: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// The labels, in the order in which `read` gives their values.
+    pub labels: &'static [&'static str],
+    /// The interface that the values come from.
+    pub source: &'static str,
+    /// When a counter begins again at 0; empty for what is no counter.
+    pub reset: &'static str,
+    /// The name of the OpenTelemetry semantic conventions (or `partymeter.*` where they have none).
+    pub opentelemetry: &'static str,
+    /// Gives every series that the snapshot has; what is missing is not given.
+    pub read: fn(&Snapshot, Emit<'_>),
+}
+
+/// Takes the values of the labels, and the series' value.
+pub type Emit<'a> = &'a mut dyn FnMut(&[&str], Value<'_>);
+
+/// How the values of a metric behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts observations by size.
+    Histogram,
+    /// Always 1: the labels are what it says.
+    Info,
+}
+
+impl Kind {
+    /// In lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// The value of one series.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// A whole number.
+    Integer(u64),
+    /// Any other.
+    Real(f64),
+    /// A histogram: upper bounds, observations in each bucket (not cumulative) and above all, their sum.
+    Histogram(&'a [f64], &'a [u64], f64),
+}
+
+/// Every metric, in the order of the page.
+pub fn catalog() -> impl Iterator<Item = &'static Metric> {
+    [network::METRICS, host::METRICS, agent::METRICS]
+        .into_iter()
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn is_name(text: &str) -> bool {
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(legal)
+    }
+
+    #[test]
+    fn follows_the_rules_of_prometheus() {
+        let mut names = BTreeSet::new();
+        for metric in catalog() {
+            let name = metric.name;
+            assert!(is_name(name) && names.insert(name), "{name}");
+            assert_eq!(
+                metric.kind == Kind::Counter,
+                name.ends_with("_total"),
+                "{name}"
+            );
+            assert_eq!(metric.kind == Kind::Info, name.ends_with("_info"), "{name}");
+            assert_eq!(
+                metric.kind == Kind::Counter,
+                !metric.reset.is_empty(),
+                "{name}: reset"
+            );
+            assert!(
+                metric.help.ends_with('.') && !metric.help.contains('\n'),
+                "{name}: help"
+            );
+            assert!(
+                metric.labels.iter().all(|label| is_name(label)),
+                "{name}: labels"
+            );
+            let stem = name.trim_end_matches("_total");
+            for (unit, suffix) in [("By", "_bytes"), ("s", "_seconds")] {
+                assert_eq!(metric.unit == unit, stem.ends_with(suffix), "{name}: unit");
+            }
+        }
+    }
+
+    /// Names are a promise: this list only grows.
+    #[test]
+    fn keeps_the_names_that_were_released() {
+        let names: Vec<String> = catalog()
+            .map(|metric| format!("{}{{{}}}", metric.name, metric.labels.join(",")))
+            .collect();
+        let released = include_str!("../../tests/golden/names.txt");
+        assert_eq!(names.join("\n") + "\n", released);
+    }
+}
