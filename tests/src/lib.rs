@@ -1,1 +1,1 @@
-
+//! The end-to-end tests of partymeter, and its benchmarks.

@@ -150,7 +150,7 @@ fn scrape(agent: &Agent, times: usize) -> anyhow::Result<()> {
         for scraper in scrapers {
             scraper
                 .join()
-                .map_err(|_| anyhow!("a scraping thread panicked"))??;
+                .unwrap_or_else(|_| Err(anyhow!("a scraping thread panicked")))?;
         }
         Ok(())
     })

@@ -74,16 +74,15 @@ impl Client {
     }
 
     fn exchange(&mut self) -> anyhow::Result<std::ops::Range<usize>> {
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(2))
-                    .with_context(|| format!("cannot connect to the agent at {}", self.address))?;
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-                self.connections += 1;
-                self.stream.insert(stream)
-            }
+        let stream = if let Some(stream) = &mut self.stream {
+            stream
+        } else {
+            let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(2))
+                .with_context(|| format!("cannot connect to the agent at {}", self.address))?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            self.connections += 1;
+            self.stream.insert(stream)
         };
         stream.write_all(&self.request)?;
         self.received.filled = 0;

@@ -134,7 +134,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
             .map_or_else(String::new, |value| value.get_name().to_owned());
         say(format_args!("{name} …"));
         for table in part.run(&context).with_context(|| name)? {
-            report.add(table);
+            report.add(&table);
         }
     }
     report.write(&json)

@@ -196,7 +196,7 @@ impl Report {
     }
 
     /// Prints a table and keeps it.
-    pub(super) fn add(&mut self, table: Table) {
+    pub(super) fn add(&mut self, table: &Table) {
         table.print();
         self.parts.insert(table.name.to_owned(), table.json());
     }
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn an_aim_is_met_at_its_limit() {
-        let met = |aim, value| Aim::cells(Some(aim), value)[1].value == Value::from(true);
+        let met = |aim, value| Aim::cells(Some(aim), value)[1].value == true;
         assert!(met(Aim::AtLeast(0.99), 0.99));
         assert!(!met(Aim::AtLeast(0.99), 0.989));
         assert!(met(Aim::AtMost(50.0), 50.0));

@@ -77,9 +77,8 @@ mod tests {
     #[test]
     fn quantiles_lie_between_neighbours() {
         let sample = Sample::new([4.0, 1.0, f64::NAN, 2.0, 3.0]);
-        assert_eq!(sample.quantile(0.0), 1.0);
-        assert_eq!(sample.median(), 2.5);
-        assert_eq!(sample.quantile(1.0), 4.0);
+        let found = [0.0, 0.5, 1.0].map(|share| sample.quantile(share).to_string());
+        assert_eq!(found, ["1", "2.5", "4"]);
         assert!(Sample::new([]).median().is_nan());
     }
 

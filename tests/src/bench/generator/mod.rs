@@ -22,10 +22,8 @@ use anyhow::{Context as _, bail};
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub(super) use self::{
-    hold::Held,
-    slice::{Kind, Measured, Slice},
-};
+use self::hold::Held;
+pub(super) use self::slice::{Kind, Measured, Slice};
 
 /// First arguments with which this program starts itself.
 const TRAFFIC: &str = "@traffic";
@@ -155,7 +153,7 @@ fn enter_namespace() -> anyhow::Result<()> {
     ip("route add local 10.79.0.0/16 dev lo src 10.78.0.1")?;
     // Of this namespace only. Without TIME_WAIT the thousandth connection costs what the first does; a kernel that
     // does not let a namespace choose has 60 s of it, with and without the agent.
-    let _ = fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0");
+    drop(fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0"));
     fs::write("/proc/sys/net/ipv4/ip_local_port_range", "10000 65535")
         .context("cannot set net.ipv4.ip_local_port_range of the network namespace")
 }
@@ -216,7 +214,7 @@ impl Drop for Helper {
     fn drop(&mut self) {
         self.input = None;
         // It ends at the end of its input.
-        let _ = self.process.wait();
+        drop(self.process.wait());
     }
 }
 

@@ -114,7 +114,7 @@ pub(super) fn run(slice: Slice, number: u16) -> anyhow::Result<Measured> {
         let server = server.join();
         for (end, result) in [("connects", client), ("listens", server)] {
             result
-                .map_err(|_| anyhow!("the thread that {end} panicked"))?
+                .unwrap_or_else(|_| Err(anyhow!("the thread panicked")))
                 .with_context(|| format!("the end that {end}"))?;
         }
         before?.until(&after?)
@@ -143,7 +143,7 @@ impl Reading {
         Ok(Measured {
             count,
             seconds: (after.at - self.at).as_secs_f64(),
-            processor_seconds: (after.processor - self.processor).as_secs_f64(),
+            processor_seconds: after.processor.saturating_sub(self.processor).as_secs_f64(),
         })
     }
 }
