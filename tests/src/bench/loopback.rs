@@ -59,13 +59,13 @@ struct Unit {
 
 pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
     let (pairs, warm_up, measured) = if context.quick {
-        (10, 20, 80)
+        (20, 10, 40)
     } else {
-        (40, 30, 150)
+        (100, 10, 60)
     };
     let [warm_up, measured] = [warm_up, measured].map(Duration::from_millis);
-    let processors = machine::processors();
-    let mut loads = loads(processors, warm_up, measured);
+    let processor = machine::processor();
+    let mut loads = loads(processor, warm_up, measured);
     let mut generator = Generator::start()?;
     let mut agent: Option<Agent> = None;
 
@@ -86,19 +86,16 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
                 load.pairs.push(pair.into());
             }
         }
-        if (pair + 1) % 10 == 0 {
+        if (pair + 1) % 20 == 0 {
             say(format_args!("loopback: {} of {pairs} pairs", pair + 1));
         }
     }
     switch(context, &mut agent, false)?;
 
-    let place = match processors {
-        Some([client, server]) => format!("client on CPU {client}, server on CPU {server}"),
-        None => "one CPU".to_owned(),
-    };
+    let place = processor.map_or_else(String::new, |cpu| format!(", CPU {cpu}"));
     let note = format!(
         "medians of {pairs} alternating pairs of {} ms; ratio is with / without the agent, cpu ratio that of the work \
-         per CPU second; both ends of a connection are counted; {place}",
+         per CPU second; both ends of a connection are counted, and share one CPU{place}",
         measured.as_millis()
     );
     let mut table = Table::new("loopback", note, &COLUMNS);
@@ -108,7 +105,7 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
     Ok(vec![table])
 }
 
-fn loads(processors: Option<[usize; 2]>, warm_up: Duration, measured: Duration) -> Vec<Load> {
+fn loads(processor: Option<usize>, warm_up: Duration, measured: Duration) -> Vec<Load> {
     let mut loads = Vec::new();
     for (whose, sockets) in WHOSE {
         for (kind, name, aim) in LOADS {
@@ -118,7 +115,7 @@ fn loads(processors: Option<[usize; 2]>, warm_up: Duration, measured: Duration) 
                         kind,
                         connections,
                         whose,
-                        processors,
+                        processor,
                         warm_up,
                         measured,
                     },

@@ -64,20 +64,10 @@ pub(super) fn running_agents() -> Vec<String> {
         .collect()
 }
 
-/// Two processors for the two ends of a connection: the last that this process may use, and the last before it that
-/// does not share its core. `None` with one processor.
-pub(super) fn processors() -> Option<[usize; 2]> {
+/// The processor for the traffic: the last that this process may use, the farthest from where interrupts arrive.
+pub(super) fn processor() -> Option<usize> {
     let allowed = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).ok()?;
-    let allowed: Vec<usize> = (0..nix::sched::CpuSet::count())
-        .filter(|cpu| allowed.is_set(*cpu).unwrap_or(false))
-        .collect();
-    let (last, others) = allowed.split_last()?;
-    let core = |cpu: usize| {
-        line(&format!(
-            "/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
-        ))
-    };
-    let own_core = core(*last);
-    let apart = others.iter().rev().find(|cpu| core(**cpu) != own_core);
-    Some([*apart.or(others.last())?, *last])
+    (0..nix::sched::CpuSet::count())
+        .rev()
+        .find(|cpu| allowed.is_set(*cpu).unwrap_or(false))
 }

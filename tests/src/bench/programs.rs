@@ -6,19 +6,21 @@ use std::{collections::BTreeMap, thread, time::Duration};
 use super::{
     Context,
     agent::{Agent, Setup},
-    generator::{Generator, Kind, Slice, Whose},
+    generator::{Generator, Kind, Measured, Slice, Whose},
     kernel_statistics, machine,
     report::{Cell, Table},
     statistics::figure,
 };
 
-const COLUMNS: [&str; 6] = [
+const COLUMNS: [&str; 8] = [
     "load",
     "sockets",
     "program",
     "runs",
     "runs per operation",
     "ns per run",
+    "ns per operation",
+    "percent of the cpu time",
 ];
 
 const LOADS: [(Kind, &str); 2] = [
@@ -38,8 +40,8 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
         interval: Duration::from_millis(200),
         ..Setup::default()
     };
-    let note = "run_time_ns / run_cnt, which holds two readings of the clock, some 20 to 50 ns; runs per operation \
-                are of both ends of a connection; an iterator runs once for each thing that it walks over";
+    let note = "run_time_ns / run_cnt, which holds two readings of the clock, some 20 to 50 ns; an operation \
+                is that of both ends of a connection, and the last column the program's part of all their CPU time; an iterator runs once for each thing that it walks over";
     let mut table = Table::new("programs", note, &COLUMNS);
     let mut agent = context.program.start(setup)?;
     // `adopt` runs when the agent starts and never again: over every open file of the machine.
@@ -52,7 +54,7 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
                 kind,
                 connections: 1,
                 whose,
-                processors: machine::processors(),
+                processor: machine::processor(),
                 warm_up: Duration::ZERO,
                 measured,
             })?;
@@ -62,20 +64,17 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
                 (*name, (runs - runs_before, seconds - seconds_before))
             };
             let delta = after.iter().map(grown).collect();
-            rows(
-                &mut table,
-                load,
-                sockets,
-                &delta,
-                Some(figure(traffic.count)),
-            );
+            rows(&mut table, load, sockets, &delta, Some(&traffic));
         }
     }
     agent.stop()?;
     Ok(vec![table])
 }
 
-fn rows(table: &mut Table, load: &str, sockets: &str, runs: &Runs, operations: Option<f64>) {
+fn rows(table: &mut Table, load: &str, sockets: &str, runs: &Runs, traffic: Option<&Measured>) {
+    let per_operation = |cell: &dyn Fn(f64) -> Cell| {
+        traffic.map_or_else(Cell::missing, |traffic| cell(figure(traffic.count)))
+    };
     for (program, (runs, seconds)) in runs {
         if *runs < 1.0 {
             continue;
@@ -91,8 +90,12 @@ fn rows(table: &mut Table, load: &str, sockets: &str, runs: &Runs, operations: O
             Cell::text(sockets),
             Cell::text(*program),
             Cell::count(count),
-            operations.map_or_else(Cell::missing, |all| Cell::number(runs / all, 2)),
+            per_operation(&|count| Cell::number(runs / count, 2)),
             Cell::number(seconds * 1e9 / runs, 0),
+            per_operation(&|count| Cell::number(seconds * 1e9 / count, 0)),
+            traffic.map_or_else(Cell::missing, |traffic| {
+                Cell::number(100.0 * seconds / traffic.processor_seconds, 2)
+            }),
         ]);
     }
 }

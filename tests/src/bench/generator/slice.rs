@@ -1,4 +1,7 @@
-//! One slice of traffic: both ends, each on a thread and a processor of its own, for a fixed time after a warm-up.
+//! One slice of traffic: both ends, each on a thread of its own, for a fixed time after a warm-up.
+//!
+//! Both threads share one processor. Nothing that one end pays for is hidden by waiting for the other, and no wake-up
+//! crosses to another processor, which on a virtual machine is most of the noise.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -39,8 +42,8 @@ pub(in super::super) struct Slice {
     /// At one time.
     pub(in super::super) connections: usize,
     pub(in super::super) whose: Whose,
-    /// For the end that connects and the end that listens; `None`: wherever the scheduler likes.
-    pub(in super::super) processors: Option<[usize; 2]>,
+    /// For both ends; `None`: wherever the scheduler likes.
+    pub(in super::super) processor: Option<usize>,
     pub(in super::super) warm_up: Duration,
     pub(in super::super) measured: Duration,
 }
@@ -89,12 +92,12 @@ pub(super) fn run(slice: Slice, number: u16) -> anyhow::Result<Measured> {
     };
     thread::scope(|scope| {
         let server = scope.spawn(|| {
-            pin(slice.processors.map(|[_, server]| server))?;
+            pin(slice.processor)?;
             serve(&listener, reply, Poll::new(&stop_server)?, &received)?;
             anyhow::Ok(())
         });
         let client = scope.spawn(|| {
-            pin(slice.processors.map(|[client, _]| client))?;
+            pin(slice.processor)?;
             let poll = Poll::new(&stop_client)?;
             match slice.kind {
                 Kind::Stream => client::stream(target, poll),
