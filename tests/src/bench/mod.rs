@@ -39,6 +39,10 @@ struct Args {
     #[arg(long)]
     quick: bool,
 
+    /// Compare loopback traffic so often with and without the agent: four times as many halve the error
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    pairs: Option<u16>,
+
     /// The JSON file [default: bench.json in the target directory that this program is in]
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -71,6 +75,7 @@ enum Part {
 struct Context {
     program: Program,
     quick: bool,
+    pairs: Option<u16>,
 }
 
 impl Part {
@@ -117,6 +122,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let context = Context {
         program,
         quick: args.quick,
+        pairs: args.pairs,
     };
     let others = machine::running_agents();
     if !others.is_empty() {

@@ -96,6 +96,16 @@ impl Aim {
         };
         [Cell::text(text), met]
     }
+
+    /// The same for a figure that is known to lie within bounds: where the limit does, too, the answer has a `?`.
+    pub(super) fn cells_between(self, value: f64, bounds: [f64; 2]) -> [Cell; 2] {
+        let [text, mut met] = Self::cells(Some(self), value);
+        let answers = bounds.map(|bound| Self::cells(Some(self), bound)[1].value.clone());
+        if answers[0] != answers[1] {
+            met.shown.push('?');
+        }
+        [text, met]
+    }
 }
 
 /// What one part found.
@@ -242,6 +252,17 @@ mod tests {
         assert!(!met(Aim::AtLeast(0.99), 0.989));
         assert!(met(Aim::AtMost(50.0), 50.0));
         assert!(!met(Aim::AtMost(50.0), f64::NAN));
+    }
+
+    #[test]
+    fn an_aim_within_the_error_is_doubted() {
+        let shown = |bounds| {
+            Aim::AtLeast(0.99).cells_between(1.0, bounds)[1]
+                .shown
+                .clone()
+        };
+        assert_eq!(shown([0.995, 1.01]), "yes");
+        assert_eq!(shown([0.98, 1.01]), "yes?");
     }
 
     #[test]

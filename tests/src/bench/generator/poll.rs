@@ -10,7 +10,7 @@ use std::{
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 /// How long to wait before looking whether to stop, in milliseconds.
-const LOOK: u8 = 50;
+const LOOK: u8 = 2;
 
 /// Waits for sockets, until told to stop.
 pub(super) struct Poll<'a> {
