@@ -7,6 +7,23 @@
     expect(
         internal_features,
         reason = "BPF's compare-and-swap and exchange have no stable form"
+    ),
+    expect(
+        clippy::inline_always,
+        reason = "a program is one function to the verifier, which keeps what it knows only there"
+    ),
+    expect(
+        clippy::cast_ptr_alignment,
+        reason = "the kernel's structures are aligned; their offsets are known at load time only"
+    ),
+    expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sequence numbers are 32 bits of a sum, and states are bytes that come as int"
+    ),
+    expect(
+        clippy::needless_pass_by_value,
+        reason = "the entry points' signatures are aya's"
     )
 )]
 

@@ -6,12 +6,8 @@ use caps::{CapSet, Capability, CapsHashSet};
 use tracing::{info, warn};
 
 /// What attaching needs: `CAP_BPF` for maps and programs, `CAP_PERFMON` for tracing programs and kernel
-/// pointers, `CAP_NET_ADMIN` for `sock_ops`. `CAP_SYS_ADMIN` contains all three.
-const ATTACH: [Capability; 3] = [
-    Capability::CAP_BPF,
-    Capability::CAP_PERFMON,
-    Capability::CAP_NET_ADMIN,
-];
+/// pointers. `CAP_SYS_ADMIN` contains both.
+const ATTACH: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_PERFMON];
 
 /// Those of [`ATTACH`] that this thread has not, by name; empty if it has `CAP_SYS_ADMIN`.
 pub fn missing() -> Vec<String> {

@@ -5,7 +5,7 @@
 //! 1. What is counted comes from fields that the kernel writes once per event and that are read once here,
 //!    so a reader without the socket's lock never sees a half-made sum. Transmitted payload is the
 //!    distance that `snd_nxt` has come: unlike `bytes_sent - bytes_retrans` it does not count a segment
-//!    twice that the local queue refused (`tcp_write_xmit`, net/ipv4/tcp_output.c, leaves `snd_nxt` where
+//!    twice that the local queue refused (`tcp_write_xmit`, `net/ipv4/tcp_output.c`, leaves `snd_nxt` where
 //!    it was, while `__tcp_transmit_skb` has already added to `bytes_sent`). Its upper half comes from
 //!    `bytes_acked`, from which it is never further than a window (2^30, `MAX_TCP_WINDOW`).
 //! 2. SYN and FIN take a sequence number each: see `finished_sending` and `finished_receiving`.
@@ -17,7 +17,10 @@ use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
 
 use agent_ebpf::{Account, CLOSED, Counters};
 
-use super::{maps::COUNTERS, socket::TcpSock};
+use super::{
+    maps::COUNTERS,
+    socket::{TcpSock, finished_sending},
+};
 
 const RELAXED: AtomicOrdering = AtomicOrdering::Relaxed;
 
@@ -49,11 +52,11 @@ fn read(account: *const Account, sock: &TcpSock, state: impl FnOnce() -> u8) -> 
     let write = sock.write_seq();
     let received = sock.bytes_received();
     let retransmit = sock.bytes_retrans();
-    let fin_sent = sock.finished_sending(state(), next, write);
+    let fin_sent = finished_sending(state(), next, write);
     // SAFETY: the account is a map value that lives as long as the program runs.
     let base = unsafe { (*account).sequence_base };
     let low = next.wrapping_sub(base);
-    let apart = low.wrapping_sub(acked as u32) as i32;
+    let apart = low.wrapping_sub(acked as u32).cast_signed();
     let transmit = acked.wrapping_add_signed(i64::from(apart));
     Reading {
         transmit: at_least_0(transmit.wrapping_sub(u64::from(fin_sent))),

@@ -1,7 +1,7 @@
 //! `iter/task_file`: gives accounts to the MPC connections of every process that are older than the agent,
 //! in whatever network namespace, counted from now on.
 //!
-//! Relies on: `bpf_iter__task_file` { meta, task, fd, file } (kernel/bpf/task_iter.c, 5.8), which walks the
+//! Relies on: `bpf_iter__task_file` { meta, task, fd, file } (`kernel/bpf/task_iter.c`, 5.8), which walks the
 //! processes of the agent's own PID namespace; `bpf_sock_from_file` (5.11). Does not see a connection that
 //! no process holds open: closed and still sending, or not yet accepted.
 

@@ -10,7 +10,7 @@ use super::{
     socket::{TcpSock, tcp_state},
 };
 
-/// `last_state` tells who opened it: SYN_SENT, or SYN_RECV of a listener's child (or of both ends at once,
+/// `last_state` tells who opened it: `SYN_SENT`, or `SYN_RECV` of a listener's child (or of both ends at once,
 /// where "accepted" is as good a word as any).
 #[inline(always)]
 pub(super) fn claim(ctx: &BtfTracePointContext, sock: &TcpSock, last_state: u8) -> Option<()> {

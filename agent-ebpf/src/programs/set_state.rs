@@ -8,7 +8,7 @@
 //! both ends are here, and those calls were 6 % of connect, request, close; and it sees only one cgroup tree.
 //!
 //! Relies on: `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
-//! (include/trace/events/sock.h, 4.16), raised by `tcp_set_state` and `inet_sk_set_state` with the socket's
+//! (`include/trace/events/sock.h`, 4.16), raised by `tcp_set_state` and `inet_sk_set_state` with the socket's
 //! lock held, before the state is written. To ESTABLISHED: from `tcp_finish_connect` and from
 //! `tcp_rcv_state_process`, before any payload moves but that of Fast Open. To CLOSE: before anything is
 //! reset, also from `tcp_disconnect`, which zeroes every counter after it. Runs in softirq: never ask for

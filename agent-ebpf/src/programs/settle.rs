@@ -1,6 +1,6 @@
 //! `iter/bpf_sk_storage_map`: brings every open account up to date, once per collection.
 //!
-//! Relies on: `bpf_iter__bpf_sk_storage_map` { meta, map, sk, value } (net/core/bpf_sk_storage.c, 5.9), which
+//! Relies on: `bpf_iter__bpf_sk_storage_map` { meta, map, sk, value } (`net/core/bpf_sk_storage.c`, 5.9), which
 //! walks under `rcu_read_lock` without the sockets' locks. A socket may end, and its memory serve another
 //! one, while it is read: its account is closed by then, so nothing of what was read is added.
 

@@ -5,7 +5,7 @@ use agent_ebpf::{Address, Offsets};
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use core::ffi::c_void;
 
-/// `TCP_*` of include/net/tcp_states.h; unchanged since 2.6, and part of the BPF ABI (`BPF_TCP_*`).
+/// `TCP_*` of `include/net/tcp_states.h`; unchanged since 2.6, and part of the BPF ABI (`BPF_TCP_*`).
 pub(super) mod tcp_state {
     pub(in super::super) const ESTABLISHED: u8 = 1;
     pub(in super::super) const SYN_SENT: u8 = 2;
@@ -20,7 +20,7 @@ pub(super) mod tcp_state {
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-/// `SOCK_DEAD` and `SOCK_DONE` of `enum sock_flags`, include/net/sock.h: first and second since 2.6.
+/// `SOCK_DEAD` and `SOCK_DONE` of `enum sock_flags`, `include/net/sock.h`: first and second since 2.6.
 const SOCK_DEAD: u64 = 1 << 0;
 const SOCK_DONE: u64 = 1 << 1;
 
@@ -128,21 +128,9 @@ impl TcpSock {
         load!(self.0, bytes_retrans as u64)
     }
 
-    /// Whether `snd_nxt` counts our FIN: queued (`tcp_send_fin` advances `write_seq`, after `tcp_close_state`
-    /// has set the state), and no data waits before it.
-    #[inline(always)]
-    pub(super) fn finished_sending(&self, state: u8, snd_nxt: u32, write_seq: u32) -> bool {
-        use tcp_state::{CLOSING, FIN_WAIT1, FIN_WAIT2, LAST_ACK, TIME_WAIT};
-        snd_nxt == write_seq
-            && matches!(
-                state,
-                FIN_WAIT1 | FIN_WAIT2 | CLOSING | LAST_ACK | TIME_WAIT
-            )
-    }
-
-    /// Whether `bytes_received` counts the peer's FIN: `tcp_fin` (net/ipv4/tcp_input.c) sets `SOCK_DONE`
+    /// Whether `bytes_received` counts the peer's FIN: `tcp_fin` (`net/ipv4/tcp_input.c`) sets `SOCK_DONE`
     /// first of all, in the same softirq that has just added it. The state cannot tell: an orphan leaves
-    /// FIN_WAIT2 for CLOSE with and without a FIN.
+    /// `FIN_WAIT2` for CLOSE with and without a FIN.
     #[inline(always)]
     pub(super) fn finished_receiving(&self) -> bool {
         load!(self.0, flags as u64) & SOCK_DONE != 0
@@ -155,7 +143,7 @@ impl TcpSock {
     }
 
     /// Whether `connect` chose the local port: such a port's bucket has `fastreuse` -1
-    /// (`__inet_hash_connect`, net/ipv4/inet_hashtables.c), one that was bound or is inherited from a
+    /// (`__inet_hash_connect`, `net/ipv4/inet_hashtables.c`), one that was bound or is inherited from a
     /// listener has not.
     #[inline(always)]
     pub(super) fn connected_out(&self) -> bool {
@@ -189,6 +177,18 @@ impl TcpSock {
             _ => None,
         }
     }
+}
+
+/// Whether `snd_nxt` counts our FIN: queued (`tcp_send_fin` advances `write_seq`, after `tcp_close_state`
+/// has set the state), and no data waits before it.
+#[inline(always)]
+pub(super) fn finished_sending(state: u8, snd_nxt: u32, write_seq: u32) -> bool {
+    use tcp_state::{CLOSING, FIN_WAIT1, FIN_WAIT2, LAST_ACK, TIME_WAIT};
+    snd_nxt == write_seq
+        && matches!(
+            state,
+            FIN_WAIT1 | FIN_WAIT2 | CLOSING | LAST_ACK | TIME_WAIT
+        )
 }
 
 /// Four words in network order, as the kernel keeps an IPv6 address.

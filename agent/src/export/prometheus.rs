@@ -5,7 +5,9 @@ use std::fmt::{self, Write};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, NoLabelSet, text},
+    encoding::{
+        DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet, text,
+    },
     metrics::{MetricType, exemplar::Exemplar},
     registry::Registry,
 };
@@ -107,30 +109,33 @@ fn encode_metric(
     let mut result = Ok(());
     (metric.read)(snapshot, &mut |values, value| {
         let labels = Labels(metric.labels, values);
-        let mut encode = || {
-            if metric.kind == Kind::Info {
-                return family.encode_info(&labels);
-            }
-            let mut series = family.encode_family(&labels)?;
-            let none = None::<&Exemplar<NoLabelSet, f64>>;
-            match (metric.kind, value) {
-                (Kind::Counter, Value::Integer(value)) => series.encode_counter(&value, none),
-                (Kind::Counter, Value::Real(value)) => series.encode_counter(&value, none),
-                (_, Value::Integer(value)) => series.encode_gauge(&value),
-                (_, Value::Real(value)) => series.encode_gauge(&value),
-                (_, Value::Histogram(bounds, counts, sum)) => {
-                    let bounds = bounds.iter().copied().chain([f64::INFINITY]);
-                    let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
-                    let count = counts.iter().sum();
-                    series.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
-                }
-            }
+        let mut encode = || match metric.kind {
+            Kind::Info => family.encode_info(&labels),
+            // Of a family of one the encoder would write an empty pair of braces.
+            kind if metric.labels.is_empty() => encode_value(&mut family, kind, value),
+            kind => encode_value(&mut family.encode_family(&labels)?, kind, value),
         };
         if result.is_ok() {
             result = encode();
         }
     });
     result
+}
+
+fn encode_value(series: &mut MetricEncoder<'_>, kind: Kind, value: Value<'_>) -> fmt::Result {
+    let none = None::<&Exemplar<NoLabelSet, f64>>;
+    match (kind, value) {
+        (Kind::Counter, Value::Integer(value)) => series.encode_counter(&value, none),
+        (Kind::Counter, Value::Real(value)) => series.encode_counter(&value, none),
+        (_, Value::Integer(value)) => series.encode_gauge(&value),
+        (_, Value::Real(value)) => series.encode_gauge(&value),
+        (_, Value::Histogram(bounds, counts, sum)) => {
+            let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
+            let count = counts.iter().sum();
+            series.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+        }
+    }
 }
 
 #[derive(Debug)]

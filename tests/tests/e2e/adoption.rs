@@ -1,0 +1,144 @@
+//! Connections that are older than the agent: counted from its start on, whoever holds them.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    os::fd::AsRawFd as _,
+    process::Command,
+};
+
+use crate::support::{Agent, Lab, agent::Bytes, needs_root};
+
+fn exchange(from: &TcpStream, to: &TcpStream, amount: usize) {
+    std::thread::scope(|scope| {
+        let mut from = from;
+        scope.spawn(move || from.write_all(&vec![1; amount]).unwrap());
+        (&mut &*to).read_exact(&mut vec![0; amount]).unwrap();
+    });
+}
+
+#[test]
+fn in_the_middle() {
+    needs_root!();
+    let lab = Lab::new();
+    let connections: Vec<_> = (0..3).map(|_| lab.connection()).collect();
+    for (a, b) in &connections {
+        exchange(a, b, 1_000_000);
+        exchange(b, a, 50);
+    }
+    let agent = Agent::start(&lab.config());
+    agent.expect_moved(0, 0);
+    for (a, b) in &connections {
+        exchange(a, b, 300_000);
+        exchange(b, a, 7);
+    }
+    agent.expect_moved(900_000, 21);
+    drop(connections);
+    agent.expect_moved(900_000, 21);
+}
+
+/// Half closed before the agent came: the FIN that was counted then must not be missed now.
+#[test]
+fn half_closed_before() {
+    needs_root!();
+    let lab = Lab::new();
+    let (a, b) = lab.connection();
+    exchange(&a, &b, 1000);
+    a.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!((&b).read(&mut [0; 1]).unwrap(), 0);
+    let agent = Agent::start(&lab.config());
+    exchange(&b, &a, 40_000);
+    agent.expect_moved(0, 40_000);
+    drop((a, b));
+    agent.expect_moved(0, 40_000);
+}
+
+/// With bytes on their way while the agent starts, what it counts is what moves after.
+#[test]
+fn under_traffic() {
+    needs_root!();
+    let lab = Lab::new();
+    let (a, b) = lab.connection();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (agent, sent) = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| std::io::copy(&mut &b, &mut std::io::sink()).unwrap());
+        let writer = scope.spawn(|| {
+            let mut sent = 0_u64;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                sent += (&a).write(&[1; 3000]).unwrap() as u64;
+            }
+            a.shutdown(std::net::Shutdown::Write).unwrap();
+            sent
+        });
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let agent = Agent::start(&lab.config());
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let sent = writer.join().unwrap();
+        assert_eq!(reader.join().unwrap(), sent);
+        (agent, sent)
+    });
+    // Both ends were adopted at their own moment: what they missed differs by what was between them then.
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    let (at_a, at_b) = (agent.bytes("b", "test"), agent.bytes("a", "test"));
+    assert!(at_a.transmit > 0 && at_a.transmit < sent && at_b.receive > 0 && at_b.receive < sent);
+    assert_eq!((at_a.receive, at_b.transmit), (0, 0));
+    // From here on they agree again, to the byte.
+    exchange(&b, &a, 12_345);
+    agent.expect(&[
+        (
+            "b",
+            "test",
+            Bytes {
+                transmit: at_a.transmit,
+                receive: 12_345,
+            },
+        ),
+        (
+            "a",
+            "test",
+            Bytes {
+                transmit: 12_345,
+                receive: at_b.receive,
+            },
+        ),
+    ]);
+}
+
+/// A socket that several processes share is one socket.
+#[test]
+fn shared_by_processes() {
+    needs_root!();
+    let lab = Lab::new();
+    let (a, b) = lab.connection();
+    // SAFETY: only clears close-on-exec, so that the children below hold the socket, too.
+    assert_eq!(unsafe { libc::fcntl(a.as_raw_fd(), libc::F_SETFD, 0) }, 0);
+    let mut children: Vec<_> = (0..3)
+        .map(|_| Command::new("sleep").arg("60").spawn().unwrap())
+        .collect();
+    let copy = a.try_clone().unwrap();
+    let agent = Agent::start(&lab.config());
+    exchange(&copy, &b, 9999);
+    agent.expect_moved(9999, 0);
+    for child in &mut children {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+/// An agent that starts again counts from 0, and all that moves from then on.
+#[test]
+fn by_the_next_agent() {
+    needs_root!();
+    let lab = Lab::new();
+    let first = Agent::start(&lab.config());
+    let (a, b) = lab.connection();
+    exchange(&a, &b, 1000);
+    first.expect_moved(1000, 0);
+    let (status, log) = first.stop();
+    assert!(status.success(), "{log}");
+    exchange(&a, &b, 500);
+    let second = Agent::start(&lab.config());
+    exchange(&a, &b, 30);
+    second.expect_moved(30, 0);
+}

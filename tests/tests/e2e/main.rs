@@ -1,0 +1,16 @@
+//! The agent against real sockets, real programs and the kernel's own counters. Everything here wants root, for
+//! network namespaces and BPF; each file is one theme.
+//!
+//! Two namespaces, A and B, joined by a cable: the party `a` is at A's addresses, `b` at B's. One agent sees the
+//! sockets of both: A's count under `b`, B's under `a`. What must agree, with error 0: the page, what the programs
+//! say they wrote and read, and INET_DIAG.
+
+mod adoption;
+mod attribution;
+mod churn;
+mod ends;
+mod loss;
+mod mpyc;
+mod support;
+mod user;
+mod ways;

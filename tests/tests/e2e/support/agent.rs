@@ -1,0 +1,254 @@
+//! A real `partymeter run` and its page.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use super::{Lab, diag};
+
+/// How long anything may take that should take no time.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The interval of every agent here.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// The agent's program: `PARTYMETER_BIN`, or the one that cargo has built beside the tests.
+pub fn program() -> PathBuf {
+    std::env::var_os("PARTYMETER_BIN").map_or_else(
+        || {
+            let tests = std::env::current_exe().unwrap();
+            let built = tests.parent().unwrap().parent().unwrap().join("partymeter");
+            assert!(built.exists(), "build the agent first: cargo xtask build");
+            built
+        },
+        PathBuf::from,
+    )
+}
+
+/// A TCP port of loopback that is free now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A file under the system's directory for such; gone when dropped.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!(
+            "partymeter-{}-{}-{name}",
+            std::process::id(),
+            free_port()
+        )))
+    }
+
+    pub fn with(name: &str, text: &str) -> Self {
+        let file = Self::new(name);
+        fs::write(&file.0, text).unwrap();
+        file
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running agent; stopped when dropped.
+pub struct Agent {
+    child: Child,
+    pub port: u16,
+    _config: Scratch,
+    log: Scratch,
+}
+
+/// What a party's connections should have counted. Unit: bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bytes {
+    pub transmit: u64,
+    pub receive: u64,
+}
+
+impl Agent {
+    /// Starts an agent and waits until it counts.
+    pub fn start(config: &str) -> Self {
+        let agent = Self::launch(config, &[]);
+        let ready = agent.get("/-/ready");
+        assert!(ready.contains("200 OK"), "{ready}\n{}", agent.log());
+        agent
+    }
+
+    /// Starts an agent, behind a wrapper like `setpriv …`, and waits until it answers.
+    pub fn launch(config: &str, wrapper: &[&str]) -> Self {
+        let port = free_port();
+        let text = format!(
+            "interval = \"{}ms\"\n{config}\n[prometheus]\nlisten = \"127.0.0.1:{port}\"\n",
+            INTERVAL.as_millis()
+        );
+        let config = Scratch::with("config.toml", &text);
+        let log = Scratch::new("log");
+        let program = program();
+        let line: Vec<&std::ffi::OsStr> = wrapper
+            .iter()
+            .map(std::ffi::OsStr::new)
+            .chain([program.as_os_str()])
+            .collect();
+        let child = Command::new(line[0])
+            .args(&line[1..])
+            .args(["run", "--config"])
+            .arg(&config.0)
+            .stdin(Stdio::null())
+            .stderr(fs::File::create(&log.0).unwrap())
+            .spawn()
+            .unwrap();
+        let agent = Self {
+            child,
+            port,
+            _config: config,
+            log,
+        };
+        let end = Instant::now() + PATIENCE;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()
+            || !agent.get("/-/healthy").contains("healthy")
+        {
+            assert!(
+                Instant::now() < end,
+                "the agent does not answer\n{}",
+                agent.log()
+            );
+            sleep(Duration::from_millis(20));
+        }
+        agent
+    }
+
+    /// What the agent has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log.0).unwrap()
+    }
+
+    /// An answer, head and all.
+    pub fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The value of a series, by its name and labels as they stand on the page.
+    pub fn series(&self, series: &str) -> Option<f64> {
+        let page = self.get("/metrics");
+        page.lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// What is counted now for a pair; what is not on the page counts nothing.
+    pub fn bytes(&self, party: &str, protocol: &str) -> Bytes {
+        let page = self.get("/metrics");
+        let value = |direction: &str| {
+            let labels = format!(
+                "{{direction=\"{direction}\",party_id=\"{party}\",protocol=\"{protocol}\"}} "
+            );
+            let prefix = format!("network_bytes_total{labels}");
+            let line = page.lines().find_map(|line| line.strip_prefix(&prefix));
+            line.map_or(0, |value| value.parse().unwrap())
+        };
+        Bytes {
+            transmit: value("transmit"),
+            receive: value("receive"),
+        }
+    }
+
+    /// Waits until the pairs have counted exactly that, and looks again after two more rounds: nothing may be
+    /// missing, and nothing may come after.
+    pub fn expect(&self, pairs: &[(&str, &str, Bytes)]) {
+        let now = || {
+            pairs
+                .iter()
+                .map(|(party, protocol, _)| self.bytes(party, protocol))
+                .collect::<Vec<_>>()
+        };
+        let wanted: Vec<Bytes> = pairs.iter().map(|(_, _, bytes)| *bytes).collect();
+        let end = Instant::now() + PATIENCE;
+        while now() != wanted && Instant::now() < end {
+            sleep(INTERVAL / 4);
+        }
+        assert_eq!(now(), wanted, "of {:?}\n{}", pairs, self.log());
+        sleep(INTERVAL * 5 / 2);
+        assert_eq!(now(), wanted, "two rounds later");
+    }
+
+    /// As [`Agent::expect`] for a lab's own pairs: A has sent `a_to_b` and B `b_to_a`, and all has arrived.
+    pub fn expect_moved(&self, a_to_b: u64, b_to_a: u64) {
+        self.expect(&[
+            (
+                "b",
+                "test",
+                Bytes {
+                    transmit: a_to_b,
+                    receive: b_to_a,
+                },
+            ),
+            (
+                "a",
+                "test",
+                Bytes {
+                    transmit: b_to_a,
+                    receive: a_to_b,
+                },
+            ),
+        ]);
+    }
+
+    /// As [`Agent::expect_moved`] while the connections are open, and INET_DIAG must say the same.
+    pub fn expect_moved_live(&self, lab: &Lab, a_to_b: u64, b_to_a: u64) {
+        self.expect_moved(a_to_b, b_to_a);
+        for (namespace, sent, received) in [(&lab.a, a_to_b, b_to_a), (&lab.b, b_to_a, a_to_b)] {
+            let kernel = diag::sums(namespace);
+            assert_eq!(
+                (kernel.sent - kernel.retransmitted, kernel.received),
+                (sent, received),
+                "INET_DIAG"
+            );
+        }
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops the agent as systemd does.
+    pub fn stop(mut self) -> (ExitStatus, String) {
+        self.signal(libc::SIGTERM);
+        let status = self.child.wait().unwrap();
+        (status, self.log())
+    }
+
+    pub fn signal(&self, signal: libc::c_int) {
+        // SAFETY: a child that has not been waited for.
+        assert_eq!(
+            unsafe { libc::kill(self.child.id().cast_signed(), signal) },
+            0
+        );
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

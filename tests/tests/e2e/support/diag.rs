@@ -1,0 +1,46 @@
+//! The kernel's own counters of live connections, as INET_DIAG reports them (through `ss`).
+
+use std::process::Command;
+
+use super::lab::Namespace;
+
+/// Sums over the TCP connections of a namespace. Unit: bytes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub sent: u64,
+    pub retransmitted: u64,
+    pub received: u64,
+}
+
+/// Asks INET_DIAG about every connection in the namespace that is established.
+pub fn sums(namespace: &Namespace) -> Sums {
+    let output = Command::new("ip")
+        .args([
+            "netns",
+            "exec",
+            &namespace.name,
+            "ss",
+            "-tinHO",
+            "state",
+            "established",
+        ])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    let sum = |name: &str| {
+        let values = text
+            .split_whitespace()
+            .filter_map(|word| word.strip_prefix(name));
+        values.map(|value| value.parse::<u64>().unwrap()).sum()
+    };
+    Sums {
+        sent: sum("bytes_sent:"),
+        retransmitted: sum("bytes_retrans:"),
+        received: sum("bytes_received:"),
+    }
+}

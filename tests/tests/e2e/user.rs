@@ -1,0 +1,489 @@
+//! The user's side: what they type, what they see, and what happens when it goes wrong.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    process::{Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    Agent, Lab,
+    agent::{Scratch, free_port, program},
+    needs_root,
+};
+
+fn partymeter(arguments: &[&str]) -> Output {
+    Command::new(program())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(bytes)
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A program of the test group's; `None`, with the reason, where it is not installed.
+fn tool(name: &str) -> Option<Command> {
+    let unpacked = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../target/prometheus/usr/bin")
+        .join(name);
+    let path = if unpacked.exists() {
+        unpacked
+    } else {
+        name.into()
+    };
+    let there = Command::new(&path).arg("--version").output().is_ok();
+    assert!(
+        there || std::env::var_os("CI").is_none(),
+        "{name} is not installed"
+    );
+    if !there {
+        eprintln!("skipped: {name} is not installed; cargo xtask setup installs it");
+    }
+    there.then(|| Command::new(path))
+}
+
+#[test]
+fn promtool_finds_nothing_on_the_page() {
+    needs_root!();
+    let Some(mut promtool) = tool("promtool") else {
+        return;
+    };
+    let lab = Lab::new();
+    let agent = Agent::start(&lab.config());
+    let page = agent.get("/metrics");
+    let body = page.split_once("\r\n\r\n").unwrap().1;
+    let mut child = promtool
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(body.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success(),
+        "{:?}\n{body}",
+        lines(&output.stderr)
+    );
+    assert!(output.stderr.is_empty(), "{:?}", lines(&output.stderr));
+}
+
+/// A real Prometheus scrapes the page and answers the question that operators ask.
+#[test]
+fn prometheus_answers_by_party_and_direction() {
+    needs_root!();
+    let Some(mut prometheus) = tool("prometheus") else {
+        return;
+    };
+    let lab = Lab::new();
+    let agent = Agent::start(&lab.config());
+    let data = Scratch::new("prometheus");
+    std::fs::create_dir(&data.0).unwrap();
+    let config = data.0.join("prometheus.yml");
+    std::fs::write(
+        &config,
+        format!(
+            "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: partymeter\n  static_configs: [{{targets: ['127.0.0.1:{}']}}]\n",
+            agent.port
+        ),
+    )
+    .unwrap();
+    let port = free_port();
+    let mut server = prometheus
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!(
+            "--storage.tsdb.path={}",
+            data.0.join("tsdb").display()
+        ))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+
+    // 10 kB/s from A to B and a tenth of that back.
+    let (a, b) = lab.connection();
+    let end = Instant::now() + Duration::from_secs(40);
+    let query = "sum%20by%20(party_id,%20direction)%20(rate(network_bytes_total%5B1m%5D))";
+    let answer = loop {
+        (&a).write_all(&[1; 1000]).unwrap();
+        (&b).read_exact(&mut [0; 1000]).unwrap();
+        (&b).write_all(&[1; 100]).unwrap();
+        (&a).read_exact(&mut [0; 100]).unwrap();
+        sleep(Duration::from_millis(100));
+        let answer = ask(port, &format!("/api/v1/query?query={query}"));
+        let rate = |party: &str, direction: &str| rate(&answer, party, direction);
+        let full = rate("b", "transmit") > 1000.0 && rate("b", "receive") > 100.0;
+        if full && rate("a", "receive") > 1000.0 && rate("a", "transmit") > 100.0 {
+            break answer;
+        }
+        assert!(Instant::now() < end, "Prometheus answers {answer}");
+    };
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let ratio = rate(&answer, "b", "transmit") / rate(&answer, "b", "receive");
+    assert!(
+        (9.0..11.0).contains(&ratio),
+        "ten times as much goes as comes: {answer}"
+    );
+    assert_eq!(rate(&answer, "unknown", "transmit"), 0.0);
+}
+
+/// The body of an answer; empty while the server does not answer.
+fn ask(port: u16, path: &str) -> String {
+    let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
+        return String::new();
+    };
+    let _ = write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+        .split_once("\r\n\r\n")
+        .map(|(_, body)| body.to_owned())
+        .unwrap_or_default()
+}
+
+/// The value of a series in Prometheus's answer; 0 where it is not there.
+fn rate(answer: &str, party: &str, direction: &str) -> f64 {
+    let metric = format!(
+        "{{\"metric\":{{\"direction\":\"{direction}\",\"party_id\":\"{party}\"}},\"value\":["
+    );
+    let value = answer
+        .split_once(&metric)
+        .and_then(|(_, rest)| rest.split('"').nth(1));
+    value.map_or(0.0, |value| value.parse().unwrap())
+}
+
+/// Every error at once, each in a line with its place and mend; nothing is started.
+#[test]
+fn bad_configurations_are_told_in_full() {
+    let port = free_port();
+    let text = format!(
+        "interval = \"10ms\"\nnod = \"x\"\n[[parties]]\nid = \"1\"\nendpoints = [\"10.0.1.5/24\", \"10.0.0.0/16\"]\n\
+         [[parties]]\nid = \"1\"\nendpoints = []\n[[parties]]\nid = \"2\"\nendpoints = [\"10.0.3.0/24\"]\n\
+         [[protocols]]\nname = \"a\"\nports = [\"20-10\"]\n[prometheus]\nlisten = \"127.0.0.1:{port}\"\n"
+    );
+    let file = Scratch::with("bad.toml", &text);
+    let path = file.0.display().to_string();
+    let expected = [
+        format!("{path}:2: nod: is an unknown key; did you mean node?"),
+        format!("{path}:1: interval: 10ms is out of range; give 200ms to 1h"),
+        format!("{path}:5: parties.endpoints: 10.0.1.5/24 has host bits set; write 10.0.1.0/24"),
+        format!(
+            "{path}:6: parties.endpoints: a party without endpoints; give endpoints = [\"10.0.0.2\"]"
+        ),
+        format!("{path}:13: protocols.ports: the range 20-10 is reversed; write \"10-20\""),
+        format!(
+            "{path}:6: parties.id: \"1\" is there twice, also at {path}:3; join them, or rename one"
+        ),
+        format!(
+            "{path}:9: parties.endpoints: 10.0.3.0/24 of party \"2\" overlaps 10.0.0.0/16 of party \"1\"; \
+             give each address to one party, or each party its port"
+        ),
+    ];
+    for verb in ["run", "check"] {
+        let output = partymeter(&[verb, "--config", &path]);
+        assert_eq!(output.status.code(), Some(64), "{verb}");
+        let told = lines(&output.stderr);
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|line| format!("partymeter: {line}"))
+            .collect();
+        assert_eq!(told, expected, "{verb}");
+    }
+    assert!(
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err(),
+        "something was started"
+    );
+}
+
+#[test]
+fn a_missing_file_and_a_host_that_does_not_resolve_are_one_line() {
+    let output = partymeter(&["run", "--config", "/nowhere/partymeter.toml"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert_eq!(
+        lines(&output.stderr),
+        [
+            "partymeter: /nowhere/partymeter.toml: cannot be read: No such file or directory (os error 2); \
+          create it, or name another with --config"
+        ]
+    );
+    let output = partymeter(&[
+        "run",
+        "--party",
+        "1=party1.invalid",
+        "--prometheus-listen",
+        "127.0.0.1:1",
+    ]);
+    assert_eq!(output.status.code(), Some(64));
+    let told = lines(&output.stderr);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with(
+        "partymeter: party \"1\": the host name \"party1.invalid\" does not resolve: "
+    ));
+    assert!(
+        told[0].ends_with("; to start without it, set network.unresolved = \"retry\""),
+        "{}",
+        told[0]
+    );
+}
+
+/// Started without a host name, it warns, and counts what else there is.
+#[test]
+fn a_host_that_does_not_resolve_can_wait() {
+    needs_root!();
+    let lab = Lab::new();
+    let config = format!(
+        "{}[[parties]]\nid = \"late\"\nendpoints = [\"late.invalid\"]\n[network]\nunresolved = \"retry\"\n",
+        lab.config()
+    );
+    let agent = Agent::start(&config);
+    assert_eq!(
+        agent.log().matches("does not resolve").count(),
+        1,
+        "{}",
+        agent.log()
+    );
+    let (a, b) = lab.connection();
+    (&a).write_all(&[1; 33]).unwrap();
+    (&b).read_exact(&mut [0; 33]).unwrap();
+    agent.expect_moved(33, 0);
+}
+
+#[test]
+fn a_second_start_on_the_same_port_is_one_line() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = partymeter(&["run", "--prometheus-listen", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        lines(&output.stderr),
+        [format!(
+            "partymeter: {address} is in use by another program: stop it, or set prometheus.listen to another address"
+        )]
+    );
+}
+
+#[test]
+fn wrong_usage_is_64_and_help_is_0() {
+    for arguments in [
+        &["run", "--frobnicate"][..],
+        &["fly"],
+        &[],
+        &["run", "--interval", "soon"],
+    ] {
+        assert_eq!(
+            partymeter(arguments).status.code(),
+            Some(64),
+            "{arguments:?}"
+        );
+    }
+    for arguments in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["--version"],
+        &["metrics"],
+        &["config"],
+    ] {
+        let output = partymeter(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(
+            !output.stdout.is_empty() && output.stderr.is_empty(),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn both_signals_stop_it_within_two_seconds() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let agent = Agent::launch("", &[]);
+        // A client that holds its connection does not hold the agent up.
+        let _idle = TcpStream::connect((Ipv4Addr::LOCALHOST, agent.port)).unwrap();
+        let began = Instant::now();
+        agent.signal(signal);
+        let (status, log) = agent.stop();
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(log.contains("stopped"), "{log}");
+    }
+}
+
+/// Nobody, with nothing: the network source is down and says why, everything else runs.
+#[test]
+fn without_privileges_all_else_runs() {
+    needs_root!();
+    let nobody = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+    ];
+    let agent = Agent::launch("", &nobody);
+    let reason = "the kernel refused to create the BPF maps: no permission; run as root or with CAP_BPF, CAP_PERFMON";
+    let ready = agent.get("/-/ready");
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    assert!(
+        ready.contains(&format!("network: down: {reason}\nhost: up\n")),
+        "{ready}"
+    );
+    assert_eq!(
+        agent.series("partymeter_source_up{source=\"network\"}"),
+        Some(0.0)
+    );
+    assert_eq!(
+        agent.series("partymeter_source_up{source=\"host\"}"),
+        Some(1.0)
+    );
+    assert!(
+        agent.series("partymeter_source_errors_total{source=\"network\",kind=\"permission\"}")
+            >= Some(1.0)
+    );
+    assert!(agent.series("process_resident_memory_bytes").is_some());
+    assert!(
+        !agent.get("/metrics").contains("network_bytes_total"),
+        "missing is absent"
+    );
+    sleep(Duration::from_secs(2));
+    assert_eq!(agent.log().matches(reason).count(), 1, "{}", agent.log());
+}
+
+/// `check` tells the same as the running agent would, and its exit code is for scripts.
+#[test]
+fn check_tells_what_is_allowed() {
+    needs_root!();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let output = partymeter(&["check", "--prometheus-listen", &listen]);
+    assert_eq!(output.status.code(), Some(0), "{:?}", lines(&output.stdout));
+    let output = Command::new("setpriv")
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--bounding-set=-all",
+            "--inh-caps=-all",
+        ])
+        .arg(program())
+        .args(["check", "--prometheus-listen", &listen])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = lines(&output.stdout);
+    assert!(
+        told.iter()
+            .any(|line| line.starts_with("privileges") && line.contains("DOWN")),
+        "{told:?}"
+    );
+    assert!(
+        told.iter()
+            .any(|line| line.starts_with("BPF programs") && line.contains("CAP_BPF")),
+        "{told:?}"
+    );
+}
+
+/// Once attached, no thread can do more than read what is already open.
+#[test]
+fn privileges_are_dropped_after_attaching() {
+    needs_root!();
+    let agent = Agent::start("");
+    let mut seen = 0;
+    for task in std::fs::read_dir(format!("/proc/{}/task", agent.id())).unwrap() {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let field = |name: &str| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap()
+                .trim()
+                .to_owned()
+        };
+        let network = field("Name:") == "network";
+        // 1 << 39 is CAP_BPF.
+        let allowed = if network {
+            "0000008000000000"
+        } else {
+            "0000000000000000"
+        };
+        for set in ["CapEff:", "CapPrm:"] {
+            assert_eq!(field(set), allowed, "{status}");
+        }
+        assert_eq!(field("NoNewPrivs:") == "1", !network, "{status}");
+        seen += 1;
+    }
+    assert!(seen >= 2);
+}
+
+/// What a client can hold is bounded, and a rude one does not keep others out.
+#[test]
+fn rude_clients_do_not_keep_others_out() {
+    let agent = Agent::launch("", &[]);
+    let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, agent.port)).unwrap();
+    let ask = |request: &str| {
+        let mut stream = connect();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        let _ = stream.write_all(request.as_bytes());
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer.lines().next().unwrap_or_default().to_owned()
+    };
+    let end = "Host: localhost\r\nConnection: close\r\n\r\n";
+    let huge = format!(
+        "GET /metrics HTTP/1.1\r\nX: {}\r\n{end}",
+        "x".repeat(40_000)
+    );
+    assert_eq!(ask(&huge), "HTTP/1.1 431 Request Header Fields Too Large");
+    let many = format!("GET /metrics HTTP/1.1\r\n{}{end}", "X: y\r\n".repeat(200));
+    assert_eq!(ask(&many), "HTTP/1.1 431 Request Header Fields Too Large");
+    assert_eq!(ask("nonsense\r\n\r\n"), "HTTP/1.1 400 Bad Request");
+    assert_eq!(
+        ask(&format!("POST /metrics HTTP/1.1\r\n{end}")),
+        "HTTP/1.1 405 Method Not Allowed"
+    );
+    assert_eq!(
+        ask(&format!("GET /nowhere HTTP/1.1\r\n{end}")),
+        "HTTP/1.1 404 Not Found"
+    );
+    assert_eq!(
+        ask(&format!("HEAD /metrics HTTP/1.1\r\n{end}")),
+        "HTTP/1.1 200 OK"
+    );
+    // As many as are served at one time, and each says nothing: the next waits until their time is over.
+    let silent: Vec<TcpStream> = (0..64).map(|_| connect()).collect();
+    let began = Instant::now();
+    let mut stream = connect();
+    stream
+        .write_all(format!("GET /-/healthy HTTP/1.1\r\n{end}").as_bytes())
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("healthy\n"), "{answer:?}");
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(silent);
+}

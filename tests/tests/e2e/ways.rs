@@ -1,0 +1,527 @@
+//! Every way to move bytes. A sends by one way while B receives by another; both count what the system calls say.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::TcpStream,
+    os::fd::{AsRawFd, FromRawFd as _, OwnedFd},
+    ptr, thread,
+};
+
+use socket2::SockRef;
+
+use crate::support::{Agent, Lab, agent::Bytes, needs_root};
+
+type Send = fn(&TcpStream, u64) -> u64;
+type Receive = fn(&TcpStream, u64) -> u64;
+
+const CHUNK: usize = 64 * 1024;
+
+/// Moves `amount` bytes from A to B and a few back, and compares: while the connection is open, and once it is
+/// closed.
+fn moves(amount: u64, send: Send, receive: Receive) {
+    let lab = Lab::new();
+    let agent = Agent::start(&lab.config());
+    let (a, b) = lab.connection();
+    let (sent, received) = thread::scope(|scope| {
+        let receiver = scope.spawn(|| receive(&b, amount));
+        (send(&a, amount), receiver.join().unwrap())
+    });
+    assert_eq!(
+        (sent, received),
+        (amount, amount),
+        "what the programs wrote and read"
+    );
+    (&b).write_all(b"thank you").unwrap();
+    (&a).read_exact(&mut [0; 9]).unwrap();
+    agent.expect_moved_live(&lab, amount, 9);
+    drop((a, b));
+    agent.expect_moved(amount, 9);
+}
+
+fn chunk(left: u64) -> usize {
+    usize::try_from(left).unwrap().min(CHUNK)
+}
+
+/// The result of a system call that moves bytes.
+fn moved(result: isize) -> io::Result<u64> {
+    u64::try_from(result).map_err(|_negative| io::Error::last_os_error())
+}
+
+/// Repeats a call that moves some bytes of what is left until all is moved; EAGAIN waits.
+fn all(amount: u64, mut some: impl FnMut(u64) -> io::Result<u64>) -> u64 {
+    let mut left = amount;
+    while left > 0 {
+        match some(left) {
+            Ok(0) => break,
+            Ok(bytes) => left -= bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    amount - left
+}
+
+fn write(socket: &TcpStream, amount: u64) -> u64 {
+    let data = vec![7; CHUNK];
+    all(amount, |left| {
+        (&mut &*socket)
+            .write(&data[..chunk(left)])
+            .map(|bytes| bytes as u64)
+    })
+}
+
+fn read(socket: &TcpStream, amount: u64) -> u64 {
+    let mut data = vec![0; CHUNK];
+    all(amount, |left| {
+        (&mut &*socket)
+            .read(&mut data[..chunk(left)])
+            .map(|bytes| bytes as u64)
+    })
+}
+
+fn with_flags(socket: &TcpStream, amount: u64, size: usize, flags: libc::c_int) -> u64 {
+    let data = vec![7_u8; size];
+    all(amount, |left| {
+        let length = chunk(left).min(size);
+        // SAFETY: the buffer is as long as said.
+        moved(unsafe { libc::send(socket.as_raw_fd(), data.as_ptr().cast(), length, flags) })
+    })
+}
+
+#[test]
+fn blocking() {
+    needs_root!();
+    moves(20_000_000, write, read);
+}
+
+#[test]
+fn non_blocking_partial_writes() {
+    needs_root!();
+    moves(
+        20_000_000,
+        |socket, amount| {
+            SockRef::from(socket)
+                .set_send_buffer_size(8 * 1024)
+                .unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let (mut refused, mut partial) = (0, 0);
+            let data = vec![7; CHUNK];
+            let sent = all(amount, |left| {
+                let wanted = chunk(left);
+                let result = (&mut &*socket).write(&data[..wanted]);
+                refused += u32::from(result.is_err());
+                partial += u32::from(result.as_ref().is_ok_and(|bytes| *bytes < wanted));
+                result.map(|bytes| bytes as u64)
+            });
+            socket.set_nonblocking(false).unwrap();
+            assert!(
+                refused > 0 && partial > 0,
+                "EAGAIN {refused} times, partial {partial} times"
+            );
+            sent
+        },
+        |socket, amount| {
+            socket.set_nonblocking(true).unwrap();
+            let received = read(socket, amount);
+            socket.set_nonblocking(false).unwrap();
+            received
+        },
+    );
+}
+
+#[test]
+fn writev() {
+    needs_root!();
+    moves(
+        10_000_000,
+        |socket, amount| {
+            let parts = [vec![1; 1], vec![2; 1499], vec![3; 30_000]];
+            all(amount, |left| {
+                let mut left = left;
+                let slices: Vec<io::IoSlice<'_>> = parts
+                    .iter()
+                    .map(|part| {
+                        let take = part.len().min(chunk(left));
+                        left -= take as u64;
+                        io::IoSlice::new(&part[..take])
+                    })
+                    .collect();
+                (&mut &*socket)
+                    .write_vectored(&slices)
+                    .map(|bytes| bytes as u64)
+            })
+        },
+        read,
+    );
+}
+
+#[test]
+fn sendmmsg() {
+    needs_root!();
+    moves(
+        8_000_000,
+        |socket, amount| {
+            let mut data = [7_u8; 1000];
+            let mut part = libc::iovec {
+                iov_base: data.as_mut_ptr().cast(),
+                iov_len: data.len(),
+            };
+            // SAFETY: plain data; all zero is a message without anything.
+            let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
+            message.msg_hdr.msg_iov = &raw mut part;
+            message.msg_hdr.msg_iovlen = 1;
+            let mut messages = [message; 16];
+            all(amount, |_| {
+                // SAFETY: sixteen messages of one part each, all alive.
+                let count =
+                    unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), 16, 0) };
+                let count =
+                    usize::try_from(count).map_err(|_negative| io::Error::last_os_error())?;
+                Ok(messages[..count]
+                    .iter()
+                    .map(|message| u64::from(message.msg_len))
+                    .sum())
+            })
+        },
+        read,
+    );
+}
+
+#[test]
+fn msg_more() {
+    needs_root!();
+    moves(
+        3_000_000,
+        |socket, amount| {
+            let sent = with_flags(socket, amount - 1, 100, libc::MSG_MORE);
+            sent + with_flags(socket, 1, 1, 0)
+        },
+        read,
+    );
+}
+
+#[test]
+fn msg_waitall_of_100_mb() {
+    needs_root!();
+    moves(100_000_000, write, |socket, amount| {
+        let mut data = vec![0_u8; usize::try_from(amount).unwrap()];
+        // SAFETY: the buffer is as long as said.
+        let result = unsafe {
+            libc::recv(
+                socket.as_raw_fd(),
+                data.as_mut_ptr().cast(),
+                data.len(),
+                libc::MSG_WAITALL,
+            )
+        };
+        moved(result).unwrap()
+    });
+}
+
+#[test]
+fn msg_peek_loops() {
+    needs_root!();
+    moves(2_000_000, write, |socket, amount| {
+        let mut data = vec![0_u8; CHUNK];
+        all(amount, |left| {
+            for _ in 0..3 {
+                socket.peek(&mut data).unwrap();
+            }
+            (&mut &*socket)
+                .read(&mut data[..chunk(left)])
+                .map(|bytes| bytes as u64)
+        })
+    });
+}
+
+#[test]
+fn sendfile() {
+    needs_root!();
+    moves(
+        10_000_000,
+        |socket, amount| {
+            let file = memory_file(amount);
+            all(amount, |left| {
+                let count = usize::try_from(left).unwrap();
+                // SAFETY: both descriptors are open; the file's own position is used.
+                moved(unsafe {
+                    libc::sendfile(socket.as_raw_fd(), file.as_raw_fd(), ptr::null_mut(), count)
+                })
+            })
+        },
+        read,
+    );
+}
+
+/// A file of so many bytes that is nowhere.
+fn memory_file(size: u64) -> std::fs::File {
+    // SAFETY: a name that ends with 0; the descriptor is new.
+    let file = unsafe { std::fs::File::from_raw_fd(libc::memfd_create(c"data".as_ptr(), 0)) };
+    file.set_len(size).unwrap();
+    file
+}
+
+fn pipe() -> (OwnedFd, OwnedFd) {
+    let mut ends = [0; 2];
+    // SAFETY: room for two descriptors, which are new.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+    }
+}
+
+fn splice(from: &impl AsRawFd, to: &impl AsRawFd, count: usize) -> io::Result<u64> {
+    // SAFETY: both are open; neither offset is given.
+    moved(unsafe {
+        libc::splice(
+            from.as_raw_fd(),
+            ptr::null_mut(),
+            to.as_raw_fd(),
+            ptr::null_mut(),
+            count,
+            libc::SPLICE_F_MOVE,
+        )
+    })
+}
+
+#[test]
+fn splice_both_ways() {
+    needs_root!();
+    moves(
+        5_000_000,
+        |socket, amount| {
+            let (out, into) = pipe();
+            let file = memory_file(amount);
+            all(amount, |left| {
+                let filled = splice(&file, &into, chunk(left))?;
+                Ok(all(filled, |left| splice(&out, socket, chunk(left))))
+            })
+        },
+        |socket, amount| {
+            let (out, into) = pipe();
+            let mut data = vec![0; CHUNK];
+            let mut out = std::fs::File::from(out);
+            all(amount, |left| {
+                let filled = splice(socket, &into, chunk(left))?;
+                Ok(all(filled, |left| {
+                    out.read(&mut data[..chunk(left)]).map(|bytes| bytes as u64)
+                }))
+            })
+        },
+    );
+}
+
+#[test]
+fn msg_zerocopy() {
+    needs_root!();
+    moves(
+        10_000_000,
+        |socket, amount| {
+            let one: libc::c_int = 1;
+            // SAFETY: an int, as the option wants.
+            let set = unsafe {
+                libc::setsockopt(
+                    socket.as_raw_fd(),
+                    libc::SOL_SOCKET,
+                    libc::SO_ZEROCOPY,
+                    (&raw const one).cast(),
+                    4,
+                )
+            };
+            assert_eq!(set, 0);
+            let data = vec![7_u8; CHUNK];
+            all(amount, |left| {
+                // SAFETY: the buffer outlives the connection's use of it: its content does not matter.
+                let result = moved(unsafe {
+                    libc::send(
+                        socket.as_raw_fd(),
+                        data.as_ptr().cast(),
+                        chunk(left),
+                        libc::MSG_ZEROCOPY,
+                    )
+                });
+                // Out of room for notifications: take them.
+                if result
+                    .as_ref()
+                    .is_err_and(|error| error.raw_os_error() == Some(libc::ENOBUFS))
+                {
+                    drain_notifications(socket);
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                result
+            })
+        },
+        read,
+    );
+}
+
+fn drain_notifications(socket: &TcpStream) {
+    let mut control = [0_u8; 256];
+    // SAFETY: a message with room for control data only.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = control.len();
+        libc::recvmsg(
+            socket.as_raw_fd(),
+            &raw mut message,
+            libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT,
+        );
+    }
+}
+
+#[test]
+fn io_uring() {
+    use io_uring::{IoUring, opcode, types::Fd};
+    needs_root!();
+    fn ring(amount: u64, entry: impl Fn(u32) -> io_uring::squeue::Entry) -> u64 {
+        let mut ring = IoUring::new(4).unwrap();
+        all(amount, |left| {
+            let entry = entry(u32::try_from(chunk(left)).unwrap());
+            // SAFETY: the buffer in the entry outlives the wait for its completion.
+            unsafe { ring.submission().push(&entry).unwrap() };
+            ring.submit_and_wait(1).unwrap();
+            let result = ring.completion().next().unwrap().result();
+            u64::try_from(result).map_err(|_negative| io::Error::from_raw_os_error(-result))
+        })
+    }
+    moves(
+        10_000_000,
+        |socket, amount| {
+            let data = vec![7_u8; CHUNK];
+            let half = ring(amount / 2, |length| {
+                opcode::Send::new(Fd(socket.as_raw_fd()), data.as_ptr(), length).build()
+            });
+            half + ring(amount - half, |length| {
+                opcode::Write::new(Fd(socket.as_raw_fd()), data.as_ptr(), length).build()
+            })
+        },
+        |socket, amount| {
+            let mut data = vec![0_u8; CHUNK];
+            let place = data.as_mut_ptr();
+            ring(amount, |length| {
+                opcode::Recv::new(Fd(socket.as_raw_fd()), place, length).build()
+            })
+        },
+    );
+}
+
+#[test]
+fn tcp_zerocopy_receive() {
+    /// `struct tcp_zerocopy_receive` of include/uapi/linux/tcp.h, as far as Linux 5.11 knows it.
+    #[repr(C)]
+    #[derive(Default)]
+    struct ZerocopyReceive {
+        address: u64,
+        length: u32,
+        recv_skip_hint: u32,
+        inq: u32,
+        err: i32,
+        copybuf_address: u64,
+        copybuf_len: i32,
+        flags: u32,
+    }
+    const TCP_ZEROCOPY_RECEIVE: libc::c_int = 35;
+    needs_root!();
+    let receive: Receive = |socket, amount| {
+        let fd = socket.as_raw_fd();
+        let room = CHUNK * 16;
+        // SAFETY: a mapping of the socket's own, only ever replaced by the kernel.
+        let pages = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                room,
+                libc::PROT_READ,
+                libc::MAP_SHARED,
+                fd,
+                0,
+            )
+        };
+        assert_ne!(pages, libc::MAP_FAILED);
+        let mut data = vec![0; CHUNK];
+        let mut mapped = 0;
+        let received = all(amount, |left| {
+            let length = u32::try_from(room).unwrap();
+            let mut zerocopy = ZerocopyReceive {
+                address: pages as u64,
+                length,
+                ..ZerocopyReceive::default()
+            };
+            let mut size = libc::socklen_t::try_from(size_of::<ZerocopyReceive>()).unwrap();
+            // SAFETY: the structure is as long as said, the pages are mapped.
+            let result = unsafe {
+                libc::getsockopt(
+                    fd,
+                    libc::IPPROTO_TCP,
+                    TCP_ZEROCOPY_RECEIVE,
+                    (&raw mut zerocopy).cast(),
+                    &raw mut size,
+                )
+            };
+            assert_eq!(result, 0, "{}", io::Error::last_os_error());
+            mapped += u64::from(zerocopy.length);
+            if zerocopy.length > 0 {
+                return Ok(u64::from(zerocopy.length));
+            }
+            // What is not page by page has to be read.
+            let hint = chunk(left).min((zerocopy.recv_skip_hint as usize).max(1));
+            (&mut &*socket)
+                .read(&mut data[..hint])
+                .map(|bytes| bytes as u64)
+        });
+        eprintln!("{mapped} of {received} bytes were mapped, not copied");
+        // SAFETY: what was mapped above.
+        unsafe { libc::munmap(pages, room) };
+        received
+    };
+    moves(
+        20_000_000,
+        |socket, amount| {
+            // Whole pages in each segment are what can be mapped.
+            with_flags(socket, amount, CHUNK, 0)
+        },
+        receive,
+    );
+}
+
+#[test]
+fn ipv6() {
+    needs_root!();
+    let lab = Lab::new();
+    let agent = Agent::start(&lab.config());
+    let address = std::net::SocketAddr::from((lab.v6(2), lab.port(0)));
+    let listener = lab
+        .b
+        .enter(|| std::net::TcpListener::bind(address).unwrap());
+    let a = lab.connect_to(address);
+    let (b, _) = listener.accept().unwrap();
+    write(&a, 123_456);
+    read(&b, 123_456);
+    agent.expect_moved_live(&lab, 123_456, 0);
+}
+
+/// A listener of both families: to it, an IPv4 peer is `::ffff:10.…`.
+#[test]
+fn v4_mapped() {
+    needs_root!();
+    let lab = Lab::new();
+    let agent = Agent::start(&lab.config());
+    let listener = lab
+        .b
+        .enter(|| std::net::TcpListener::bind(("::", lab.port(0))).unwrap());
+    let mapped = match lab.v4(2) {
+        std::net::IpAddr::V4(v4) => std::net::SocketAddr::from((v4.to_ipv6_mapped(), lab.port(0))),
+        std::net::IpAddr::V6(_) => unreachable!(),
+    };
+    let plain = std::net::SocketAddr::from((lab.v4(2), lab.port(0)));
+    for address in [mapped, plain] {
+        let a = lab.connect_to(address);
+        let (b, _) = listener.accept().unwrap();
+        write(&a, 5000);
+        read(&b, 5000);
+        write(&b, 70);
+        read(&a, 70);
+    }
+    agent.expect_moved(10_000, 140);
+    assert_eq!(agent.bytes("unknown", "test"), Bytes::default());
+}
