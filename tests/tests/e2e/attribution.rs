@@ -1,6 +1,7 @@
 //! Whose a byte is.
 
 use std::{
+    fmt::Write as _,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
 };
@@ -261,10 +262,12 @@ fn a_hundred_parties_each_their_own() {
             lab.b.name,
             lab.v4(host)
         ));
-        config += &format!(
-            "[[parties]]\nid = \"{host}\"\nendpoints = [\"{}\"]\n",
+        writeln!(
+            config,
+            "[[parties]]\nid = \"{host}\"\nendpoints = [\"{}\"]",
             lab.v4(host)
-        );
+        )
+        .unwrap();
     }
     let agent = Agent::start(&config);
     let listener = lab

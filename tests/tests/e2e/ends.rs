@@ -33,7 +33,7 @@ fn half_close() {
     assert_eq!(read_to_end(&b), 11);
     agent.expect_moved(11, 0);
     let sender = std::thread::spawn(move || {
-        (&b).write_all(&[2; 100_000]).unwrap();
+        (&b).write_all(&vec![2; 100_000]).unwrap();
         b
     });
     (&a).read_exact(&mut vec![0; 100_000]).unwrap();
@@ -66,7 +66,7 @@ fn reset_with_data_in_flight() {
     let (a, b) = lab.connection();
     a.set_nonblocking(true).unwrap();
     let mut written = 0;
-    while let Ok(bytes) = (&a).write(&[1; 60_000]) {
+    while let Ok(bytes) = (&a).write(&vec![1; 60_000]) {
         written += bytes as u64;
     }
     sleep(ARRIVAL);
@@ -122,10 +122,8 @@ fn disconnect_and_reuse() {
             sa_data: [0; 14],
         };
         // SAFETY: an address of 16 bytes, family AF_UNSPEC.
-        assert_eq!(
-            unsafe { libc::connect(socket.as_raw_fd(), &raw const nowhere, 16) },
-            0
-        );
+        let result = unsafe { libc::connect(socket.as_raw_fd(), &raw const nowhere, 16) };
+        assert_eq!(result, 0);
         assert_eq!(read_to_end(&b), 0);
     }
     agent.expect_moved(total, 0);

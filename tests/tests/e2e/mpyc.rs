@@ -88,7 +88,7 @@ fn three_parties_count_what_they_print() {
     let Some(python) = python() else { return };
     let hosts = Hosts::new();
     let port = 11_000;
-    let parties: String = (0..3)
+    let parties: Vec<String> = (0..3)
         .map(|party| {
             format!(
                 "[[parties]]\nid = \"{party}\"\nendpoints = [\"{}\"]\n",
@@ -97,7 +97,8 @@ fn three_parties_count_what_they_print() {
         })
         .collect();
     let agent = Agent::start(&format!(
-        "{parties}[[protocols]]\nname = \"mpyc\"\nports = [\"{port}-{}\"]\n",
+        "{}[[protocols]]\nname = \"mpyc\"\nports = [\"{port}-{}\"]\n",
+        parties.concat(),
         port + 2
     ));
 

@@ -141,7 +141,7 @@ fn prometheus_answers_by_party_and_direction() {
         (9.0..11.0).contains(&ratio),
         "ten times as much goes as comes: {answer}"
     );
-    assert_eq!(rate(&answer, "unknown", "transmit"), 0.0);
+    assert!(rate(&answer, "unknown", "transmit") < 1.0, "{answer}");
 }
 
 /// The body of an answer; empty while the server does not answer.

@@ -7,6 +7,7 @@ use std::{
     ptr, thread,
 };
 
+use io_uring::{IoUring, opcode, types::Fd};
 use socket2::SockRef;
 
 use crate::support::{Agent, Lab, agent::Bytes, needs_root};
@@ -22,12 +23,12 @@ fn moves(amount: u64, send: Send, receive: Receive) {
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let (a, b) = lab.connection();
-    let (sent, received) = thread::scope(|scope| {
+    let (wrote, got) = thread::scope(|scope| {
         let receiver = scope.spawn(|| receive(&b, amount));
         (send(&a, amount), receiver.join().unwrap())
     });
     assert_eq!(
-        (sent, received),
+        (wrote, got),
         (amount, amount),
         "what the programs wrote and read"
     );
@@ -370,21 +371,22 @@ fn drain_notifications(socket: &TcpStream) {
     }
 }
 
+/// Moves bytes through a ring, one request at a time.
+fn ring(amount: u64, entry: impl Fn(u32) -> io_uring::squeue::Entry) -> u64 {
+    let mut ring = IoUring::new(4).unwrap();
+    all(amount, |left| {
+        let entry = entry(u32::try_from(chunk(left)).unwrap());
+        // SAFETY: the buffer in the entry outlives the wait for its completion.
+        unsafe { ring.submission().push(&entry).unwrap() };
+        ring.submit_and_wait(1).unwrap();
+        let result = ring.completion().next().unwrap().result();
+        u64::try_from(result).map_err(|_negative| io::Error::from_raw_os_error(-result))
+    })
+}
+
 #[test]
 fn io_uring() {
-    use io_uring::{IoUring, opcode, types::Fd};
     needs_root!();
-    fn ring(amount: u64, entry: impl Fn(u32) -> io_uring::squeue::Entry) -> u64 {
-        let mut ring = IoUring::new(4).unwrap();
-        all(amount, |left| {
-            let entry = entry(u32::try_from(chunk(left)).unwrap());
-            // SAFETY: the buffer in the entry outlives the wait for its completion.
-            unsafe { ring.submission().push(&entry).unwrap() };
-            ring.submit_and_wait(1).unwrap();
-            let result = ring.completion().next().unwrap().result();
-            u64::try_from(result).map_err(|_negative| io::Error::from_raw_os_error(-result))
-        })
-    }
     moves(
         10_000_000,
         |socket, amount| {

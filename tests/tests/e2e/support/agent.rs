@@ -238,11 +238,10 @@ impl Agent {
     }
 
     pub fn signal(&self, signal: libc::c_int) {
+        let process = self.child.id().cast_signed();
         // SAFETY: a child that has not been waited for.
-        assert_eq!(
-            unsafe { libc::kill(self.child.id().cast_signed(), signal) },
-            0
-        );
+        let result = unsafe { libc::kill(process, signal) };
+        assert_eq!(result, 0);
     }
 }
 

@@ -26,10 +26,8 @@ impl Namespace {
         std::thread::scope(|scope| {
             let inside = scope.spawn(move || {
                 // SAFETY: moves only this thread, into a namespace that is open.
-                assert_eq!(
-                    unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) },
-                    0
-                );
+                let result = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
+                assert_eq!(result, 0, "setns: {}", std::io::Error::last_os_error());
                 work()
             });
             inside
