@@ -13,7 +13,10 @@ use crate::{
 };
 
 /// Every generated part: its name in the marker and the agent's arguments that print it.
-const PARTS: &[(&str, &[&str])] = &[("metrics", &["metrics", "--format", "markdown"])];
+const PARTS: &[(&str, &[&str])] = &[
+    ("metrics", &["metrics", "--format", "markdown"]),
+    ("configuration", &["config", "--options"]),
+];
 
 const END: &str = "<!-- end -->";
 
