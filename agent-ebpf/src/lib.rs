@@ -76,8 +76,9 @@ pub mod program {
 /// Name of the read-only [`Offsets`] in the object's `.rodata`.
 pub const OFFSETS: &str = "OFFSETS";
 
-/// An IPv6 address in network order; IPv4 is v4-mapped (`::ffff:a.b.c.d`).
-pub type Address = [u8; 16];
+/// An IPv6 address, four words in network order, as the kernel keeps it; IPv4 is v4-mapped (`::ffff:a.b.c.d`).
+/// Words, because BPF moves an array of bytes byte by byte.
+pub type Address = [u32; 4];
 
 /// Key of [`map::ENDPOINTS`].
 #[repr(C)]

@@ -87,11 +87,12 @@ impl Connection {
     /// A program's connection to its own host is no party's, unless an endpoint says so.
     #[inline(always)]
     fn to_itself(&self) -> bool {
-        let loopback_v4 = self.remote[..12] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
-            && self.remote[12] == 127;
-        loopback_v4
-            || self.remote == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
-            || self.remote == self.local
+        const LOOPBACK_V4: u32 = u32::from_be_bytes([127, 0, 0, 0]);
+        let [first, second, third, last] = self.remote;
+        let v4 = first | second == 0 && third == u32::to_be(0xffff);
+        let loopback_v4 = v4 && u32::from_be(last) & 0xff00_0000 == LOOPBACK_V4;
+        let loopback_v6 = self.remote == [0, 0, 0, u32::to_be(1)];
+        loopback_v4 || loopback_v6 || self.remote == self.local
     }
 }
 
@@ -119,7 +120,17 @@ fn endpoint(address: Address, port: u16) -> Option<u32> {
 
 #[inline(always)]
 fn prefix(address: Address) -> Option<u32> {
-    PREFIXES.get(&Key::new(128, address)).copied()
+    /// [`Key`], whose fields are packed and would be moved byte by byte.
+    #[repr(C)]
+    struct Aligned {
+        bits: u32,
+        address: Address,
+    }
+    let key = Aligned { bits: 128, address };
+    // SAFETY: the same layout, and a stricter alignment.
+    PREFIXES
+        .get(unsafe { &*(&raw const key).cast::<Key<Address>>() })
+        .copied()
 }
 
 /// The block of an address's automatic party, made on first sight while there is room.

@@ -171,8 +171,8 @@ impl TcpSock {
             )),
             // A v4 peer of a v6 socket is v4-mapped here already (`ipv6_addr_set_v4mapped`).
             AF_INET6 => Some((
-                load!(self.0, remote_v6 as [u32; 4]).to_address(),
-                load!(self.0, local_v6 as [u32; 4]).to_address(),
+                load!(self.0, remote_v6 as Address),
+                load!(self.0, local_v6 as Address),
             )),
             _ => None,
         }
@@ -191,21 +191,8 @@ pub(super) fn finished_sending(state: u8, snd_nxt: u32, write_seq: u32) -> bool 
         )
 }
 
-/// Four words in network order, as the kernel keeps an IPv6 address.
-trait Words {
-    fn to_address(self) -> Address;
-}
-
-impl Words for [u32; 4] {
-    #[inline(always)]
-    fn to_address(self) -> Address {
-        // SAFETY: the same size, and every bit pattern is a valid address.
-        unsafe { core::mem::transmute::<Self, Address>(self) }
-    }
-}
-
 /// `::ffff:a.b.c.d` of an address in network order.
 #[inline(always)]
 fn v4_mapped(address: u32) -> Address {
-    [0, 0, u32::to_be(0xffff), address].to_address()
+    [0, 0, u32::to_be(0xffff), address]
 }

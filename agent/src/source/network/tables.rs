@@ -195,16 +195,29 @@ fn prefixes(host: &Host, resolved: &Resolved) -> Vec<IpNet> {
 fn mapped(prefix: IpNet) -> (Address, u32) {
     match prefix {
         IpNet::V4(net) => (
-            net.network().to_ipv6_mapped().octets(),
+            words(net.network().to_ipv6_mapped()),
             96 + u32::from(net.prefix_len()),
         ),
-        IpNet::V6(net) => (net.network().octets(), u32::from(net.prefix_len())),
+        IpNet::V6(net) => (words(net.network()), u32::from(net.prefix_len())),
     }
+}
+
+/// An address as the kernel keeps it.
+fn words(address: Ipv6Addr) -> Address {
+    let bytes = address.octets();
+    std::array::from_fn(|word| {
+        let at = 4 * word;
+        u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    })
 }
 
 /// An address of the kernel's as people write it.
 fn written(address: Address) -> String {
-    Ipv6Addr::from(address).to_canonical().to_string()
+    let mut bytes = [0; 16];
+    for (four, word) in bytes.chunks_exact_mut(4).zip(address) {
+        four.copy_from_slice(&word.to_ne_bytes());
+    }
+    Ipv6Addr::from(bytes).to_canonical().to_string()
 }
 
 #[cfg(test)]
@@ -231,8 +244,8 @@ mod tests {
 
     fn address(text: &str) -> Address {
         match text.parse().unwrap() {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-            IpAddr::V6(v6) => v6.octets(),
+            IpAddr::V4(v4) => words(v4.to_ipv6_mapped()),
+            IpAddr::V6(v6) => words(v6),
         }
     }
 
