@@ -224,6 +224,11 @@ impl Agent {
         }
     }
 
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The newest page.
     pub(super) fn page(&mut self) -> anyhow::Result<Page> {
         Page::new(self.client.scrape()?)

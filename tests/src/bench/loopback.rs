@@ -82,14 +82,19 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
     for load in &loads {
         generator.slice(load.slice)?;
     }
+    let mut disturbed = 0;
     for pair in 0..pairs {
+        let mut alone = true;
         let mut blocks = [None, None];
         let order = if pair % 2 == 0 { [0, 1] } else { [1, 0] };
         for with in order {
             switch(context, &mut agent, with == 1)?;
             let slices = loads.iter().map(|load| generator.slice(load.slice));
             blocks[with] = Some(slices.collect::<anyhow::Result<Vec<_>>>()?);
+            let own = agent.as_ref().map(Agent::id);
+            alone &= machine::other_agents(own).is_empty();
         }
+        disturbed += u16::from(!alone);
         if let [Some(without), Some(with)] = blocks {
             for (load, pair) in loads.iter_mut().zip(without.into_iter().zip(with)) {
                 load.pairs.push(pair.into());
@@ -104,7 +109,8 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
     let place = processor.map_or_else(String::new, |cpu| format!(", CPU {cpu}"));
     let note = format!(
         "medians of {pairs} alternating pairs of {} ms; ratio is with / without the agent, cpu ratio that of the work \
-         per CPU second; both ends of a connection are counted, and share one CPU{place}",
+         per CPU second; both ends of a connection are counted, and share one CPU{place}; another agent \
+         ran during {disturbed} pairs",
         measured.as_millis()
     );
     let mut table = Table::new("loopback", note, &COLUMNS);

@@ -52,14 +52,16 @@ pub(super) fn available_memory() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// Process ids of agents that somebody else runs.
-pub(super) fn running_agents() -> Vec<String> {
+/// Process ids of agents that somebody else runs; `own` is the one that is measured.
+pub(super) fn other_agents(own: Option<u32>) -> Vec<String> {
+    let own = own.map(|id| id.to_string());
     let Ok(processes) = fs::read_dir("/proc") else {
         return Vec::new();
     };
     processes
         .filter_map(Result::ok)
         .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|id| own.as_ref() != Some(id))
         .filter(|id| line(&format!("/proc/{id}/comm")).as_deref() == Some("partymeter"))
         .collect()
 }

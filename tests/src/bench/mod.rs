@@ -124,7 +124,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         quick: args.quick,
         pairs: args.pairs,
     };
-    let others = machine::running_agents();
+    let others = machine::other_agents(None);
     if !others.is_empty() {
         say(format_args!(
             "warning: another agent runs (process {}): its cost is in every figure, with and without",
