@@ -157,34 +157,5 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Configurations for the tests of other modules.
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// The least that is valid: no parties, one protocol.
-    pub(crate) fn minimal() -> Config {
-        Config {
-            node: "node".to_owned(),
-            interval: Duration::from_secs(1),
-            party_id: None,
-            parties: Vec::new(),
-            protocols: vec![Protocol {
-                name: "test".to_owned(),
-                ports: vec![7000..=7001],
-            }],
-            network: Network {
-                enabled: true,
-                max_auto_parties: 64,
-                unresolved: Unresolved::Refuse,
-            },
-            host_enabled: true,
-            prometheus_listen: vec![SocketAddr::from(([127, 0, 0, 1], 9464))],
-            log: Log {
-                format: LogFormat::Text,
-                level: Some(tracing::Level::INFO),
-                kernel: None,
-            },
-        }
-    }
-}
+pub(crate) mod tests;

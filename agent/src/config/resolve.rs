@@ -81,24 +81,27 @@ pub fn resolve(options: &Options, around: &Surroundings) -> Result<Config, Vec<P
 struct Reader<'a> {
     name: &'a str,
     text: &'a str,
+    /// Where the lines end.
+    newlines: Vec<usize>,
     problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
     fn new(name: &'a str, text: &'a str) -> Self {
+        let newlines = text.match_indices('\n').map(|(at, _)| at).collect();
         Self {
             name,
             text,
+            newlines,
             problems: Vec::new(),
         }
     }
 
     fn place(&self, at: usize) -> String {
-        let before = self.text.as_bytes().iter().take(at);
         format!(
             "{}:{}",
             self.name,
-            before.filter(|byte| **byte == b'\n').count() + 1
+            self.newlines.partition_point(|newline| *newline < at) + 1
         )
     }
 

@@ -1,0 +1,272 @@
+//! What each way of writing gives, and what each error says. `minimal` is for the tests of other modules.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::*;
+
+/// The least that is valid: no parties, one protocol.
+pub(crate) fn minimal() -> Config {
+    Config {
+        node: "node".to_owned(),
+        interval: Duration::from_secs(1),
+        party_id: None,
+        parties: Vec::new(),
+        protocols: vec![Protocol {
+            name: "test".to_owned(),
+            ports: vec![7000..=7001],
+        }],
+        network: Network {
+            enabled: true,
+            max_auto_parties: 64,
+            unresolved: Unresolved::Refuse,
+        },
+        host_enabled: true,
+        prometheus_listen: vec![SocketAddr::from(([127, 0, 0, 1], 9464))],
+        log: Log {
+            format: LogFormat::Text,
+            level: Some(tracing::Level::INFO),
+            kernel: None,
+        },
+    }
+}
+
+fn around() -> Surroundings {
+    Surroundings {
+        node_name: None,
+        host_name: Some("here".to_owned()),
+    }
+}
+
+/// Resolves a file's text, and what came beside it.
+fn resolve_with(text: &str, mut options: Options) -> Result<Config, Vec<String>> {
+    let unique = format!("{}-{:?}", std::process::id(), std::thread::current().id());
+    let file = std::env::temp_dir().join(format!("partymeter-config-{unique}.toml"));
+    std::fs::write(&file, text).unwrap();
+    options.file = Some(file.clone());
+    let result = resolve(&options, &around());
+    std::fs::remove_file(&file).unwrap();
+    let place = file.display().to_string();
+    result.map_err(|problems| {
+        let line = |problem: &Problem| problem.to_string().replace(&place, "f");
+        problems.iter().map(line).collect()
+    })
+}
+
+fn resolved(text: &str) -> Config {
+    resolve_with(text, Options::default()).unwrap()
+}
+
+fn problems(text: &str) -> Vec<String> {
+    resolve_with(text, Options::default()).unwrap_err()
+}
+
+fn given(place: &str, text: &str) -> Given {
+    Given {
+        place: place.to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+#[test]
+fn the_default_configuration_is_the_defaults() {
+    assert_eq!(resolved(DEFAULT), resolved(""));
+    let without_file = resolve(&Options::default(), &around()).unwrap();
+    assert_eq!(without_file, resolved(""));
+    let defaults = resolved("");
+    assert_eq!(defaults.node, "here");
+    assert_eq!(defaults.network, minimal().network);
+    assert_eq!(defaults.log, minimal().log);
+    assert_eq!(defaults.prometheus_listen, minimal().prometheus_listen);
+    assert_eq!(defaults.protocols[0].name, "mp-spdz");
+}
+
+#[test]
+fn every_key_stands_in_the_default_configuration() {
+    for option in options::OPTIONS {
+        let key = option.key.rsplit('.').next().unwrap();
+        let written = DEFAULT.lines().any(|line| {
+            line.trim_start_matches("# ")
+                .starts_with(&format!("{key} ="))
+        });
+        assert!(written, "{}", option.key);
+    }
+}
+
+#[test]
+fn endpoints_of_every_form() {
+    let config = resolved(
+        "[[parties]]\nid = \"1\"\nendpoints = [\"10.0.0.2\", \"10.0.1.0/24\", \"[2001:db8::7]:5001\", \"2001:db8::8\",\n\
+         \"2001:db8:1::/48\", \"party1.example.org:5001\", \"10.0.0.3:5000\", \"::ffff:10.0.9.0/120\", \"host\"]\n",
+    );
+    let endpoint = |host: &str, port| Endpoint {
+        host: host
+            .parse()
+            .map_or_else(|_| Host::Name(host.to_owned()), Host::Prefix),
+        port,
+    };
+    assert_eq!(
+        config.parties[0].endpoints,
+        [
+            endpoint("10.0.0.2/32", None),
+            endpoint("10.0.1.0/24", None),
+            endpoint("2001:db8::7/128", Some(5001)),
+            endpoint("2001:db8::8/128", None),
+            endpoint("2001:db8:1::/48", None),
+            endpoint("party1.example.org", Some(5001)),
+            endpoint("10.0.0.3/32", Some(5000)),
+            endpoint("10.0.9.0/24", None),
+            endpoint("host", None),
+        ]
+    );
+}
+
+#[test]
+fn ports_are_numbers_and_ranges() {
+    let config = resolved(
+        "[[protocols]]\nname = \"p\"\ntransport = \"tcp\"\nports = [5000, \"6000\", \"7000-7009\"]\n",
+    );
+    assert_eq!(
+        config.protocols[0].ports,
+        [5000..=5000, 6000..=6000, 7000..=7009]
+    );
+}
+
+#[test]
+fn what_is_given_beside_the_file_goes_over_it() {
+    let mut options = Options::default();
+    options.values.insert("interval", given("--interval", "2s"));
+    options.values.insert(
+        "prometheus.listen",
+        given("--prometheus-listen", "127.0.0.1:1,[::1]:2"),
+    );
+    options.parties = vec![given("--party", "x=10.0.0.2,10.0.0.3:5000")];
+    options.protocols = vec![given("--protocol", "aby3=1212-1220,5000")];
+    let text =
+        "interval = \"1s\"\nnode = \"n\"\n[[parties]]\nid = \"1\"\nendpoints = [\"10.0.0.9\"]\n";
+    let config = resolve_with(text, options).unwrap();
+    assert_eq!(
+        (config.interval, config.node.as_str()),
+        (Duration::from_secs(2), "n")
+    );
+    assert_eq!(config.prometheus_listen.len(), 2);
+    assert_eq!(
+        (config.parties.len(), config.parties[0].id.as_str()),
+        (1, "x")
+    );
+    assert_eq!(config.parties[0].endpoints.len(), 2);
+    assert_eq!(config.protocols[0].ports, [1212..=1220, 5000..=5000]);
+}
+
+#[test]
+fn each_error_is_one_line_with_its_place_and_mend() {
+    let party = |endpoints: &str| format!("[[parties]]\nid = \"1\"\nendpoints = [{endpoints}]\n");
+    let two = |first: &str, second: &str| {
+        format!(
+            "{}[[parties]]\nid = \"2\"\nendpoints = [{second}]\n",
+            party(first)
+        )
+    };
+    let protocol = |ports: &str| format!("[[protocols]]\nname = \"p\"\nports = [{ports}]\n");
+    let overlap = "give each address to one party, or each party its port";
+    let cases = [
+        ("interval = \"2h\"".to_owned(), "f:1: interval: 2h is out of range; give 200ms to 1h".to_owned()),
+        ("interval = 5".to_owned(), "f:1: interval: an integer is not a duration; write \"1s\" or \"200ms\"".to_owned()),
+        ("\nnode = 7".to_owned(), "f:2: node: an integer is not a string; write it in quotes".to_owned()),
+        ("node = \"\"".to_owned(), "f:1: node: is empty; leave it out or give a name".to_owned()),
+        ("colour = 1".to_owned(), "f:1: colour: is an unknown key; remove it".to_owned()),
+        ("[network]\nenabeld = true".to_owned(), "f:2: network.enabeld: is an unknown key; did you mean network.enabled?".to_owned()),
+        ("[network]\nenabled = \"yes\"".to_owned(), "f:2: network.enabled: a string is not a boolean; write true or false, without quotes".to_owned()),
+        ("[network]\nmax_auto_parties = 5000".to_owned(), "f:2: network.max_auto_parties: 5000 is out of range; give 1 to 4096".to_owned()),
+        ("[network]\nunresolved = \"hope\"".to_owned(), "f:2: network.unresolved: \"hope\" is none of its values; give refuse, retry".to_owned()),
+        ("[prometheus]\nlisten = \"9464\"".to_owned(), "f:2: prometheus.listen: \"9464\" is no address with a port; write it like \"127.0.0.1:9464\" or \"[::1]:9464\"".to_owned()),
+        ("[log]\nlevel = \"loud\"".to_owned(), "f:2: log.level: \"loud\" is none of its values; give off, error, warn, info, debug, trace".to_owned()),
+        (party("\"10.0.1.5/24\""), "f:3: parties.endpoints: 10.0.1.5/24 has host bits set; write 10.0.1.0/24".to_owned()),
+        (party("\"10.0.1\""), "f:3: parties.endpoints: \"10.0.1\" is no address or prefix; write one like 10.0.0.2, 10.0.1.0/24 or [2001:db8::7]:5001".to_owned()),
+        (party("\"10.0.1.0/24:5000\""), "f:3: parties.endpoints: \"10.0.1.0/24:5000\" is a prefix with a port; give single addresses their ports, or the prefix none".to_owned()),
+        (party("\"10.0.0.1:0\""), "f:3: parties.endpoints: \"10.0.0.1:0\" has no valid port; give 1 to 65535 after the colon".to_owned()),
+        (party("\"a b\""), "f:3: parties.endpoints: \"a b\" is no address, prefix or host name; write one like 10.0.0.2, 10.0.1.0/24, [2001:db8::7]:5001 or party1.example.org:5001".to_owned()),
+        (party(""), "f:1: parties.endpoints: a party without endpoints; give endpoints = [\"10.0.0.2\"]".to_owned()),
+        ("[[parties]]\nendpoints = [\"10.0.0.2\"]".to_owned(), "f:1: parties.id: is missing; give id = \"…\"".to_owned()),
+        ("[[parties]]\nid = \"unknown\"\nendpoints = [\"10.0.0.2\"]".to_owned(), "f:2: parties.id: \"unknown\" is reserved for what has no name; give another".to_owned()),
+        (two("\"10.0.0.2\"", "\"10.0.0.2\""), format!("f:4: parties.endpoints: 10.0.0.2/32 of party \"2\" overlaps 10.0.0.2/32 of party \"1\"; {overlap}")),
+        (two("\"10.0.0.0/8\"", "\"10.1.0.0/16\""), format!("f:4: parties.endpoints: 10.1.0.0/16 of party \"2\" overlaps 10.0.0.0/8 of party \"1\"; {overlap}")),
+        (two("\"10.0.0.2:5000\"", "\"10.0.0.2:5000\""), format!("f:4: parties.endpoints: 10.0.0.2 port 5000 of party \"2\" overlaps 10.0.0.2 port 5000 of party \"1\"; {overlap}")),
+        (two("\"h:5000\"", "\"h\""), format!("f:4: parties.endpoints: h of party \"2\" overlaps h of party \"1\"; {overlap}")),
+        (protocol("\"20-10\""), "f:3: protocols.ports: the range 20-10 is reversed; write \"10-20\"".to_owned()),
+        (protocol("70000"), "f:3: protocols.ports: \"70000\" is no port; give 1 to 65535, or a range like \"5000-5009\"".to_owned()),
+        (protocol("5000") + "[[protocols]]\nname = \"q\"\nports = [\"4000-6000\"]", "f:4: protocols.ports: port 5000 of \"q\" is \"p\"'s too; give each port to one protocol".to_owned()),
+        ("[[protocols]]\nname = \"p\"\ntransport = \"udp\"\nports = [1]".to_owned(), "f:3: protocols.transport: this version counts TCP only; leave the protocol out".to_owned()),
+        ("[[protocols]]\nname = \"other\"\nports = [1]".to_owned(), "f:2: protocols.name: \"other\" is reserved for what has no name; give another".to_owned()),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(problems(&text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn parties_on_one_address_may_have_their_own_ports() {
+    let text = "[[parties]]\nid = \"1\"\nendpoints = [\"10.0.0.2:5000\", \"h:1\"]\n\
+                [[parties]]\nid = \"2\"\nendpoints = [\"10.0.0.2:5001\", \"h:2\"]\n";
+    assert_eq!(resolved(text).parties.len(), 2);
+}
+
+#[test]
+fn ten_errors_are_ten_lines() {
+    let text = "interval = \"1ms\"\nnode = 1\nx = 1\n[[parties]]\nid = \"\"\nendpoints = [\"10.0.0.1/8\", \"a b\"]\n\
+                [[protocols]]\nname = \"p\"\nports = [0, \"9-1\"]\n[network]\nenabled = 1\nmax_auto_parties = 0\n\
+                [log]\nformat = \"xml\"\n";
+    let lines = problems(text);
+    let places: Vec<&str> = lines
+        .iter()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(lines.len(), 11, "{lines:#?}");
+    for place in [
+        "f:1:", "f:2:", "f:3:", "f:5:", "f:6:", "f:9:", "f:11:", "f:12:", "f:14:",
+    ] {
+        assert!(places.contains(&place), "{place} in {lines:#?}");
+    }
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_line() {
+    let lines = problems("interval = \"1s\"\n[[parties\n");
+    assert!(
+        !lines.is_empty() && lines[0].starts_with("f:2: is not TOML: "),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn thousands_of_endpoints_are_no_work() {
+    let mut text = String::new();
+    for party in 0..2000 {
+        let (high, low) = (party / 200, party % 200);
+        text += &[
+            "[[parties]]\nid = \"",
+            &party.to_string(),
+            "\"\nendpoints = [",
+        ]
+        .concat();
+        for host in 0..5 {
+            text += &[
+                "\"10.",
+                &high.to_string(),
+                ".",
+                &low.to_string(),
+                ".",
+                &host.to_string(),
+                "\",",
+            ]
+            .concat();
+        }
+        text += "]\n";
+    }
+    let began = std::time::Instant::now();
+    assert_eq!(resolved(&text).parties.len(), 2000);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "quadratic: {:?}",
+        began.elapsed()
+    );
+}
