@@ -61,9 +61,8 @@ impl HostSource {
         let stat = fs::read_to_string("/proc/self/stat")?;
         let memory = fs::read_to_string("/proc/self/statm")?;
         let limits = fs::read_to_string("/proc/self/limits")?;
-        // Root's alone where the binary has file capabilities. The directory itself is open while it is read.
-        let open_fds = fs::read_dir("/proc/self/fd").ok();
-        let open_fds = open_fds.map(|entries| entries.count().saturating_sub(1) as u64);
+        // The directory itself is open while it is read.
+        let open_fds = fs::read_dir("/proc/self/fd")?.count().saturating_sub(1) as u64;
         let stat = Stat::parse(&stat);
         let mut pages = memory.split(' ').map(|pages| pages.parse::<u64>().ok());
         let mut bytes = || pages.next().flatten().map(|pages| pages * self.page);
@@ -75,7 +74,7 @@ impl HostSource {
             start_time: stat
                 .as_ref()
                 .and_then(|stat| Some(boot_time()? + stat.start_ticks / self.ticks)),
-            open_fds,
+            open_fds: Some(open_fds),
             max_fds: soft_limit(&limits, "Max open files"),
         })
     }
