@@ -274,7 +274,7 @@ fn a_second_start_on_the_same_port_is_one_line() {
     assert_eq!(
         lines(&output.stderr),
         [format!(
-            "partymeter: {address} is in use by another program: stop it, or set prometheus.listen to another address"
+            "partymeter: {address} is in use: stop the other program, or set prometheus.listen"
         )]
     );
 }
