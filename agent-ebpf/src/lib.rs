@@ -93,8 +93,7 @@ pub struct Endpoint {
     pub padding: u16,
 }
 
-/// What one slot has counted since its map was made. Unit: bytes of TCP payload. Never reset; each is the
-/// sum of signed corrections and so may step back by the FIN of a connection, see `settle`.
+/// What one slot has counted since its map was made. Unit: bytes of TCP payload. Never reset.
 #[repr(C, align(64))] // one cache line: two parties' sockets never contend
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
@@ -161,6 +160,8 @@ pub struct Account {
     pub receive: u64,
     /// See `transmit`.
     pub retransmit: u64,
+    /// `bytes_received` at the last settle: its last byte may be a FIN that is not marked as one yet.
+    pub received: u64,
 }
 
 /// Set in an account's three sums by the last settle: nothing may be added after it.
@@ -213,7 +214,7 @@ const _: () = {
     assert!(size_of::<Endpoint>() == 20);
     assert!(size_of::<Counters>() == 64);
     assert!(size_of::<Control>() == 24 + 8 * Drop::ALL.len());
-    assert!(size_of::<Account>() == 32);
+    assert!(size_of::<Account>() == 40);
     assert!(core::mem::offset_of!(Account, transmit) == 8);
     assert!(core::mem::offset_of!(Control, dropped) == 24);
 };

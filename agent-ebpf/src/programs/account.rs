@@ -8,7 +8,9 @@
 //!    twice that the local queue refused (`tcp_write_xmit`, `net/ipv4/tcp_output.c`, leaves `snd_nxt` where
 //!    it was, while `__tcp_transmit_skb` has already added to `bytes_sent`). Its upper half comes from
 //!    `bytes_acked`, from which it is never further than a window (2^30, `MAX_TCP_WINDOW`).
-//! 2. SYN and FIN take a sequence number each: see `finished_sending` and `finished_receiving`.
+//! 2. SYN and FIN take a sequence number each: see `finished_sending` and `finished_receiving`. The kernel
+//!    adds a FIN a moment before it marks it, so of what has arrived since the last settle the iterator
+//!    holds the last byte back until the next.
 //! 3. An account's sums move by compare-and-swap, and the slot by what the account moved, so iterators and
 //!    the end of the connection may race. The last settle marks the sums `CLOSED`; whoever read them
 //!    before loses the swap.
@@ -39,6 +41,8 @@ struct Reading {
     transmit: u64,
     receive: u64,
     retransmit: u64,
+    /// `receive`, and the peer's FIN.
+    received: u64,
 }
 
 /// Reads the kernel's counters. `state` is the one that the connection is in, or, at its end, was in.
@@ -63,6 +67,7 @@ fn read(account: *const Account, sock: &TcpSock, state: impl FnOnce() -> u8) -> 
         // A FIN in a Fast Open SYN is not in `bytes_received` (`tcp_fastopen_add_skb`).
         receive: received.saturating_sub(u64::from(sock.finished_receiving())),
         retransmit,
+        received,
     }
 }
 
@@ -97,6 +102,7 @@ pub(super) fn adopted(slot: u32, sock: &TcpSock) -> Account {
         transmit,
         receive,
         retransmit,
+        ..
     } = read(&raw const account, sock, || sock.state());
     account.transmit = transmit;
     account.receive = receive;
@@ -124,7 +130,14 @@ pub(super) unsafe fn settle(account: *mut Account, sock: &TcpSock) {
     {
         return;
     }
-    let now = read(account, sock, || sock.state());
+    let mut now = read(account, sock, || sock.state());
+    if now.received != before.received {
+        // SAFETY: the caller's; only this iterator writes it, and one runs at a time.
+        unsafe { (&raw mut (*account).received).write_volatile(now.received) };
+        if now.received == now.receive && now.receive > before.receive {
+            now.receive -= 1;
+        }
+    }
     let Some(slot) = COUNTERS.get_ptr_mut(before.slot) else {
         return;
     };

@@ -12,8 +12,8 @@ use crate::sample::Traffic;
 pub(super) struct Published(BTreeMap<u32, Counters>);
 
 impl Published {
-    /// What to publish now. A counter never goes back: a FIN that was seen before the kernel had marked it
-    /// is taken out of the slot at the next settle, and until then the larger figure stands.
+    /// What to publish now. A counter never goes back: should the kernel side ever have to correct itself
+    /// downwards, the larger figure stands until it is reached again.
     pub(super) fn next(
         &mut self,
         names: &Names,
