@@ -25,7 +25,11 @@ use crate::{
 /// here are no such thing.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     let mut resolved = resolve::Resolved::new();
-    let missing = resolve::resolve(config, &mut resolved);
+    let missing = if config.network.enabled {
+        resolve::resolve(config, &mut resolved)
+    } else {
+        Vec::new()
+    };
     if config.network.unresolved == Unresolved::Retry {
         network::warn_unresolved(&missing);
     } else if !missing.is_empty() {

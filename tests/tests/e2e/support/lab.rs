@@ -2,10 +2,13 @@
 
 use std::{
     fs::File,
+    io::ErrorKind,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd,
     process::{Command, Stdio},
     sync::atomic::{AtomicU8, Ordering},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 /// A network namespace by its name under /run/netns.
@@ -187,10 +190,19 @@ impl Lab {
         party("a", 1) + &party("b", 2) + &self.protocol()
     }
 
-    /// Listens at B's IPv4 address.
+    /// Listens at B's IPv4 address. A listener before it on the same port is gone only once no child that another
+    /// test is just starting holds a copy of it.
     pub fn listen(&self, index: u16) -> TcpListener {
         let address = SocketAddr::from((self.v4(2), self.port(index)));
-        self.b.enter(|| TcpListener::bind(address).unwrap())
+        let end = Instant::now() + Duration::from_secs(5);
+        loop {
+            match self.b.enter(|| TcpListener::bind(address)) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < end => {
+                    sleep(Duration::from_millis(10));
+                }
+                result => return result.unwrap(),
+            }
+        }
     }
 
     /// Connects A to an address of B's.
