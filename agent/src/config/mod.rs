@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod frameworks;
+mod lists;
 pub mod options;
 mod resolve;
 mod value;

@@ -1,7 +1,7 @@
 //! From what the user wrote (flags, variables, a file) to the configuration, or to every error in it at once.
 //! A flag goes over a variable, a variable over the file, the file over the default.
 
-use std::{collections::HashMap, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use toml::{
     Spanned,
@@ -9,8 +9,8 @@ use toml::{
 };
 
 use super::{
-    Config, Endpoint, Log, LogFormat, Network, Party, Problem, Protocol, Unresolved, conflicts,
-    frameworks,
+    Config, Log, LogFormat, Network, Problem, Unresolved, conflicts, frameworks,
+    lists::label,
     options::{OPTIONS, Opt},
     value::{self, Fault, Value, fault},
 };
@@ -78,7 +78,7 @@ pub fn resolve(options: &Options, around: &Surroundings) -> Result<Config, Vec<P
     }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     name: &'a str,
     text: &'a str,
     /// Where the lines end.
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn place(&self, at: usize) -> String {
+    pub(super) fn place(&self, at: usize) -> String {
         format!(
             "{}:{}",
             self.name,
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
         )
     }
 
-    fn report(&mut self, place: String, key: &str, fault: Fault) {
+    pub(super) fn report(&mut self, place: String, key: &str, fault: Fault) {
         self.problems.push(Problem::new(place, key, fault));
     }
 
@@ -265,206 +265,12 @@ impl<'a> Reader<'a> {
         );
     }
 
-    /// The parties, each with its place.
-    fn parties(&mut self, options: &Options, table: &DeTable<'_>) -> Vec<(String, Party)> {
-        let mut parties = Vec::new();
-        if !options.parties.is_empty() {
-            for given in &options.parties {
-                if let Some((id, endpoints)) = self.pair(given, "parties", "1=10.0.0.2,10.0.1.0/24")
-                {
-                    let id =
-                        self.take(&given.place, "parties.id", label(id, &["unknown", "other"]));
-                    let endpoints = self.items(
-                        "parties.endpoints",
-                        &given.place,
-                        &Value::Text(endpoints),
-                        value::endpoint,
-                    );
-                    parties.extend(id.map(|id| (given.place.clone(), Party { id, endpoints })));
-                }
-            }
-            return parties;
-        }
-        for (place, entry) in self.entries(table, "parties") {
-            let id = self.field(&place, entry, "parties.id", |value| {
-                label(value.text()?, &["unknown", "other"])
-            });
-            let endpoints: Option<Vec<Endpoint>> = entry.get("endpoints").map(|value| {
-                let place = self.place(value.span().start);
-                self.items(
-                    "parties.endpoints",
-                    &place,
-                    &Value::Toml(value.get_ref()),
-                    value::endpoint,
-                )
-            });
-            if endpoints.is_none()
-                || entry
-                    .get("endpoints")
-                    .is_some_and(|it| is_empty(it.get_ref()))
-            {
-                let fault = fault(
-                    "a party without endpoints",
-                    "give endpoints = [\"10.0.0.2\"]",
-                );
-                self.report(place.clone(), "parties.endpoints", fault);
-            }
-            if let (Some(id), Some(endpoints)) = (id, endpoints) {
-                parties.push((place, Party { id, endpoints }));
-            }
-        }
-        parties
-    }
-
-    /// The protocols, each with its place.
-    fn protocols(&mut self, options: &Options, table: &DeTable<'_>) -> Vec<(String, Protocol)> {
-        let mut protocols = Vec::new();
-        if !options.protocols.is_empty() {
-            for given in &options.protocols {
-                if let Some((name, ports)) = self.pair(given, "protocols", "aby3=1212-1220,5000") {
-                    let name = self.take(&given.place, "protocols.name", label(name, &["other"]));
-                    let ports = self.items(
-                        "protocols.ports",
-                        &given.place,
-                        &Value::Text(ports),
-                        value::ports,
-                    );
-                    protocols
-                        .extend(name.map(|name| (given.place.clone(), Protocol { name, ports })));
-                }
-            }
-            return protocols;
-        }
-        for (place, entry) in self.entries(table, "protocols") {
-            let name = self.field(&place, entry, "protocols.name", |value| {
-                label(value.text()?, &["other"])
-            });
-            if let Some(value) = entry.get("transport") {
-                let place = self.place(value.span().start);
-                let only = Value::Toml(value.get_ref())
-                    .text()
-                    .map(str::to_owned)
-                    .and_then(|text| match text.as_str() {
-                        "tcp" => Ok(()),
-                        "udp" => Err(fault(
-                            "this version counts TCP only",
-                            "leave the protocol out",
-                        )),
-                        _ => Err(fault(format!("{text:?} is no transport"), "write \"tcp\"")),
-                    });
-                self.take(&place, "protocols.transport", only);
-            }
-            let ports: Option<Vec<RangeInclusive<u16>>> = entry.get("ports").map(|value| {
-                let place = self.place(value.span().start);
-                self.items(
-                    "protocols.ports",
-                    &place,
-                    &Value::Toml(value.get_ref()),
-                    value::ports,
-                )
-            });
-            if ports.is_none() || entry.get("ports").is_some_and(|it| is_empty(it.get_ref())) {
-                let fault = fault(
-                    "a protocol without ports",
-                    "give ports = [5000, \"6000-6009\"]",
-                );
-                self.report(place.clone(), "protocols.ports", fault);
-            }
-            if let (Some(name), Some(ports)) = (name, ports) {
-                protocols.push((place, Protocol { name, ports }));
-            }
-        }
-        protocols
-    }
-
-    fn pair<'g>(
-        &mut self,
-        given: &'g Given,
-        key: &str,
-        example: &str,
-    ) -> Option<(&'g str, &'g str)> {
-        let pair = given.text.split_once('=');
-        if pair.is_none() {
-            let fault = fault(
-                format!("{:?} has no =", given.text),
-                format!("write it like {example}"),
-            );
-            self.report(given.place.clone(), key, fault);
-        }
-        pair
-    }
-
-    /// The entries of `[[list]]`, each with its place.
-    fn entries<'t>(
-        &mut self,
-        table: &'t DeTable<'_>,
-        list: &str,
-    ) -> Vec<(String, &'t DeTable<'t>)> {
-        let Some(value) = table.get(list) else {
-            return Vec::new();
-        };
-        let DeValue::Array(entries) = value.get_ref() else {
-            let place = self.place(value.span().start);
-            self.report(
-                place,
-                list,
-                fault("is no list of tables", format!("write [[{list}]]")),
-            );
-            return Vec::new();
-        };
-        let mut tables = Vec::new();
-        for entry in entries {
-            let place = self.place(entry.span().start);
-            match entry.get_ref() {
-                DeValue::Table(table) => tables.push((place, table)),
-                _ => self.report(
-                    place,
-                    list,
-                    fault("is no table", format!("write [[{list}]]")),
-                ),
-            }
-        }
-        tables
-    }
-
-    /// A key that each entry of a list must have.
-    fn field<T>(
+    pub(super) fn take<T>(
         &mut self,
         place: &str,
-        entry: &DeTable<'_>,
         key: &str,
-        parse: impl FnOnce(&Value<'_>) -> Result<T, Fault>,
+        result: Result<T, Fault>,
     ) -> Option<T> {
-        let name = key.rsplit('.').next().unwrap_or(key);
-        let Some(value) = entry.get(name) else {
-            self.report(
-                place.to_owned(),
-                key,
-                fault("is missing", format!("give {name} = \"…\"")),
-            );
-            return None;
-        };
-        let place = self.place(value.span().start);
-        self.take(&place, key, parse(&Value::Toml(value.get_ref())))
-    }
-
-    /// The items of a list that are well.
-    fn items<T>(
-        &mut self,
-        key: &str,
-        place: &str,
-        value: &Value<'_>,
-        parse: impl Fn(&Value<'_>) -> Result<T, Fault>,
-    ) -> Vec<T> {
-        let mut items = Vec::new();
-        for (at, item) in value.list() {
-            let place = at.map_or_else(|| place.to_owned(), |at| self.place(at));
-            items.extend(self.take(&place, key, parse(&item)));
-        }
-        items
-    }
-
-    fn take<T>(&mut self, place: &str, key: &str, result: Result<T, Fault>) -> Option<T> {
         result
             .map_err(|fault| self.report(place.to_owned(), key, fault))
             .ok()
@@ -545,10 +351,6 @@ fn default(key: &str) -> &'static str {
         .map_or("", |option| option.default)
 }
 
-fn is_empty(value: &DeValue<'_>) -> bool {
-    value.as_array().is_some_and(|items| items.is_empty())
-}
-
 fn level(value: &Value<'_>) -> Result<Option<tracing::Level>, Fault> {
     use tracing::Level;
     value.choice(&[
@@ -559,25 +361,4 @@ fn level(value: &Value<'_>) -> Result<Option<tracing::Level>, Fault> {
         ("debug", Some(Level::DEBUG)),
         ("trace", Some(Level::TRACE)),
     ])
-}
-
-/// The value of a label: short, printable, and none of the words that mean something else there.
-fn label(text: &str, reserved: &[&str]) -> Result<String, Fault> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(fault("is empty", "give a name"));
-    }
-    if text.len() > 128 || text.chars().any(char::is_control) {
-        return Err(fault(
-            format!("{text:?} is no name"),
-            "give up to 128 printable characters",
-        ));
-    }
-    if reserved.contains(&text) {
-        return Err(fault(
-            format!("{text:?} is reserved for what has no name"),
-            "give another",
-        ));
-    }
-    Ok(text.to_owned())
 }

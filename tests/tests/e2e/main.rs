@@ -9,6 +9,7 @@ mod adoption;
 mod attribution;
 mod churn;
 mod ends;
+mod families;
 mod loss;
 mod mpyc;
 mod support;

@@ -10,7 +10,7 @@ use std::{
 use io_uring::{IoUring, opcode, types::Fd};
 use socket2::SockRef;
 
-use crate::support::{Agent, Lab, agent::Bytes, needs_root};
+use crate::support::{Agent, Lab, needs_root};
 
 type Send = fn(&TcpStream, u64) -> u64;
 type Receive = fn(&TcpStream, u64) -> u64;
@@ -484,46 +484,4 @@ fn tcp_zerocopy_receive() {
         },
         receive,
     );
-}
-
-#[test]
-fn ipv6() {
-    needs_root!();
-    let lab = Lab::new();
-    let agent = Agent::start(&lab.config());
-    let address = std::net::SocketAddr::from((lab.v6(2), lab.port(0)));
-    let listener = lab
-        .b
-        .enter(|| std::net::TcpListener::bind(address).unwrap());
-    let a = lab.connect_to(address);
-    let (b, _) = listener.accept().unwrap();
-    write(&a, 123_456);
-    read(&b, 123_456);
-    agent.expect_moved_live(&lab, 123_456, 0);
-}
-
-/// A listener of both families: to it, an IPv4 peer is `::ffff:10.…`.
-#[test]
-fn v4_mapped() {
-    needs_root!();
-    let lab = Lab::new();
-    let agent = Agent::start(&lab.config());
-    let listener = lab
-        .b
-        .enter(|| std::net::TcpListener::bind(("::", lab.port(0))).unwrap());
-    let mapped = match lab.v4(2) {
-        std::net::IpAddr::V4(v4) => std::net::SocketAddr::from((v4.to_ipv6_mapped(), lab.port(0))),
-        std::net::IpAddr::V6(_) => unreachable!(),
-    };
-    let plain = std::net::SocketAddr::from((lab.v4(2), lab.port(0)));
-    for address in [mapped, plain] {
-        let a = lab.connect_to(address);
-        let (b, _) = listener.accept().unwrap();
-        write(&a, 5000);
-        read(&b, 5000);
-        write(&b, 70);
-        read(&a, 70);
-    }
-    agent.expect_moved(10_000, 140);
-    assert_eq!(agent.bytes("unknown", "test"), Bytes::default());
 }
