@@ -258,7 +258,10 @@ fn read_failure(action: &str, error: &dyn std::error::Error) -> Failure {
 
 /// What a person can do about it.
 fn explain(error: &Error) -> Failure {
-    let (major, minor) = kernel_version();
+    explain_on(kernel_version(), error)
+}
+
+fn explain_on((major, minor): (u32, u32), error: &Error) -> Failure {
     if (major, minor) < FLOOR {
         let (floor_major, floor_minor) = FLOOR;
         return Failure::new(
@@ -303,5 +306,32 @@ pub fn warn_unresolved(missing: &[resolve::Unresolved]) {
             "{name}; looking it up again every {} s",
             RESOLVE_AGAIN.as_secs()
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_kernel_is_named_before_what_it_said() {
+        let refused = Error::Kernel("load the BPF programs", "Invalid argument".to_owned());
+        let old = explain_on((5, 10), &refused);
+        assert_eq!(old.kind, FailureKind::Unsupported);
+        assert_eq!(
+            old.reason,
+            "Linux 5.10 is too old, 5.12 is needed (cannot load the BPF programs: Invalid argument)"
+        );
+        let new = explain_on((6, 1), &refused);
+        assert_eq!(new.reason, "cannot load the BPF programs: Invalid argument");
+    }
+
+    #[test]
+    fn a_missing_permission_comes_with_its_mend() {
+        let denied = explain_on((6, 1), &Error::Permission("create the BPF maps"));
+        assert_eq!(denied.kind, FailureKind::Permission);
+        let start = "the kernel refused to create the BPF maps: no permission; ";
+        assert!(denied.reason.starts_with(start), "{}", denied.reason);
+        assert!(denied.reason.len() > start.len());
     }
 }
