@@ -5,6 +5,7 @@ mod bench;
 mod bpf_toolchain;
 mod build;
 mod docs;
+mod kernels;
 mod lint;
 mod privilege;
 mod project;
@@ -26,6 +27,7 @@ enum Verb {
     Test(test::Args),
     Lint(lint::Args),
     Bench(bench::Args),
+    Kernels(kernels::Args),
     Docs(docs::Args),
 }
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => args.run(&project),
         Verb::Lint(args) => args.run(&project),
         Verb::Bench(args) => args.run(&project),
+        Verb::Kernels(args) => args.run(&project),
         Verb::Docs(args) => args.run(&project),
     });
     match outcome {

@@ -35,6 +35,8 @@ pub(crate) enum Group {
     Test,
     /// Also cargo-deny, rustfmt and clippy
     Lint,
+    /// Also QEMU and busybox, for `kernels`
+    Kernels,
 }
 
 impl Args {
@@ -54,10 +56,17 @@ pub(crate) fn ensure(project: &Project, groups: &[Group]) -> anyhow::Result<()> 
     // Every group builds the agent.
     let mut parts: Vec<Part> = vec![bpf::compiler, bpf::linker];
     if groups.contains(&Group::Test) {
-        parts.extend([commands::ensure as Part, prometheus::ensure, python::ensure]);
+        parts.extend([
+            commands::of_tests as Part,
+            prometheus::ensure,
+            python::ensure,
+        ]);
     }
     if groups.contains(&Group::Lint) {
         parts.extend([lint::cargo_deny as Part, lint::components]);
+    }
+    if groups.contains(&Group::Kernels) {
+        parts.push(commands::of_kernels);
     }
     let missing: Vec<String> = parts
         .into_iter()

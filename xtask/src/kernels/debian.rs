@@ -1,0 +1,242 @@
+//! Debian's cloud kernels: found and fetched by apt, from the mirror that apt itself uses, with lists and a cache in
+//! the target directory. Neither apt's configuration nor what is installed changes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use xshell::cmd;
+
+use super::version::Version;
+use crate::project::{Project, say};
+
+/// The releases to look in. One that the mirror has no more is passed over.
+const SUITES: [&str; 6] = [
+    "bullseye",
+    "bookworm",
+    "bookworm-backports",
+    "trixie",
+    "trixie-backports",
+    "sid",
+];
+/// Small, and with BTF and everything that the agent needs built in.
+const FLAVOUR: &str = "-cloud-amd64";
+/// Which packages hold a kernel; of the newest versions the first is only a name for both of its parts.
+const PACKAGES: [&str; 2] = ["linux-image-", "linux-binary-"];
+/// Debian's keys, where its package of them puts them.
+const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// A kernel that can be booted.
+pub(super) struct Kernel {
+    /// As `uname -r` says, without the flavour.
+    pub(super) name: String,
+    pub(super) version: Version,
+    pub(super) image: PathBuf,
+}
+
+/// Where kernels come from: the directory, and behind it the mirror.
+pub(super) struct Debian<'p> {
+    project: &'p Project,
+    directory: &'p Path,
+    packages: Option<Vec<String>>,
+}
+
+impl<'p> Debian<'p> {
+    pub(super) fn new(project: &'p Project, directory: &'p Path) -> Self {
+        Self {
+            project,
+            directory,
+            packages: None,
+        }
+    }
+
+    /// The newest kernel of a series: of those that are here, else of those that the mirror has.
+    pub(super) fn kernel(&mut self, series: &Version) -> anyhow::Result<Kernel> {
+        if let Some(kernel) = self.newest_here(series)? {
+            return Ok(kernel);
+        }
+        let package = self.newest_package(series)?;
+        self.fetch(&package)?;
+        self.newest_here(series)?
+            .with_context(|| format!("the package {package} has no kernel of version {series}"))
+    }
+
+    fn newest_here(&self, series: &Version) -> anyhow::Result<Option<Kernel>> {
+        let files = self.project.sh.read_dir(self.directory)?;
+        let kernels = files.into_iter().filter_map(|image| {
+            let name = image.file_name()?.to_str()?;
+            let name = name.strip_prefix("vmlinuz-")?.strip_suffix(FLAVOUR)?;
+            Some(Kernel {
+                name: name.to_owned(),
+                version: Version::of(name),
+                image: image.clone(),
+            })
+        });
+        Ok(kernels
+            .filter(|kernel| kernel.version.is_of(series))
+            .max_by(|a, b| a.version.cmp(&b.version)))
+    }
+
+    fn newest_package(&mut self, series: &Version) -> anyhow::Result<String> {
+        if self.packages.is_none() {
+            self.packages = Some(self.list()?);
+        }
+        let packages = self.packages.iter().flatten();
+        packages
+            .filter_map(|package| Some((version_of(package)?, package)))
+            .filter(|(version, _)| version.is_of(series))
+            // Of two packages of one version the one that holds the kernel is the later in `PACKAGES`.
+            .max_by_key(|(version, package)| {
+                let place = PACKAGES
+                    .iter()
+                    .position(|prefix| package.starts_with(prefix));
+                (version.clone(), place)
+            })
+            .map(|(_, package)| package.clone())
+            .with_context(|| {
+                let suites = SUITES.join(", ");
+                format!("Debian has no cloud kernel of version {series} in {suites}")
+            })
+    }
+
+    /// The names of all packages of kernels, from lists of this moment.
+    fn list(&self) -> anyhow::Result<Vec<String>> {
+        if !self.project.has("apt-get") {
+            bail!("no apt-get here: it fetches Debian's kernels");
+        }
+        let sh = &self.project.sh;
+        let mirror = self.mirror()?;
+        let keys = if Path::new(KEYS).exists() {
+            format!("[signed-by={KEYS}] ")
+        } else {
+            String::new()
+        };
+        let sources: Vec<String> = SUITES
+            .iter()
+            .map(|suite| format!("deb {keys}{mirror} {suite} main\n"))
+            .collect();
+        sh.write_file(self.directory.join("sources.list"), sources.concat())?;
+        sh.create_dir(self.directory.join("lists/partial"))?;
+        let options = self.options();
+        say(format_args!("looking for kernels in {}", SUITES.join(", ")));
+        // It fails as a whole where one suite is not there: what counts is what it found.
+        let update = cmd!(sh, "apt-get").args(&options).args(["update", "-qq"]);
+        let update = update.quiet().ignore_status().ignore_stderr().output()?;
+        let pattern = format!("^linux-(image|binary)-[0-9].*{FLAVOUR}$");
+        let search = cmd!(sh, "apt-cache {options...} search --names-only {pattern}");
+        let names = search.quiet().read()?;
+        let packages: Vec<String> = names
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .filter(|name| version_of(name).is_some())
+            .map(str::to_owned)
+            .collect();
+        if packages.is_empty() {
+            bail!("apt-get found no kernel at {mirror}: {}", update.status);
+        }
+        Ok(packages)
+    }
+
+    /// The mirror of Debian that apt is configured with.
+    fn mirror(&self) -> anyhow::Result<String> {
+        let sh = &self.project.sh;
+        let format = "$(LABEL)|$(REPO_URI)";
+        let targets = cmd!(sh, "apt-get indextargets --format {format}")
+            .quiet()
+            .read()?;
+        targets
+            .lines()
+            .find_map(|line| line.strip_prefix("Debian|"))
+            .map(str::to_owned)
+            .context("apt knows no mirror of Debian: on Debian, run `apt-get update` first")
+    }
+
+    fn options(&self) -> Vec<String> {
+        let place = |name| self.directory.join(name).display().to_string();
+        [
+            format!("Dir::Etc::sourcelist={}", place("sources.list")),
+            "Dir::Etc::sourceparts=-".to_owned(),
+            format!("Dir::State::lists={}", place("lists")),
+            format!("Dir::Cache={}", place("cache")),
+            // Only what is needed of the lists.
+            "Acquire::Languages=none".to_owned(),
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
+            // apt's own user may not write here.
+            "APT::Sandbox::User=root".to_owned(),
+        ]
+        .into_iter()
+        .flat_map(|option| ["-o".to_owned(), option])
+        .collect()
+    }
+
+    /// Puts the kernel of a package into the directory.
+    fn fetch(&self, package: &str) -> anyhow::Result<()> {
+        let sh = &self.project.sh;
+        let place = sh.create_temp_dir()?;
+        let _here = sh.push_dir(place.path());
+        let options = self.options();
+        say(format_args!("$ apt-get download {package}"));
+        cmd!(sh, "apt-get {options...} download -qq {package}")
+            .quiet()
+            .run()?;
+        for file in sh.read_dir(place.path())? {
+            cmd!(sh, "dpkg --extract {file} files").quiet().run()?;
+        }
+        let release = PACKAGES
+            .iter()
+            .find_map(|prefix| package.strip_prefix(prefix))
+            .unwrap_or(package);
+        let places = [
+            format!("boot/vmlinuz-{release}"),
+            format!("usr/lib/modules/{release}/vmlinuz"),
+        ];
+        let image = places
+            .iter()
+            .map(|inside| place.path().join("files").join(inside))
+            .find(|image| image.exists())
+            .with_context(|| {
+                format!(
+                    "the package {package} has no kernel at {}",
+                    places.join(" or ")
+                )
+            })?;
+        sh.copy_file(image, self.directory.join(format!("vmlinuz-{release}")))?;
+        Ok(())
+    }
+}
+
+/// The version of a package that holds a kernel.
+fn version_of(package: &str) -> Option<Version> {
+    let release = PACKAGES
+        .iter()
+        .find_map(|prefix| package.strip_prefix(prefix))?
+        .strip_suffix(FLAVOUR)?;
+    // `linux-image-6.1-cloud-amd64` stands for another package, `…-unsigned-…` has no number first.
+    let is_release = release.starts_with(|first: char| first.is_ascii_digit())
+        && release.bytes().filter(|byte| *byte == b'.').count() >= 2;
+    is_release.then(|| Version::of(release))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Version, version_of};
+
+    #[test]
+    fn packages_that_hold_a_kernel_are_told_by_their_names() {
+        for (package, version) in [
+            (
+                "linux-image-6.1.0-50-cloud-amd64",
+                Some(Version::from([6, 1, 0, 50])),
+            ),
+            (
+                "linux-binary-7.3.4+deb13-cloud-amd64",
+                Some(Version::from([7, 3, 4, 13])),
+            ),
+            ("linux-image-6.1-cloud-amd64", None),
+            ("linux-image-cloud-amd64", None),
+            ("linux-binary-unsigned-7.3.4+deb13-cloud-amd64", None),
+            ("linux-image-6.1.0-50-cloud-amd64-dbg", None),
+        ] {
+            assert_eq!(version_of(package), version, "{package}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The virtual machine: QEMU, a kernel, and a file system in memory with busybox, the agent, `kernel-guest` and the
+//! libraries that they need. The guest's words come back over the serial console.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use xshell::{TempDir, cmd};
+
+use super::{debian::Kernel, version::Version};
+use crate::project::{Project, say};
+
+/// The first process of the guest; what stands after `--` in the kernel's command line are its arguments.
+const INIT: &str = "#!/bin/busybox sh
+mount() { /bin/busybox mount -t \"$1\" \"$1\" \"$2\"; }
+mount proc /proc
+mount sysfs /sys
+mount devtmpfs /dev
+mount cgroup2 /sys/fs/cgroup
+mount bpf /sys/fs/bpf
+/bin/busybox ip link set lo up
+/bin/kernel-guest /bin/partymeter \"$@\"
+/bin/busybox poweroff -f
+";
+
+/// Seconds after which a guest that has not ended is given up.
+const LIMIT: &str = "300";
+
+/// What the guest said.
+pub(super) struct Outcome {
+    /// Each check and "ok" or the reason.
+    checks: Vec<(String, String)>,
+    /// All that came over the serial console.
+    pub(super) console: PathBuf,
+}
+
+impl Outcome {
+    /// "ok" or the reason of a check that was made.
+    pub(super) fn of(&self, check: &str) -> Option<&str> {
+        let found = self.checks.iter().find(|(name, _)| name == check);
+        found.map(|(_, words)| words.as_str())
+    }
+
+    pub(super) fn failed(&self) -> impl Iterator<Item = &(String, String)> {
+        self.checks.iter().filter(|(_, words)| words != "ok")
+    }
+}
+
+/// A machine that any kernel can be booted on.
+pub(super) struct Machine<'p> {
+    project: &'p Project,
+    directory: &'p Path,
+    /// The file system, as an archive.
+    initrd: PathBuf,
+}
+
+impl<'p> Machine<'p> {
+    pub(super) fn new(
+        project: &'p Project,
+        directory: &'p Path,
+        agent: &Path,
+    ) -> anyhow::Result<Self> {
+        let sh = &project.sh;
+        let busybox = project
+            .find("busybox")
+            .context("busybox is not installed")?;
+        let guest = project.program("kernel-guest");
+        let root = sh.create_temp_dir()?;
+        for directory in ["bin", "dev", "proc", "sys", "tmp"] {
+            sh.create_dir(root.path().join(directory))?;
+        }
+        for program in [busybox.as_path(), agent, &guest] {
+            install(project, &root, program)?;
+        }
+        let init = root.path().join("init");
+        sh.write_file(&init, INIT)?;
+        cmd!(sh, "chmod 755 {init}").quiet().run()?;
+
+        let initrd = directory.join("initrd");
+        let _here = sh.push_dir(root.path());
+        let files = cmd!(sh, "find .").quiet().read()?;
+        let archive = cmd!(sh, "{busybox} cpio -o -H newc").stdin(files + "\n");
+        let archive = archive.quiet().ignore_stderr().output()?.stdout;
+        sh.write_file(&initrd, archive)?;
+        Ok(Self {
+            project,
+            directory,
+            initrd,
+        })
+    }
+
+    /// Boots a kernel, lets the guest do its checks and hands back what it said.
+    pub(super) fn boot(&self, kernel: &Kernel, too_old: bool) -> anyhow::Result<Outcome> {
+        let sh = &self.project.sh;
+        let Kernel { name, image, .. } = kernel;
+        say(format_args!("booting {name}"));
+        let console = self.directory.join(format!("console-{name}"));
+        let mut append = "console=ttyS0 panic=-1 quiet".to_owned();
+        if too_old {
+            append += " -- refused";
+        }
+        let cpu = cpu(&kernel.version);
+        let (initrd, serial) = (&self.initrd, format!("file:{}", console.display()));
+        let qemu = cmd!(
+            sh,
+            "timeout {LIMIT} qemu-system-x86_64 -accel {ACCELERATOR} -cpu {cpu} -smp 2 -m 512
+             -display none -vga none -monitor none -nic none -no-reboot
+             -serial {serial} -kernel {image} -initrd {initrd} -append {append}"
+        );
+        // A guest that never ends has said which checks it made: the others count as not made.
+        qemu.quiet().ignore_status().run()?;
+        let text = String::from_utf8_lossy(&std::fs::read(&console)?).into_owned();
+        Ok(Outcome {
+            checks: checks(&text),
+            console,
+        })
+    }
+}
+
+/// Copies a program and the libraries it needs into the file system.
+fn install(project: &Project, root: &TempDir, program: &Path) -> anyhow::Result<()> {
+    let sh = &project.sh;
+    // It fails for a program that needs none.
+    let ldd = cmd!(sh, "ldd {program}").quiet().ignore_stderr();
+    let libraries = ldd.ignore_status().read()?;
+    let paths = libraries
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix('/'));
+    for path in paths {
+        let to = root.path().join(path);
+        sh.create_dir(to.parent().unwrap_or(root.path()))?;
+        sh.copy_file(Path::new("/").join(path), to)?;
+    }
+    sh.copy_file(program, root.path().join("bin"))?;
+    Ok(())
+}
+
+/// Emulation, always: KVM is not to be had everywhere, and where its device can be opened it need not work (inside
+/// another virtual machine). One thread for both processors: kernels rewrite their own code while the other one runs
+/// it, which QEMU 7.2 does not take.
+const ACCELERATOR: &str = "tcg,thread=single";
+
+/// Up to 6.19 the kernel's allocator uses `cmpxchg16b` without a lock where there is one, which QEMU 7.2 gets wrong
+/// (it spoils the flags); since 7.2 BPF's socket storage does not work without it (`kmalloc_nolock`).
+fn cpu(version: &Version) -> &'static str {
+    if *version < Version::from([7]) {
+        "max,-cx16"
+    } else {
+        "max"
+    }
+}
+
+/// The guest's lines `check NAME: ok` or `check NAME: REASON`, among all that a console shows.
+fn checks(console: &str) -> Vec<(String, String)> {
+    let line = |line: &str| {
+        let (check, words) = line.trim_end().strip_prefix("check ")?.split_once(": ")?;
+        Some((check.to_owned(), words.to_owned()))
+    };
+    console.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::checks;
+
+    #[test]
+    fn checks_are_found_among_the_lines_of_a_console() {
+        let console =
+            "[    0.1] booting\r\ncheck load: ok\r\n INFO x: y\r\ncheck settle: v4: 1 of 2\r\n";
+        let found = checks(console);
+        let found: Vec<_> = found
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
+        assert_eq!(found, [("load", "ok"), ("settle", "v4: 1 of 2")]);
+    }
+}
