@@ -175,6 +175,8 @@ fn ends() -> anyhow::Result<()> {
     let dropped = page
         .lines()
         .filter(|line| line.starts_with("partymeter_bpf_dropped_total"))
+        // A bound of what may have been missed, not a loss: what was lost the bytes show.
+        .filter(|line| !line.contains("recursion"))
         .filter(|line| !line.ends_with(" 0"))
         .collect::<Vec<_>>();
     ensure!(dropped.is_empty(), "dropped: {}", dropped.join(", "));
