@@ -2,7 +2,8 @@
 //! the last settle when it is closed, nothing on the way. Two programs that do the same, for one reason: the
 //! kernel skips a tracing program that is interrupted by itself on one CPU (`prog->active`), as when a
 //! segment arrives in a softirq while a process closes another socket. Of two in a row at most one is
-//! skipped. The second does nothing where the first has run.
+//! skipped, and the second does nothing where the first has run. Where tracepoints can be preempted (seen on
+//! 7.3) another task can find both busy: the agent counts that as `recursion`.
 //!
 //! Why not `sock_ops`, which has callbacks for establishment: it is called nine times for a connection whose
 //! both ends are here, and those calls were 6 % of connect, request, close; and it sees only one cgroup tree.
