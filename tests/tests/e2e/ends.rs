@@ -69,9 +69,8 @@ fn reset_with_data_in_flight() {
     while let Ok(bytes) = (&a).write(&vec![1; 60_000]) {
         written += bytes as u64;
     }
-    sleep(ARRIVAL);
     // B's window is full; what A's kernel holds back has not been handed to the network.
-    let (at_a, at_b) = (diag::sums(&lab.a), diag::sums(&lab.b));
+    let (at_a, at_b) = diag::standstill(&lab.a, &lab.b);
     let sent = at_a.sent - at_a.retransmitted;
     assert!(sent < written, "{sent} of {written} sent");
     SockRef::from(&b).set_linger(Some(Duration::ZERO)).unwrap();
@@ -212,9 +211,7 @@ fn killed_in_the_middle() {
         .unwrap();
     let (b, _) = listener.accept().unwrap();
     (&b).read_exact(&mut vec![0; 3_000_000]).unwrap();
-    // The window is full, and nothing moves.
-    sleep(5 * ARRIVAL);
-    let (at_a, at_b) = (diag::sums(&lab.a), diag::sums(&lab.b));
+    let (at_a, at_b) = diag::standstill(&lab.a, &lab.b);
     child.kill().unwrap();
     child.wait().unwrap();
     drop(b);

@@ -1,6 +1,8 @@
 //! The kernel's own counters of live connections, as INET_DIAG reports them (through `ss`).
 
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::lab::Namespace;
 
@@ -43,4 +45,22 @@ pub fn sums(namespace: &Namespace) -> Sums {
         retransmitted: sum("bytes_retrans:"),
         received: sum("bytes_received:"),
     }
+}
+
+/// Waits until nothing has moved between two namespaces for a second, as when a window is full, and gives the sums
+/// of both.
+pub fn standstill(a: &Namespace, b: &Namespace) -> (Sums, Sums) {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let now = || (sums(a), sums(b));
+    let end = Instant::now() + PATIENCE;
+    let (mut last, mut since) = (now(), Instant::now());
+    while since.elapsed() < Duration::from_secs(1) {
+        assert!(Instant::now() < end, "still moving: {last:?}");
+        sleep(Duration::from_millis(100));
+        let next = now();
+        if next != last {
+            (last, since) = (next, Instant::now());
+        }
+    }
+    last
 }
