@@ -12,7 +12,7 @@ use crate::{
     privilege,
     sampler::Sampler,
     source::{
-        self,
+        self, gpu,
         host::HostSource,
         network::{self, NetworkSource, resolve},
     },
@@ -52,6 +52,11 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .then(|| source::spawn(network, config.interval));
     let network = network.transpose().with_context(|| started("network"))?;
     privilege::drop_all();
+    let gpus = config
+        .gpu
+        .enabled
+        .then(|| gpu::spawn(&config.gpu, config.interval));
+    let gpus = gpus.transpose().with_context(|| started("GPU"))?;
     let host = HostSource::default();
     let host = config
         .host_enabled
@@ -60,6 +65,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let sampler = Arc::new(Sampler {
         node: Arc::from(config.node.as_str()),
         network,
+        gpus,
         host,
     });
 
@@ -77,6 +83,16 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut release = signal(SignalKind::user_defined1()).context("cannot wait for SIGUSR1")?;
+    let gpus = Arc::clone(&sampler);
+    let releases = async move {
+        while release.recv().await.is_some() {
+            let gpus = Arc::clone(&gpus);
+            // It waits for calls of the GPUs under way.
+            drop(tokio::task::spawn_blocking(move || gpus.release_gpus()).await);
+        }
+    };
+    let releases = tokio::spawn(releases);
     let mut signalled = async || {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -101,6 +117,7 @@ async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> 
         outcome = server => outcome.context("cannot serve the metrics page")?,
         name = signalled() => warn!("{name} again: not waiting for clients"),
     }
+    releases.abort();
     Ok(())
 }
 

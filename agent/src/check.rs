@@ -4,7 +4,10 @@ use std::io::{self, Write};
 
 use crate::{
     config::Config,
-    source::network::{Finding, probe, resolve},
+    source::{
+        gpu,
+        network::{Finding, probe, resolve},
+    },
 };
 
 /// Looks at everything that the configuration switches on and writes a line of each. Returns whether all is
@@ -28,6 +31,9 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
             result: Err(name.to_string()),
         }));
         findings.extend(probe());
+    }
+    if config.gpu.enabled {
+        findings.extend(gpu::probe(&config.gpu));
     }
     for address in &config.prometheus_listen {
         let free = std::net::TcpListener::bind(address);

@@ -28,12 +28,27 @@ pub struct Config {
     pub protocols: Vec<Protocol>,
     /// Where to count.
     pub network: Network,
+    /// What to read of the GPUs.
+    pub gpu: Gpu,
     /// Whether the host source is on.
     pub host_enabled: bool,
     /// Addresses of the metrics page; not empty.
     pub prometheus_listen: Vec<SocketAddr>,
     /// How to log.
     pub log: Log,
+}
+
+/// What to read of the GPUs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gpu {
+    /// Whether the source is on.
+    pub enabled: bool,
+    /// NVML: a file, or a name that the loader finds.
+    pub library: String,
+    /// Whether processes have series of their own.
+    pub processes: bool,
+    /// Whether the page also has the names of dcgm-exporter.
+    pub dcgm_names: bool,
 }
 
 /// One other party.

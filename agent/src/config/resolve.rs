@@ -9,7 +9,7 @@ use toml::{
 };
 
 use super::{
-    Config, Log, LogFormat, Network, Problem, Unresolved, conflicts, frameworks,
+    Config, Gpu, Log, LogFormat, Network, Problem, Unresolved, conflicts, frameworks,
     lists::label,
     options::{OPTIONS, Opt},
     value::{self, Fault, Value, fault},
@@ -144,6 +144,13 @@ impl<'a> Reader<'a> {
         let unresolved = values.get("network.unresolved", |value| {
             value.choice(&[("refuse", Unresolved::Refuse), ("retry", Unresolved::Retry)])
         });
+        let gpu_enabled = values.get("gpu.enabled", value::boolean);
+        let gpu_library = values.get("gpu.library", |value| match value.text()? {
+            "" => Err(fault("is empty", "give a file, or set gpu.enabled = false")),
+            library => Ok(library.to_owned()),
+        });
+        let gpu_processes = values.get("gpu.processes", value::boolean);
+        let gpu_dcgm_names = values.get("gpu.dcgm_names", value::boolean);
         let host_enabled = values.get("host.enabled", value::boolean);
         let prometheus_listen = values.list("prometheus.listen", value::listen);
         let log_format = values.get("log.format", |value| {
@@ -186,6 +193,12 @@ impl<'a> Reader<'a> {
                     enabled: network_enabled?,
                     max_auto_parties: max_auto_parties?,
                     unresolved: unresolved?,
+                },
+                gpu: Gpu {
+                    enabled: gpu_enabled?,
+                    library: gpu_library?,
+                    processes: gpu_processes?,
+                    dcgm_names: gpu_dcgm_names?,
                 },
                 host_enabled: host_enabled?,
                 prometheus_listen,

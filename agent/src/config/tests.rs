@@ -20,6 +20,12 @@ pub(crate) fn minimal() -> Config {
             max_auto_parties: 64,
             unresolved: Unresolved::Refuse,
         },
+        gpu: Gpu {
+            enabled: true,
+            library: "libnvidia-ml.so.1".to_owned(),
+            processes: false,
+            dcgm_names: false,
+        },
         host_enabled: true,
         prometheus_listen: vec![SocketAddr::from(([127, 0, 0, 1], 9464))],
         log: Log {

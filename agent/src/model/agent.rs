@@ -29,7 +29,7 @@ pub(super) static METRICS: &[Metric] = &[
         read: |snapshot, emit| {
             for health in &snapshot.sources {
                 emit(
-                    &[health.source],
+                    &[&health.source],
                     Value::Integer(u64::from(health.down.is_none())),
                 );
             }
@@ -48,7 +48,7 @@ pub(super) static METRICS: &[Metric] = &[
             for health in &snapshot.sources {
                 let Durations { buckets, sum } = &health.durations;
                 emit(
-                    &[health.source],
+                    &[&health.source],
                     Value::Histogram(&Durations::BOUNDS, buckets, *sum),
                 );
             }
@@ -67,7 +67,7 @@ pub(super) static METRICS: &[Metric] = &[
             for health in &snapshot.sources {
                 for kind in FailureKind::ALL {
                     let count = health.errors[kind as usize];
-                    emit(&[health.source, kind.name()], Value::Integer(count));
+                    emit(&[&health.source, kind.name()], Value::Integer(count));
                 }
             }
         },
@@ -84,7 +84,7 @@ pub(super) static METRICS: &[Metric] = &[
         read: |snapshot, emit| {
             for health in &snapshot.sources {
                 if let Some(age) = health.age_seconds {
-                    emit(&[health.source], Value::Real(age));
+                    emit(&[&health.source], Value::Real(age));
                 }
             }
         },

@@ -1,5 +1,7 @@
 //! Whole pages of a fixed snapshot, compared with files. `UPDATE_GOLDEN=1 cargo test` writes them anew.
 
+mod gpus;
+
 use std::{
     io::Write as _,
     path::Path,
@@ -10,7 +12,7 @@ use std::{
 
 use super::{Format, encode};
 use crate::{
-    model::catalog,
+    model::{catalog, gpu},
     sample::{
         Accounting, Durations, FailureKind, Host, MapFill, Network, Process, ProgramRuns, Snapshot,
         SourceHealth, Traffic,
@@ -64,6 +66,7 @@ fn complete() -> Snapshot {
                 kernel: "6.12.1".to_owned(),
             },
         })),
+        gpus: Some(gpus::gpus()),
         host: Some(Arc::new(Host {
             memory_used: Some(3_221_225_472),
             process: Process {
@@ -78,14 +81,16 @@ fn complete() -> Snapshot {
         })),
         sources: vec![
             SourceHealth {
-                source: "network",
+                source: "network".into(),
+                kind: None,
                 down: None,
                 errors: [0; FailureKind::ALL.len()],
                 durations,
                 age_seconds: Some(0.125),
             },
             SourceHealth {
-                source: "host",
+                source: "host".into(),
+                kind: Some(FailureKind::Permission),
                 down: Some("cannot read /proc/self".to_owned()),
                 errors,
                 durations: Durations::default(),
@@ -99,6 +104,7 @@ fn complete() -> Snapshot {
 fn empty() -> Snapshot {
     Snapshot {
         network: None,
+        gpus: None,
         host: None,
         sources: Vec::new(),
         ..complete()
@@ -154,10 +160,12 @@ fn names_every_metric_as_the_catalog_does() {
             samples.all(|line| {
                 let name = line.split(['{', ' ']).next().unwrap();
                 let suffixes = ["", "_bucket", "_sum", "_count"];
-                catalog().any(|metric| {
+                let known = catalog().map(|metric| metric.name);
+                let mut known = known.chain(gpu::families().iter().map(|family| family.name));
+                known.any(|known| {
                     suffixes
                         .iter()
-                        .any(|suffix| name.strip_suffix(suffix) == Some(metric.name))
+                        .any(|suffix| name.strip_suffix(suffix) == Some(known))
                 })
             }),
             "{page}"
@@ -177,6 +185,7 @@ fn leaves_out_what_is_missing() {
     let mut host = Host::default();
     host.process.threads = Some(3);
     snapshot.host = Some(Arc::new(host));
+    snapshot.gpus = None;
     let page = encode(snapshot, Format::Classic).unwrap();
     assert!(page.contains("\nprocess_threads 3\n"));
     assert!(!page.contains("memory_usage_bytes") && !page.contains("process_open_fds"));
@@ -199,7 +208,10 @@ fn promtool_has_nothing_to_object() {
             return;
         }
     };
-    let page = encode(complete(), Format::Classic).unwrap();
+    // The names of dcgm-exporter break rules of Prometheus.
+    let mut snapshot = complete();
+    snapshot.gpus.as_mut().unwrap().dcgm_names = false;
+    let page = encode(snapshot, Format::Classic).unwrap();
     promtool
         .stdin
         .take()

@@ -10,7 +10,10 @@ pub mod resolve;
 mod sys;
 pub mod tables;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use agent_ebpf::{Control, Drop, ENDPOINT_CAPACITY, PREFIX_CAPACITY, program};
 use tracing::{info, warn};
@@ -165,7 +168,9 @@ pub struct Finding {
 impl Source for NetworkSource {
     type Sample = Network;
 
-    const NAME: &'static str = "network";
+    fn name(&self) -> Arc<str> {
+        "network".into()
+    }
 
     fn collect(&mut self) -> Result<Network, Failure> {
         self.resolve_missing()?;
