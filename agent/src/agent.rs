@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
-    config::{Config, Endpoint, Host, Unresolved},
+    config::{Config, Unresolved},
     export::http,
     privilege,
     sampler::Sampler,
@@ -113,7 +113,7 @@ fn announce(config: &Config) {
         humantime::format_duration(config.interval)
     );
     for party in &config.parties {
-        let endpoints: Vec<String> = party.endpoints.iter().map(written).collect();
+        let endpoints: Vec<String> = party.endpoints.iter().map(ToString::to_string).collect();
         info!("party {} at {}", party.id, endpoints.join(", "));
     }
     if config.parties.is_empty() && config.network.enabled {
@@ -133,18 +133,5 @@ fn announce(config: &Config) {
     }
     for address in &config.prometheus_listen {
         info!("metrics at http://{address}/metrics");
-    }
-}
-
-fn written(endpoint: &Endpoint) -> String {
-    let host = match &endpoint.host {
-        Host::Prefix(net) if net.prefix_len() == net.max_prefix_len() => net.addr().to_string(),
-        Host::Prefix(net) => net.to_string(),
-        Host::Name(name) => name.clone(),
-    };
-    match endpoint.port {
-        None => host,
-        Some(port) if host.contains(':') => format!("[{host}]:{port}"),
-        Some(port) => format!("{host}:{port}"),
     }
 }

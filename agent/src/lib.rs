@@ -12,6 +12,8 @@
 //! agent             wires them; `privilege` drops what is no longer needed
 //! ```
 //!
+//! Beside the way: `check` looks at what this machine allows, `import` reads the party files of frameworks.
+//!
 //! The kernel's half of `network` is the crate `agent-ebpf`.
 
 pub mod agent;
@@ -19,6 +21,7 @@ pub mod args;
 pub mod check;
 pub mod config;
 pub mod export;
+pub mod import;
 pub mod log;
 pub mod model;
 pub mod privilege;

@@ -7,9 +7,9 @@ pub mod options;
 mod resolve;
 mod value;
 
-pub use resolve::{Given, Options, Surroundings, resolve};
+pub use resolve::{Given, Options, Surroundings, read, resolve};
 
-use std::{fmt, net::SocketAddr, ops::RangeInclusive, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
 
@@ -62,6 +62,38 @@ pub enum Host {
     Prefix(IpNet),
     /// To be resolved when the network source starts.
     Name(String),
+}
+
+/// As people write it: `10.0.0.2`, `10.0.1.0/24`, `[2001:db8::7]:5001`, `party1.example.org:5001`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.host.to_string();
+        match self.port {
+            None => f.write_str(&host),
+            Some(port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Some(port) => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    /// # Errors
+    /// What is wrong and what would be right, in one line.
+    fn from_str(text: &str) -> Result<Self, String> {
+        value::place(text).map_err(|value::Fault { what, mend }| format!("{what}; {mend}"))
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prefix(net) if net.prefix_len() == net.max_prefix_len() => net.addr().fmt(f),
+            Self::Prefix(net) => net.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
 }
 
 /// One protocol.

@@ -65,7 +65,7 @@ pub fn resolve(options: &Options, around: &Surroundings) -> Result<Config, Vec<P
     };
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => Reader::new(&name, &text).resolve(options, around),
+        Ok(text) => read(&name, &text, options, around),
         Err(error) => {
             let mend = match error.kind() {
                 std::io::ErrorKind::NotFound => "create it, or name another with --config",
@@ -76,6 +76,19 @@ pub fn resolve(options: &Options, around: &Surroundings) -> Result<Config, Vec<P
             Err(vec![Problem::new(name, "", fault)])
         }
     }
+}
+
+/// As [`resolve`], of a file's text that has been read; `name` is what its lines are told by.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn read(
+    name: &str,
+    text: &str,
+    options: &Options,
+    around: &Surroundings,
+) -> Result<Config, Vec<Problem>> {
+    Reader::new(name, text).resolve(options, around)
 }
 
 pub(super) struct Reader<'a> {
