@@ -7,36 +7,42 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
-    config::{Config, Unresolved},
+    config::{Config, Options, Unresolved},
     export::http,
     privilege,
+    reload::Reload,
     sampler::Sampler,
     source::{
         self,
         host::HostSource,
-        network::{self, NetworkSource, resolve},
+        network::{NetworkSource, resolve},
     },
 };
 
-/// Runs the agent until a signal stops it.
+/// Runs the agent until a signal stops it. `options` are where the configuration came from, to be read again.
 ///
 /// # Errors
 /// What keeps it from starting: an address in use, a host name that does not resolve. Sources that do not work
 /// here are no such thing.
-pub fn run(config: &Config) -> anyhow::Result<()> {
-    let mut resolved = resolve::Resolved::new();
-    let missing = if config.network.enabled {
-        resolve::resolve(config, &mut resolved)
+pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
+    let mut reload = Reload::new(options, config);
+    let answers = if config.network.enabled {
+        resolve::ask(config)
     } else {
         Vec::new()
     };
+    let missing = resolve::unresolved(&answers);
     if config.network.unresolved == Unresolved::Retry {
-        network::warn_unresolved(&missing);
+        for name in &missing {
+            let interval = humantime::format_duration(config.network.resolve_interval);
+            warn!("{name}; looking it up again every {interval}");
+        }
     } else if !missing.is_empty() {
         let lines: Vec<String> = missing.iter().map(ToString::to_string).collect();
         let mend = "to start without it, set network.unresolved = \"retry\"";
         return Err(crate::Misconfigured(format!("{}; {mend}", lines.join("\n"))).into());
     }
+    reload.found(&answers);
     let listeners = config
         .prometheus_listen
         .iter()
@@ -45,7 +51,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 
     // The network source's thread takes this thread's capabilities with it; all that starts later has none.
     let started = |source| format!("cannot start the thread of the {source} source");
-    let network = NetworkSource::new(config, resolved, !missing.is_empty());
+    let network = NetworkSource::new(&reload.wanted());
     let network = config
         .network
         .enabled
@@ -61,20 +67,25 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         node: Arc::from(config.node.as_str()),
         network,
         host,
+        configuration: reload.status(),
     });
 
     announce(config);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let outcome = runtime.block_on(serve(listeners, sampler));
+    let outcome = runtime.block_on(serve(listeners, sampler, reload));
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome?;
     info!("stopped");
     Ok(())
 }
 
-async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> anyhow::Result<()> {
+async fn serve(
+    listeners: Vec<std::net::TcpListener>,
+    sampler: Arc<Sampler>,
+    reload: Reload,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut signalled = async || {
@@ -86,6 +97,7 @@ async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     // An error is the sender going away, which is the end as well.
     let stopped = async { drop(stopped.await) };
+    let mut reload = pin!(reload.run());
     let mut server = pin!(http::serve(
         listeners,
         sampler,
@@ -94,6 +106,7 @@ async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> 
     ));
     tokio::select! {
         outcome = &mut server => outcome.context("cannot serve the metrics page")?,
+        outcome = &mut reload => outcome?,
         name = signalled() => info!("{name}: stopping"),
     }
     drop(stop);
@@ -121,15 +134,11 @@ fn announce(config: &Config) {
         info!("no party configured: each address on a protocol's port is one, up to {limit}");
     }
     for protocol in &config.protocols {
-        let ports: Vec<String> = protocol
-            .ports
-            .iter()
-            .map(|range| match (range.start(), range.end()) {
-                (first, last) if first == last => first.to_string(),
-                (first, last) => format!("{first}-{last}"),
-            })
-            .collect();
-        info!("protocol {} on TCP {}", protocol.name, ports.join(", "));
+        info!(
+            "protocol {} on TCP {}",
+            protocol.name,
+            protocol.ports_written()
+        );
     }
     for address in &config.prometheus_listen {
         info!("metrics at http://{address}/metrics");

@@ -51,7 +51,7 @@ fn carry_out(invocation: Invocation) -> anyhow::Result<bool> {
         Invocation::Run(options) => {
             let config = resolve(&options)?;
             log::init(&config.log)?;
-            agent::run(&config)?;
+            agent::run(&config, options)?;
         }
         Invocation::Check(options) => return Ok(check(&resolve(&options)?, out)?),
         Invocation::Import(framework, file) => {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    reload::Status,
     sample::{Host, Network, Snapshot},
     source::Place,
 };
@@ -19,6 +20,8 @@ pub struct Sampler {
     pub network: Option<Arc<Place<Network>>>,
     /// `None`: switched off.
     pub host: Option<Arc<Place<Host>>>,
+    /// How the configuration is doing.
+    pub configuration: Arc<Status>,
 }
 
 impl Sampler {
@@ -34,6 +37,7 @@ impl Sampler {
             network,
             host,
             sources,
+            configuration: self.configuration.get(),
         }
     }
 }

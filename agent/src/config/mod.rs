@@ -105,6 +105,18 @@ pub struct Protocol {
     pub ports: Vec<RangeInclusive<u16>>,
 }
 
+impl Protocol {
+    /// Its ports as people write them: `1212-1220, 5000`.
+    pub fn ports_written(&self) -> String {
+        let range = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        };
+        let ranges: Vec<String> = self.ports.iter().map(range).collect();
+        ranges.join(", ")
+    }
+}
+
 /// The section `[network]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -114,6 +126,8 @@ pub struct Network {
     pub max_auto_parties: u32,
     /// What to do about a host name that does not resolve at the start.
     pub unresolved: Unresolved,
+    /// How often host names are looked up again; 1 s to 1 h.
+    pub resolve_interval: Duration,
 }
 
 /// What to do about a host name that does not resolve at the start.

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// What came from the command line and the environment, as text.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The configuration file.
     pub file: Option<PathBuf>,
@@ -157,6 +157,9 @@ impl<'a> Reader<'a> {
         let unresolved = values.get("network.unresolved", |value| {
             value.choice(&[("refuse", Unresolved::Refuse), ("retry", Unresolved::Retry)])
         });
+        let resolve_interval = values.get("network.resolve_interval", |value| {
+            value.duration(Duration::from_secs(1)..=Duration::from_hours(1))
+        });
         let host_enabled = values.get("host.enabled", value::boolean);
         let prometheus_listen = values.list("prometheus.listen", value::listen);
         let log_format = values.get("log.format", |value| {
@@ -199,6 +202,7 @@ impl<'a> Reader<'a> {
                     enabled: network_enabled?,
                     max_auto_parties: max_auto_parties?,
                     unresolved: unresolved?,
+                    resolve_interval: resolve_interval?,
                 },
                 host_enabled: host_enabled?,
                 prometheus_listen,

@@ -12,6 +12,7 @@ mod ends;
 mod families;
 mod loss;
 mod mpyc;
+mod reload;
 mod support;
 mod user;
 mod ways;

@@ -74,6 +74,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let sampler = Sampler {
+            configuration: crate::reload::Status::new(),
             node: "here".into(),
             network: Some(spawn(Works(parties), LONG).unwrap()),
             host: host_fails.then(|| spawn(Fails, LONG).unwrap()),

@@ -12,8 +12,8 @@ use super::{Format, encode};
 use crate::{
     model::catalog,
     sample::{
-        Accounting, Durations, FailureKind, Host, MapFill, Network, Process, ProgramRuns, Snapshot,
-        SourceHealth, Traffic,
+        Accounting, Configuration, Durations, FailureKind, Host, MapFill, Network, Process,
+        ProgramRuns, Snapshot, SourceHealth, Traffic,
     },
 };
 
@@ -92,6 +92,10 @@ fn complete() -> Snapshot {
                 age_seconds: None,
             },
         ],
+        configuration: Configuration {
+            success: true,
+            taken: SystemTime::UNIX_EPOCH + Duration::from_millis(1_699_999_000_250),
+        },
     }
 }
 
@@ -172,7 +176,14 @@ fn leaves_out_what_is_missing() {
         .lines()
         .filter(|line| line.starts_with("# TYPE"))
         .collect();
-    assert_eq!(described, ["# TYPE partymeter_build info"]);
+    assert_eq!(
+        described,
+        [
+            "# TYPE partymeter_build info",
+            "# TYPE partymeter_config_reload_success gauge",
+            "# TYPE partymeter_config_reload_timestamp_seconds gauge",
+        ]
+    );
     let mut snapshot = complete();
     let mut host = Host::default();
     host.process.threads = Some(3);
