@@ -25,6 +25,14 @@ use crate::{
 /// What keeps it from starting: an address in use, a host name that does not resolve. Sources that do not work
 /// here are no such thing.
 pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // From here on it ends nothing, and what it asks for is done once all has started.
+    let hangup = {
+        let _inside = runtime.enter();
+        signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?
+    };
     let mut reload = Reload::new(options, config);
     let answers = if config.network.enabled {
         resolve::ask(config)
@@ -71,21 +79,20 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     });
 
     announce(config);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let outcome = runtime.block_on(serve(listeners, sampler, reload));
+    let outcome = runtime.block_on(async {
+        let mut reload = pin!(reload.run(hangup));
+        tokio::select! {
+            outcome = serve(listeners, sampler) => outcome,
+            () = &mut reload => Ok(()),
+        }
+    });
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome?;
     info!("stopped");
     Ok(())
 }
 
-async fn serve(
-    listeners: Vec<std::net::TcpListener>,
-    sampler: Arc<Sampler>,
-    reload: Reload,
-) -> anyhow::Result<()> {
+async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut signalled = async || {
@@ -97,7 +104,6 @@ async fn serve(
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     // An error is the sender going away, which is the end as well.
     let stopped = async { drop(stopped.await) };
-    let mut reload = pin!(reload.run());
     let mut server = pin!(http::serve(
         listeners,
         sampler,
@@ -106,7 +112,6 @@ async fn serve(
     ));
     tokio::select! {
         outcome = &mut server => outcome.context("cannot serve the metrics page")?,
-        outcome = &mut reload => outcome?,
         name = signalled() => info!("{name}: stopping"),
     }
     drop(stop);

@@ -6,14 +6,14 @@ mod changes;
 mod watch;
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::Context as _;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::Signal,
     task::spawn_blocking,
     time::{MissedTickBehavior, interval, sleep},
 };
@@ -25,7 +25,7 @@ use crate::{
     sample::Configuration,
     source::network::{
         layout::Layout,
-        resolve::{Answer, Book, News, Resolved, ask},
+        resolve::{Answer, Book, News, Resolved, ask, shared},
         wanted::{Plan, Wanted},
     },
 };
@@ -74,6 +74,8 @@ pub struct Reload {
     status: Arc<Status>,
     /// What the file was when it was last looked at.
     seen: Option<Contents>,
+    /// Addresses of two parties, as they have been told.
+    shared: BTreeSet<String>,
 }
 
 /// A file's bytes, or why it could not be read.
@@ -98,6 +100,7 @@ impl Reload {
             config: config.clone(),
             layout: plan.layout.clone(),
             book: Book::default(),
+            shared: BTreeSet::new(),
             wanted: Wanted::new(plan),
             status: Status::new(),
         }
@@ -120,11 +123,7 @@ impl Reload {
     }
 
     /// Waits for SIGHUP, for changes of the file, and for the time to look host names up; never ends.
-    ///
-    /// # Errors
-    /// If it cannot wait for SIGHUP.
-    pub async fn run(mut self) -> anyhow::Result<()> {
-        let mut hangup: Signal = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    pub async fn run(mut self, mut hangup: Signal) {
         let mut watch = Watch::new(self.options.file.clone());
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -268,10 +267,16 @@ impl Reload {
         }
     }
 
-    fn want(&self) {
+    fn want(&mut self) {
+        let resolved = self.book.resolved();
+        let shared = shared(&self.config, &resolved);
+        for line in shared.difference(&self.shared) {
+            warn!("{line}");
+        }
+        self.shared = shared;
         self.wanted.set(Plan {
             config: self.config.clone(),
-            resolved: self.book.resolved(),
+            resolved,
             layout: self.layout.clone(),
         });
     }

@@ -10,6 +10,7 @@ mod attribution;
 mod churn;
 mod ends;
 mod families;
+mod import;
 mod loss;
 mod mpyc;
 mod reload;

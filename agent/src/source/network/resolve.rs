@@ -10,7 +10,7 @@ use std::{
 };
 
 pub use super::tables::Resolved;
-use crate::config::{Config, Host};
+use crate::config::{Config, Endpoint, Host};
 
 /// A host name that has no address now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -143,6 +143,33 @@ impl Book {
     }
 }
 
+/// Addresses that two parties have once their names are resolved, a line each. The configuration's own check cannot
+/// see them.
+pub fn shared(config: &Config, resolved: &Resolved) -> BTreeSet<String> {
+    let mut owners = BTreeMap::<(IpAddr, Option<u16>), &str>::new();
+    let mut lines = BTreeSet::new();
+    for party in &config.parties {
+        for Endpoint { host, port } in &party.endpoints {
+            let addresses = match host {
+                Host::Name(name) => resolved.get(name).cloned().unwrap_or_default(),
+                Host::Prefix(net) if net.prefix_len() == net.max_prefix_len() => vec![net.addr()],
+                Host::Prefix(_) => Vec::new(),
+            };
+            for address in addresses {
+                let before = owners.insert((address, *port), &party.id);
+                if let Some(other) = before.filter(|other| *other != party.id) {
+                    let port = port.map(|port| format!(" port {port}")).unwrap_or_default();
+                    lines.insert(format!(
+                        "{address}{port} is party {other:?}'s and party {:?}'s; it counts for the second",
+                        party.id
+                    ));
+                }
+            }
+        }
+    }
+    lines
+}
+
 /// Something has changed about a name; one line for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
@@ -237,6 +264,31 @@ mod tests {
         assert_eq!(
             lines(&news),
             ["party \"1\": the host name \"h\" resolves now"]
+        );
+    }
+
+    #[test]
+    fn an_address_of_two_parties_is_told() {
+        let text = "[[parties]]\nid = \"a\"\nendpoints = [\"h\", \"10.0.0.9\"]\n\
+                    [[parties]]\nid = \"b\"\nendpoints = [\"i\", \"j:7\"]\n";
+        let around = crate::config::Surroundings {
+            node_name: None,
+            host_name: None,
+        };
+        let config =
+            crate::config::read("f", text, &crate::config::Options::default(), &around).unwrap();
+        let address = |text: &str| vec![text.parse().unwrap()];
+        let mut resolved = Resolved::from([
+            ("h".to_owned(), address("10.0.0.1")),
+            ("i".to_owned(), address("10.0.0.2")),
+            ("j".to_owned(), address("10.0.0.1")),
+        ]);
+        assert!(shared(&config, &resolved).is_empty());
+        resolved.insert("i".to_owned(), address("10.0.0.9"));
+        let lines: Vec<String> = shared(&config, &resolved).into_iter().collect();
+        assert_eq!(
+            lines,
+            ["10.0.0.9 is party \"a\"'s and party \"b\"'s; it counts for the second"]
         );
     }
 
