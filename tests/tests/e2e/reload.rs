@@ -175,7 +175,21 @@ fn nothing_is_lost_and_nothing_counted_twice_under_traffic() {
     let agent = Agent::start(&named("a0", "b0"));
     let connections: Vec<_> = (0..4).map(|_| lab.connection()).collect();
     let stop = AtomicBool::new(false);
+    let listener = lab.listen(1);
+    let address = listener.local_addr().unwrap();
     let moved: u64 = std::thread::scope(|scope| {
+        let (stop, lab) = (&stop, &lab);
+        // Connections that begin and end while the tables change.
+        let short = scope.spawn(move || {
+            let mut sent = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let a = lab.connect_to(address);
+                let (b, _) = listener.accept().unwrap();
+                exchange(&a, &b, 100);
+                sent += 100;
+            }
+            sent
+        });
         let writers: Vec<_> = connections
             .iter()
             .map(|(a, b)| {
@@ -197,7 +211,8 @@ fn nothing_is_lost_and_nothing_counted_twice_under_traffic() {
             );
         }
         stop.store(true, Ordering::Relaxed);
-        writers.into_iter().map(|it| it.join().unwrap()).sum()
+        let long: u64 = writers.into_iter().map(|it| it.join().unwrap()).sum();
+        long + short.join().unwrap()
     });
     drop(connections);
     sleep(Duration::from_secs(1));
