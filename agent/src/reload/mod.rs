@@ -67,6 +67,8 @@ impl Status {
 /// Reads again what may change.
 pub struct Reload {
     options: Options,
+    /// The file, if it can be read again.
+    file: Option<PathBuf>,
     config: Config,
     layout: Layout,
     book: Book,
@@ -94,8 +96,12 @@ impl Reload {
     /// For an agent that runs with `config`, which has just come from `options`.
     pub fn new(options: Options, config: &Config) -> Self {
         let plan = Plan::new(config, Resolved::new());
+        // A pipe has been read once and for all; reading it again would wait, or find nothing.
+        let again = |path: &PathBuf| std::fs::metadata(path).map_or(true, |it| it.is_file());
+        let file = options.file.clone().filter(again);
         Self {
-            seen: options.file.as_ref().map(contents),
+            seen: file.as_ref().map(contents),
+            file,
             options,
             config: config.clone(),
             layout: plan.layout.clone(),
@@ -124,7 +130,7 @@ impl Reload {
 
     /// Waits for SIGHUP, for changes of the file, and for the time to look host names up; never ends.
     pub async fn run(mut self, mut hangup: Signal) {
-        let mut watch = Watch::new(self.options.file.clone());
+        let mut watch = Watch::new(self.file.clone());
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut resolve = interval(self.config.network.resolve_interval);
@@ -142,9 +148,9 @@ impl Reload {
     }
 
     async fn reload(&mut self, cause: Cause) {
-        let Some(path) = self.options.file.clone() else {
+        let Some(path) = self.file.clone() else {
             if cause == Cause::Signal {
-                info!("SIGHUP: there is no configuration file, nothing to read again");
+                info!("SIGHUP: there is no configuration file that can be read again");
             }
             return;
         };

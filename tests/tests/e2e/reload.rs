@@ -358,3 +358,18 @@ fn a_host_name_follows_its_addresses() {
     exchange(&a, &b, 5);
     agent.expect(&[("b", "test", sent(25))]);
 }
+
+/// A configuration from a pipe is there once: asked to read it again, the agent keeps it.
+#[test]
+fn a_pipe_is_not_read_again() {
+    needs_root!();
+    let lab = Lab::new();
+    let piped = "exec \"$0\" \"$1\" \"$2\" <(cat \"$3\")";
+    let agent = Agent::launch(&lab.config(), &["bash", "-c", piped]);
+    agent.signal(libc::SIGHUP);
+    agent.wait_for("SIGHUP: there is no configuration file that can be read again");
+    let (a, b) = lab.connection();
+    exchange(&a, &b, 10);
+    agent.expect_moved(10, 0);
+    assert_eq!(agent.series(SUCCESS), Some(1.0));
+}
