@@ -69,8 +69,10 @@ pub mod program {
     pub const ADOPT: &str = "adopt";
     /// `iter/bpf_sk_storage_map`: brings the counters of every open account up to date.
     pub const SETTLE: &str = "settle";
+    /// `iter/bpf_sk_storage_map`: moves accounts to other slots once the tables have changed.
+    pub const RECLASSIFY: &str = "reclassify";
     /// All of them.
-    pub const ALL: [&str; 4] = [SET_STATE, SET_STATE_AGAIN, ADOPT, SETTLE];
+    pub const ALL: [&str; 5] = [SET_STATE, SET_STATE_AGAIN, ADOPT, SETTLE, RECLASSIFY];
 }
 
 /// Name of the read-only [`Offsets`] in the object's `.rodata`.
@@ -134,11 +136,13 @@ impl Drop {
 pub struct Control {
     /// Length of a block: the protocols and one.
     pub stride: u32,
-    /// How many automatic parties there may be; 0 when parties are configured.
+    /// Numbers below this may be given to automatic parties; 0 when parties are configured. The agent changes it
+    /// while the programs run.
     pub auto_limit: u32,
-    /// Automatic parties given out so far, and those that found no room.
+    /// The next automatic party's number; it begins behind the blocks of configured parties, and goes on where one
+    /// found no room.
     pub auto_parties: u32,
-    /// Whether there is any entry in [`map::ENDPOINTS`]: looking one up is most of what a claim costs.
+    /// Whether there is or may be any entry in [`map::ENDPOINTS`]: looking one up is most of what a claim costs.
     pub endpoints: u32,
     /// Accounts that the settle iterator saw, added up over all runs.
     pub settled: u64,
@@ -162,6 +166,10 @@ pub struct Account {
     pub retransmit: u64,
     /// `bytes_received` at the last settle: its last byte may be a FIN that is not marked as one yet.
     pub received: u64,
+    /// 1: this side opened the connection.
+    pub initiator: u32,
+    /// Always 0.
+    pub padding: u32,
 }
 
 /// Set in an account's three sums by the last settle: nothing may be added after it.
@@ -214,7 +222,7 @@ const _: () = {
     assert!(size_of::<Endpoint>() == 20);
     assert!(size_of::<Counters>() == 64);
     assert!(size_of::<Control>() == 24 + 8 * Drop::ALL.len());
-    assert!(size_of::<Account>() == 40);
+    assert!(size_of::<Account>() == 48);
     assert!(core::mem::offset_of!(Account, transmit) == 8);
     assert!(core::mem::offset_of!(Control, dropped) == 24);
 };

@@ -25,7 +25,7 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
         )),
     }];
     if config.network.enabled {
-        let missing = resolve::resolve(config, &mut resolve::Resolved::new());
+        let missing = resolve::unresolved(&resolve::ask(config));
         findings.extend(missing.iter().map(|name| Finding {
             what: "host names",
             result: Err(name.to_string()),

@@ -109,6 +109,17 @@ pub struct Snapshot {
     pub host: Option<Arc<Host>>,
     /// Every enabled source's health.
     pub sources: Vec<SourceHealth>,
+    /// How the configuration is doing.
+    pub configuration: Configuration,
+}
+
+/// How the configuration is doing.
+#[derive(Clone, Copy, Debug)]
+pub struct Configuration {
+    /// Whether it was right when it was last read.
+    pub success: bool,
+    /// When it was last taken in.
+    pub taken: SystemTime,
 }
 
 /// How one source is doing; apart from its data, so that trouble never passes for a value.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    reload::Status,
     sample::{Host, Network, Snapshot},
     source::{Place, gpu::GpuPlaces},
 };
@@ -21,6 +22,8 @@ pub struct Sampler {
     pub gpus: Option<GpuPlaces>,
     /// `None`: switched off.
     pub host: Option<Arc<Place<Host>>>,
+    /// How the configuration is doing.
+    pub configuration: Arc<Status>,
 }
 
 impl Sampler {
@@ -43,6 +46,7 @@ impl Sampler {
             gpus,
             host,
             sources,
+            configuration: self.configuration.get(),
         }
     }
 }

@@ -14,9 +14,11 @@ use super::{
 /// where "accepted" is as good a word as any).
 #[inline(always)]
 pub(super) fn claim(ctx: &BtfTracePointContext, sock: &TcpSock, last_state: u8) -> Option<()> {
-    let connection = Connection::of(sock, last_state == tcp_state::SYN_SENT)?;
+    let initiator = last_state == tcp_state::SYN_SENT;
+    let connection = Connection::of(sock, initiator)?;
     let slot = connection.slot()?;
     let mut opened = account::opened(slot, sock);
+    opened.initiator = u32::from(initiator);
     // SAFETY: the tracepoint's socket. It has none yet, but where `set_state_again` follows for nothing.
     unsafe { open_account(sock.as_ptr(), &mut opened) }?;
     report(ctx, slot, connection.local_port, connection.remote_port);

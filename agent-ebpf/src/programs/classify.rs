@@ -106,7 +106,7 @@ fn protocol_of(port: u16) -> u32 {
 
 #[inline(always)]
 fn endpoint(address: Address, port: u16) -> Option<u32> {
-    // SAFETY: entries are only ever replaced whole, and a block read late is still a block.
+    // SAFETY: entries are only ever replaced whole or removed, and a block read late is still a block.
     unsafe {
         ENDPOINTS
             .get(Endpoint {

@@ -6,6 +6,7 @@ mod adopt;
 mod claim;
 mod classify;
 mod maps;
+mod reclassify;
 mod set_state;
 mod settle;
 mod socket;

@@ -7,9 +7,9 @@ pub mod options;
 mod resolve;
 mod value;
 
-pub use resolve::{Given, Options, Surroundings, resolve};
+pub use resolve::{Given, Options, Surroundings, read, resolve};
 
-use std::{fmt, net::SocketAddr, ops::RangeInclusive, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
 
@@ -79,6 +79,38 @@ pub enum Host {
     Name(String),
 }
 
+/// As people write it: `10.0.0.2`, `10.0.1.0/24`, `[2001:db8::7]:5001`, `party1.example.org:5001`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.host.to_string();
+        match self.port {
+            None => f.write_str(&host),
+            Some(port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Some(port) => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    /// # Errors
+    /// What is wrong and what would be right, in one line.
+    fn from_str(text: &str) -> Result<Self, String> {
+        value::place(text).map_err(|value::Fault { what, mend }| format!("{what}; {mend}"))
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prefix(net) if net.prefix_len() == net.max_prefix_len() => net.addr().fmt(f),
+            Self::Prefix(net) => net.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
 /// One protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protocol {
@@ -86,6 +118,18 @@ pub struct Protocol {
     pub name: String,
     /// TCP ports that a party listens on; not empty, no overlap with another protocol's.
     pub ports: Vec<RangeInclusive<u16>>,
+}
+
+impl Protocol {
+    /// Its ports as people write them: `1212-1220, 5000`.
+    pub fn ports_written(&self) -> String {
+        let range = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        };
+        let ranges: Vec<String> = self.ports.iter().map(range).collect();
+        ranges.join(", ")
+    }
 }
 
 /// The section `[network]`.
@@ -97,6 +141,8 @@ pub struct Network {
     pub max_auto_parties: u32,
     /// What to do about a host name that does not resolve at the start.
     pub unresolved: Unresolved,
+    /// How often host names are looked up again; 1 s to 1 h.
+    pub resolve_interval: Duration,
 }
 
 /// What to do about a host name that does not resolve at the start.

@@ -89,6 +89,12 @@ pub static OPTIONS: &[Opt] = &[
         help: "A party's host name that does not resolve at the start: do not start, or look it up again",
     },
     Opt {
+        key: "network.resolve_interval",
+        value: "DURATION",
+        default: "30s",
+        help: "How often host names of parties are looked up again, 1s to 1h",
+    },
+    Opt {
         key: "host.enabled",
         value: "BOOL",
         default: "true",

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// What came from the command line and the environment, as text.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The configuration file.
     pub file: Option<PathBuf>,
@@ -65,7 +65,7 @@ pub fn resolve(options: &Options, around: &Surroundings) -> Result<Config, Vec<P
     };
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => Reader::new(&name, &text).resolve(options, around),
+        Ok(text) => read(&name, &text, options, around),
         Err(error) => {
             let mend = match error.kind() {
                 std::io::ErrorKind::NotFound => "create it, or name another with --config",
@@ -76,6 +76,19 @@ pub fn resolve(options: &Options, around: &Surroundings) -> Result<Config, Vec<P
             Err(vec![Problem::new(name, "", fault)])
         }
     }
+}
+
+/// As [`resolve`], of a file's text that has been read; `name` is what its lines are told by.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn read(
+    name: &str,
+    text: &str,
+    options: &Options,
+    around: &Surroundings,
+) -> Result<Config, Vec<Problem>> {
+    Reader::new(name, text).resolve(options, around)
 }
 
 pub(super) struct Reader<'a> {
@@ -144,13 +157,10 @@ impl<'a> Reader<'a> {
         let unresolved = values.get("network.unresolved", |value| {
             value.choice(&[("refuse", Unresolved::Refuse), ("retry", Unresolved::Retry)])
         });
-        let gpu_enabled = values.get("gpu.enabled", value::boolean);
-        let gpu_library = values.get("gpu.library", |value| match value.text()? {
-            "" => Err(fault("is empty", "give a file, or set gpu.enabled = false")),
-            library => Ok(library.to_owned()),
+        let gpu = values.gpu();
+        let resolve_interval = values.get("network.resolve_interval", |value| {
+            value.duration(Duration::from_secs(1)..=Duration::from_hours(1))
         });
-        let gpu_processes = values.get("gpu.processes", value::boolean);
-        let gpu_dcgm_names = values.get("gpu.dcgm_names", value::boolean);
         let host_enabled = values.get("host.enabled", value::boolean);
         let prometheus_listen = values.list("prometheus.listen", value::listen);
         let log_format = values.get("log.format", |value| {
@@ -193,13 +203,9 @@ impl<'a> Reader<'a> {
                     enabled: network_enabled?,
                     max_auto_parties: max_auto_parties?,
                     unresolved: unresolved?,
+                    resolve_interval: resolve_interval?,
                 },
-                gpu: Gpu {
-                    enabled: gpu_enabled?,
-                    library: gpu_library?,
-                    processes: gpu_processes?,
-                    dcgm_names: gpu_dcgm_names?,
-                },
+                gpu: gpu?,
                 host_enabled: host_enabled?,
                 prometheus_listen,
                 log: Log {
@@ -304,6 +310,23 @@ struct Values<'r, 'a, 't> {
 }
 
 impl Values<'_, '_, '_> {
+    /// The section `gpu`.
+    fn gpu(&mut self) -> Option<Gpu> {
+        let enabled = self.get("gpu.enabled", value::boolean);
+        let library = self.get("gpu.library", |value| match value.text()? {
+            "" => Err(fault("is empty", "give a file, or set gpu.enabled = false")),
+            library => Ok(library.to_owned()),
+        });
+        let processes = self.get("gpu.processes", value::boolean);
+        let dcgm_names = self.get("gpu.dcgm_names", value::boolean);
+        Some(Gpu {
+            enabled: enabled?,
+            library: library?,
+            processes: processes?,
+            dcgm_names: dcgm_names?,
+        })
+    }
+
     /// Where a key is given, if anywhere.
     fn find(&self, key: &str) -> Option<(String, Value<'_>)> {
         if let Some(given) = self.options.values.get(key) {

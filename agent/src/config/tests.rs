@@ -19,6 +19,7 @@ pub(crate) fn minimal() -> Config {
             enabled: true,
             max_auto_parties: 64,
             unresolved: Unresolved::Refuse,
+            resolve_interval: Duration::from_secs(30),
         },
         gpu: Gpu {
             enabled: true,

@@ -78,6 +78,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let sampler = Sampler {
+            configuration: crate::reload::Status::new(),
             node: "here".into(),
             network: Some(spawn(Works(parties), LONG).unwrap()),
             gpus: None,

@@ -14,8 +14,8 @@ use super::{Format, encode};
 use crate::{
     model::{catalog, gpu},
     sample::{
-        Accounting, Durations, FailureKind, Host, MapFill, Network, Process, ProgramRuns, Snapshot,
-        SourceHealth, Traffic,
+        Accounting, Configuration, Durations, FailureKind, Host, MapFill, Network, Process,
+        ProgramRuns, Snapshot, SourceHealth, Traffic,
     },
 };
 
@@ -97,6 +97,10 @@ fn complete() -> Snapshot {
                 age_seconds: None,
             },
         ],
+        configuration: Configuration {
+            success: true,
+            taken: SystemTime::UNIX_EPOCH + Duration::from_millis(1_699_999_000_250),
+        },
     }
 }
 
@@ -180,7 +184,14 @@ fn leaves_out_what_is_missing() {
         .lines()
         .filter(|line| line.starts_with("# TYPE"))
         .collect();
-    assert_eq!(described, ["# TYPE partymeter_build info"]);
+    assert_eq!(
+        described,
+        [
+            "# TYPE partymeter_build info",
+            "# TYPE partymeter_config_reload_success gauge",
+            "# TYPE partymeter_config_reload_timestamp_seconds gauge",
+        ]
+    );
     let mut snapshot = complete();
     let mut host = Host::default();
     host.process.threads = Some(3);

@@ -54,6 +54,12 @@ fn forward(before: u64, now: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::network::layout::Layout;
+
+    fn names() -> Names {
+        let config = crate::config::tests::minimal();
+        Names::new(&config, &Layout::new(&config))
+    }
 
     fn counters(transmit: u64) -> Counters {
         Counters {
@@ -64,7 +70,7 @@ mod tests {
 
     #[test]
     fn never_goes_back() {
-        let names = Names::new(&crate::config::tests::minimal());
+        let names = names();
         let mut published = Published::default();
         let mut next = |value| published.next(&names, |_| Some(counters(value)))[0].transmit;
         assert_eq!(next(u64::MAX), 0, "a correction below 0 shows as nothing");
@@ -75,7 +81,7 @@ mod tests {
 
     #[test]
     fn pairs_without_a_protocol_are_shown_once_they_have_counted() {
-        let names = Names::new(&crate::config::tests::minimal());
+        let names = names();
         let mut published = Published::default();
         let mut shown = |value| {
             let traffic = published.next(&names, |_| Some(counters(value)));

@@ -2,11 +2,13 @@
 //! touches aya.
 
 use std::{
+    collections::BTreeSet,
     io,
+    mem::offset_of,
     os::fd::{AsFd as _, BorrowedFd},
 };
 
-use agent_ebpf::{Address, Control, Counters, Endpoint, Offsets, map, program};
+use agent_ebpf::{Address, Control, Counters, Endpoint, Offsets, map, program, protocol};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
@@ -81,10 +83,15 @@ impl Loaded {
         } = self;
         fill(&mut ebpf, tables)?;
         let settle = iterator(&ebpf, program::SETTLE, Some(map_fd(&ebpf, map::SOCKETS)?))?;
+        let reclassify = iterator(
+            &ebpf,
+            program::RECLASSIFY,
+            Some(map_fd(&ebpf, map::SOCKETS)?),
+        )?;
         let adopt = iterator(&ebpf, program::ADOPT, None)?;
         let mapped = |error: io::Error| kernel_error("map the counters into memory", &error);
         let counters = Mapped::new(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
-        let control = Mapped::new(map_fd(&ebpf, map::CONTROL)?, 1).map_err(mapped)?;
+        let control = Mapped::writable(map_fd(&ebpf, map::CONTROL)?, 1).map_err(mapped)?;
         let logger = if log {
             let logger = aya_log::EbpfLogger::init(&mut ebpf);
             Some(logger.map_err(|error| kernel_error("read the BPF side's messages", &error))?)
@@ -100,6 +107,7 @@ impl Loaded {
             ebpf,
             adopt,
             settle,
+            reclassify,
             counters,
             control,
             logger,
@@ -112,15 +120,34 @@ pub(super) struct Programs {
     ebpf: Ebpf,
     adopt: Iterator,
     settle: Iterator,
+    reclassify: Iterator,
     counters: Mapped<Counters>,
     control: Mapped<Control>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
 
 impl Programs {
-    /// Adds the endpoints and prefixes that are new; nothing is taken out.
-    pub(super) fn extend(&mut self, tables: &Tables) -> Result<(), Error> {
-        fill_parties(&mut self.ebpf, tables)
+    /// Changes the tables from `old` to `new`; may be done again where it failed. Connections that begin meanwhile
+    /// may be looked up in a mixture of both.
+    pub(super) fn change(&mut self, old: &Tables, new: &Tables) -> Result<(), Error> {
+        // Looking for endpoints begins before there are any, and ends once there are none.
+        self.control.store(
+            offset_of!(Control, endpoints),
+            u32::from(old.exact || new.exact),
+        );
+        remove_stale(&mut self.ebpf, old, new)?;
+        fill_ports(&mut self.ebpf, new)?;
+        fill_parties(&mut self.ebpf, new)?;
+        self.control
+            .store(offset_of!(Control, auto_limit), new.auto_limit);
+        self.control
+            .store(offset_of!(Control, endpoints), u32::from(new.exact));
+        Ok(())
+    }
+
+    /// Moves accounts to the slots that are theirs by the tables as they are, and takes those away that are nobody's.
+    pub(super) fn reclassify(&self) -> io::Result<()> {
+        self.reclassify.run()
     }
 
     /// Gives accounts to connections that have none and should.
@@ -168,7 +195,9 @@ impl Programs {
 
 fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
     typed::<Iter>(ebpf, program::ADOPT)?.load("task_file", btf)?;
-    typed::<Iter>(ebpf, program::SETTLE)?.load("bpf_sk_storage_map", btf)?;
+    for name in [program::SETTLE, program::RECLASSIFY] {
+        typed::<Iter>(ebpf, name)?.load("bpf_sk_storage_map", btf)?;
+    }
     for name in TRACEPOINTS {
         typed::<BtfTracePoint>(ebpf, name)?.load("inet_sock_set_state", btf)?;
     }
@@ -201,16 +230,12 @@ fn iterator(
 }
 
 fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
-    let write = |error: MapError| kernel_error("write the port table", &error);
-    let mut ports: Array<_, u32> = Array::try_from(map_mut(ebpf, map::PORTS)?).map_err(write)?;
-    for (port, protocol) in &tables.ports {
-        ports.set(u32::from(*port), protocol, 0).map_err(write)?;
-    }
-
+    fill_ports(ebpf, tables)?;
     let write = |error: MapError| kernel_error("write the settings", &error);
     let control = Control {
         stride: tables.stride,
         auto_limit: tables.auto_limit,
+        auto_parties: tables.first_auto,
         endpoints: u32::from(tables.exact),
         ..Control::default()
     };
@@ -220,19 +245,73 @@ fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
     fill_parties(ebpf, tables)
 }
 
-fn fill_parties(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
-    let write = |error: MapError| kernel_error("write the party table", &error);
+fn fill_ports(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
+    let write = |error: MapError| kernel_error(PORT_TABLE, &error);
+    let mut ports: Array<_, u32> = Array::try_from(map_mut(ebpf, map::PORTS)?).map_err(write)?;
+    for (port, protocol) in &tables.ports {
+        ports.set(u32::from(*port), protocol, 0).map_err(write)?;
+    }
+    Ok(())
+}
+
+/// Takes out what is in `old` and not in `new`.
+fn remove_stale(ebpf: &mut Ebpf, old: &Tables, new: &Tables) -> Result<(), Error> {
+    let write = |error: MapError| kernel_error(PORT_TABLE, &error);
+    let mut ports: Array<_, u32> = Array::try_from(map_mut(ebpf, map::PORTS)?).map_err(write)?;
+    for port in stale(&old.ports, &new.ports) {
+        ports
+            .set(u32::from(port), protocol::OTHER, 0)
+            .map_err(write)?;
+    }
     let mut prefixes: LpmTrie<_, Address, u32> =
-        LpmTrie::try_from(map_mut(ebpf, map::PREFIXES)?).map_err(write)?;
+        LpmTrie::try_from(map_mut(ebpf, map::PREFIXES)?).map_err(party_error)?;
+    for (address, bits) in stale(&old.prefixes, &new.prefixes) {
+        gone(prefixes.remove(&Key::new(bits, address)))?;
+    }
+    let mut endpoints: HashMap<_, Endpoint, u32> =
+        HashMap::try_from(map_mut(ebpf, map::ENDPOINTS)?).map_err(party_error)?;
+    for endpoint in stale(&old.endpoints, &new.endpoints) {
+        gone(endpoints.remove(&endpoint))?;
+    }
+    Ok(())
+}
+
+/// The keys of `old` that `new` has not.
+fn stale<K: Ord + Copy>(old: &[(K, u32)], new: &[(K, u32)]) -> Vec<K> {
+    let kept: BTreeSet<K> = new.iter().map(|(key, _)| *key).collect();
+    let keys = old.iter().map(|(key, _)| *key);
+    keys.filter(|key| !kept.contains(key)).collect()
+}
+
+/// One key may be in a list twice, and a change be made again: what is not there need not be taken out.
+fn gone(removed: Result<(), MapError>) -> Result<(), Error> {
+    match removed {
+        Err(error) if cause(&error).is_some_and(|it| it.kind() == io::ErrorKind::NotFound) => {
+            Ok(())
+        }
+        result => result.map_err(party_error),
+    }
+}
+
+const PORT_TABLE: &str = "write the port table";
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err calls it")]
+fn party_error(error: MapError) -> Error {
+    kernel_error("write the party table", &error)
+}
+
+fn fill_parties(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
+    let mut prefixes: LpmTrie<_, Address, u32> =
+        LpmTrie::try_from(map_mut(ebpf, map::PREFIXES)?).map_err(party_error)?;
     for ((address, bits), party) in &tables.prefixes {
         prefixes
             .insert(&Key::new(*bits, *address), party, 0)
-            .map_err(write)?;
+            .map_err(party_error)?;
     }
     let mut endpoints: HashMap<_, Endpoint, u32> =
-        HashMap::try_from(map_mut(ebpf, map::ENDPOINTS)?).map_err(write)?;
+        HashMap::try_from(map_mut(ebpf, map::ENDPOINTS)?).map_err(party_error)?;
     for (endpoint, party) in &tables.endpoints {
-        endpoints.insert(endpoint, party, 0).map_err(write)?;
+        endpoints.insert(endpoint, party, 0).map_err(party_error)?;
     }
     Ok(())
 }

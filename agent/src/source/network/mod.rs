@@ -1,52 +1,49 @@
 //! The network source: bytes by party and protocol, counted by the kernel and attributed by our programs.
 //!
-//! `tables` turns the configuration into the kernel's tables, `resolve` its host names into addresses, `btf`
-//! finds the kernel's fields, `loader` runs the programs, `decode` names what they counted.
+//! `wanted` is what to count. `layout` gives parties and protocols their numbers, `tables` turns the configuration
+//! into the kernel's tables, `resolve` its host names into addresses, `btf` finds the kernel's fields, `loader` runs
+//! the programs, `decode` names what they counted.
 
 pub mod btf;
 mod decode;
+pub mod layout;
 mod loader;
 pub mod resolve;
 mod sys;
 pub mod tables;
+pub mod wanted;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use agent_ebpf::{Control, Drop, ENDPOINT_CAPACITY, PREFIX_CAPACITY, program};
-use tracing::{info, warn};
+use tracing::info;
 
 use self::{
     decode::Published,
     loader::{Error, Loaded, Programs},
     sys::ProgramStatistics,
-    tables::{Names, Resolved, Tables},
+    tables::{Names, Tables},
+    wanted::{Plan, Wanted},
 };
 use super::{Failure, Source};
 use crate::{
-    config::Config,
     privilege,
     sample::{Accounting, FailureKind, MapFill, Network, ProgramRuns},
 };
 
-/// How long to wait before a host name that did not resolve is looked up again.
-const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
-
 /// Reads what the kernel has counted.
 pub struct NetworkSource {
-    config: Config,
-    resolved: Resolved,
-    missing_names: bool,
-    resolve_next: Instant,
+    wanted: Arc<Wanted>,
     running: Option<Running>,
 }
 
 /// What there is once the programs are attached.
 struct Running {
     programs: Programs,
+    plan: Arc<Plan>,
     tables: Tables,
+    /// Connections that began while the tables changed may have been looked up in the old ones.
+    look_again: bool,
     names: Names,
     published: Published,
     auto_parties: u32,
@@ -55,13 +52,10 @@ struct Running {
 }
 
 impl NetworkSource {
-    /// A source that has touched nothing yet. `resolved` is what was found of the host names.
-    pub fn new(config: &Config, resolved: Resolved, missing_names: bool) -> Self {
+    /// A source that has touched nothing yet.
+    pub fn new(wanted: &Arc<Wanted>) -> Self {
         Self {
-            config: config.clone(),
-            resolved,
-            missing_names,
-            resolve_next: Instant::now() + RESOLVE_AGAIN,
+            wanted: Arc::clone(wanted),
             running: None,
         }
     }
@@ -71,8 +65,9 @@ impl NetworkSource {
     /// # Errors
     /// The first thing that this machine or these privileges do not allow.
     fn start(&self) -> Result<Running, Failure> {
-        let tables = Tables::new(&self.config, &self.resolved);
-        let loaded = load(tables.slots, self.config.log.kernel);
+        let plan = self.wanted.get();
+        let tables = Tables::new(&plan.config, &plan.resolved, &plan.layout);
+        let loaded = load(tables.slots, plan.config.log.kernel);
         sys::release_memory();
         let programs = loaded?.attach(&tables).map_err(|error| explain(&error))?;
         programs
@@ -85,7 +80,9 @@ impl NetworkSource {
         Ok(Running {
             programs,
             tables,
-            names: Names::new(&self.config),
+            names: Names::new(&plan.config, &plan.layout),
+            plan,
+            look_again: false,
             published: Published::default(),
             auto_parties: 0,
             settled: 0,
@@ -94,35 +91,6 @@ impl NetworkSource {
                 kernel,
             },
         })
-    }
-
-    /// Looks missing host names up again, now and then, and takes in what has come.
-    fn resolve_missing(&mut self) -> Result<(), Failure> {
-        if !self.missing_names || Instant::now() < self.resolve_next {
-            return Ok(());
-        }
-        self.resolve_next = Instant::now() + RESOLVE_AGAIN;
-        let known = self.resolved.len();
-        self.missing_names = !resolve::resolve(&self.config, &mut self.resolved).is_empty();
-        if self.resolved.len() == known {
-            return Ok(());
-        }
-        info!(
-            "{} more host names resolve now",
-            self.resolved.len() - known
-        );
-        if let Some(running) = &mut self.running {
-            let tables = Tables::new(&self.config, &self.resolved);
-            running
-                .programs
-                .extend(&tables)
-                .map_err(|error| explain(&error))?;
-            running
-                .programs
-                .adopt()
-                .map_err(|error| read_failure("adopt open connections", &error))?;
-        }
-        Ok(())
     }
 }
 
@@ -173,16 +141,42 @@ impl Source for NetworkSource {
     }
 
     fn collect(&mut self) -> Result<Network, Failure> {
-        self.resolve_missing()?;
         let running = match &mut self.running {
             Some(running) => running,
             None => self.running.insert(self.start()?),
         };
+        running.follow(self.wanted.get())?;
         running.read()
     }
 }
 
 impl Running {
+    /// Counts by the plan from now on, open connections too. What fails is done again in the next round.
+    fn follow(&mut self, plan: Arc<Plan>) -> Result<(), Failure> {
+        let next = (!Arc::ptr_eq(&plan, &self.plan))
+            .then(|| Tables::new(&plan.config, &plan.resolved, &plan.layout));
+        if let Some(next) = &next {
+            self.programs
+                .change(&self.tables, next)
+                .map_err(|error| explain(&error))?;
+        }
+        if next.is_some() || self.look_again {
+            self.programs
+                .reclassify()
+                .map_err(|error| read_failure("look at open connections again", &error))?;
+            self.programs
+                .adopt()
+                .map_err(|error| read_failure("adopt open connections", &error))?;
+            self.look_again = next.is_some();
+        }
+        if let Some(next) = next {
+            self.names.take_in(&plan.config, &plan.layout);
+            self.tables = next;
+            self.plan = plan;
+        }
+        Ok(())
+    }
+
     fn read(&mut self) -> Result<Network, Failure> {
         self.programs
             .settle()
@@ -194,7 +188,7 @@ impl Running {
             let automatic = self.programs.auto_parties().map_err(read)?;
             self.names.learn(&automatic);
             // A number may be taken and its entry not be written yet, or taken in vain: ask again then.
-            if automatic.len() >= control.auto_parties.min(control.auto_limit) as usize {
+            if automatic.len() >= taken(&control, &self.tables) as usize {
                 self.auto_parties = control.auto_parties;
             }
         }
@@ -238,17 +232,27 @@ fn dropped(
         .collect()
 }
 
+/// Automatic parties that were given out.
+fn taken(control: &Control, tables: &Tables) -> u32 {
+    let most = (tables.slots / tables.stride).saturating_sub(2);
+    control
+        .auto_parties
+        .min(most)
+        .saturating_sub(tables.first_auto)
+}
+
 fn map_fill(control: &Control, tables: &Tables, open: u64) -> Vec<MapFill> {
     let table = |map, entries: usize, capacity: u32| MapFill {
         map,
         entries: entries as u64,
         capacity: Some(u64::from(capacity)),
     };
-    let automatic = control.auto_parties.min(control.auto_limit);
+    let room = tables.auto_limit.saturating_sub(tables.first_auto);
+    let automatic = taken(control, tables).min(room);
     vec![
         table("prefixes", tables.prefixes.len(), PREFIX_CAPACITY),
         table("endpoints", tables.endpoints.len(), ENDPOINT_CAPACITY),
-        table("auto_parties", automatic as usize, control.auto_limit),
+        table("auto_parties", automatic as usize, room),
         MapFill {
             map: "sockets",
             entries: open,
@@ -302,16 +306,6 @@ fn kernel_version() -> (u32, u32) {
         .split(|c: char| !c.is_ascii_digit())
         .map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-}
-
-/// Warns of the names that do not resolve, once, when the configuration lets the agent start without them.
-pub fn warn_unresolved(missing: &[resolve::Unresolved]) {
-    for name in missing {
-        warn!(
-            "{name}; looking it up again every {} s",
-            RESOLVE_AGAIN.as_secs()
-        );
-    }
 }
 
 #[cfg(test)]
