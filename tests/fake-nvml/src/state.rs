@@ -30,6 +30,7 @@ pub mod code {
     pub const DRIVER_NOT_LOADED: nvmlReturn_t = 9;
     pub const TIMEOUT: nvmlReturn_t = 10;
     pub const GPU_IS_LOST: nvmlReturn_t = 15;
+    #[cfg(not(feature = "old-driver"))]
     pub const VERSION_MISMATCH: nvmlReturn_t = 25;
 }
 

@@ -4,6 +4,10 @@ use std::ffi::{CStr, c_char, c_int, c_uint};
 
 use nvml_wrapper_sys::bindings::*;
 
+#[cfg_attr(
+    feature = "old-driver",
+    expect(unused_imports, reason = "of what came later")
+)]
 use super::{outcome, put, put_text, read, supported};
 use crate::{
     state::{code, lock},
