@@ -6,7 +6,7 @@
 #![cfg_attr(not(feature = "user"), no_std)]
 
 /// The most slots that there can be: pairs of (party, protocol). The array is as long as the configuration
-/// needs; this bounds its memory to 16 MiB.
+/// needs; this bounds its memory to 32 MiB.
 pub const SLOT_CAPACITY: u32 = 1 << 18;
 /// Address prefixes that parties may have together.
 pub const PREFIX_CAPACITY: u32 = 16_384;
@@ -14,6 +14,10 @@ pub const PREFIX_CAPACITY: u32 = 16_384;
 pub const ENDPOINT_CAPACITY: u32 = 16_384;
 /// Automatic parties that can be named at one time, whatever the configuration asks for.
 pub const AUTO_PARTY_CAPACITY: u32 = 4096;
+/// Slots that can have a histogram of round-trip times, given out as they are needed; 5 MiB.
+pub const HISTOGRAM_CAPACITY: u32 = 1024;
+/// Bytes of the ring of [`Stranger`]s: a page, some hundred between two rounds.
+pub const STRANGER_BYTES: u32 = 4096;
 
 /// A party is, to the kernel, a block of slots: one slot for each protocol. A block is named by its first slot;
 /// the slot of a pair is the block plus the protocol. Every block is [`Control::stride`] slots long.
@@ -56,6 +60,10 @@ pub mod map {
     pub const CONTROL: &str = "CONTROL";
     /// Socket -> [`Account`](crate::Account). Socket storage.
     pub const SOCKETS: &str = "SOCKETS";
+    /// Number -> [`Histogram`](crate::Histogram). Array, mapped into the agent's memory; 0 is nobody's.
+    pub const HISTOGRAMS: &str = "HISTOGRAMS";
+    /// [`Stranger`](crate::Stranger)s as they come. Ring buffer.
+    pub const STRANGERS: &str = "STRANGERS";
 }
 
 /// Names of the programs, as the loader looks them up; one file each under `programs/`.
@@ -65,16 +73,30 @@ pub mod program {
     pub const SET_STATE: &str = "set_state";
     /// The same once more, for when the first was interrupted by itself.
     pub const SET_STATE_AGAIN: &str = "set_state_again";
+    /// `sock_ops`: round-trip times; and, where it is attached to the root of the cgroups, what `set_state`
+    /// does for all other sockets.
+    pub const SOCKET_EVENTS: &str = "socket_events";
     /// `iter/task_file`: gives accounts to MPC connections that are older than the agent.
     pub const ADOPT: &str = "adopt";
+    /// `iter/task_file`: says which process holds which MPC connection.
+    pub const HOLDERS: &str = "holders";
     /// `iter/bpf_sk_storage_map`: brings the counters of every open account up to date.
     pub const SETTLE: &str = "settle";
     /// All of them.
-    pub const ALL: [&str; 4] = [SET_STATE, SET_STATE_AGAIN, ADOPT, SETTLE];
+    pub const ALL: [&str; 6] = [
+        SET_STATE,
+        SET_STATE_AGAIN,
+        SOCKET_EVENTS,
+        ADOPT,
+        HOLDERS,
+        SETTLE,
+    ];
 }
 
 /// Name of the read-only [`Offsets`] in the object's `.rodata`.
 pub const OFFSETS: &str = "OFFSETS";
+/// Name of the read-only [`Settings`] in the object's `.rodata`.
+pub const SETTINGS: &str = "SETTINGS";
 
 /// An IPv6 address, four words in network order, as the kernel keeps it; IPv4 is v4-mapped (`::ffff:a.b.c.d`).
 /// Words, because BPF moves an array of bytes byte by byte.
@@ -93,16 +115,170 @@ pub struct Endpoint {
     pub padding: u16,
 }
 
-/// What one slot has counted since its map was made. Unit: bytes of TCP payload. Never reset.
-#[repr(C, align(64))] // one cache line: two parties' sockets never contend
+/// What one slot has counted since its map was made. Never reset; a sum may wrap.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Payload handed to the network, each byte once. Unit: bytes. From `tcp_sock.snd_nxt`.
+    pub transmit: u64,
+    /// Payload received in order. Unit: bytes. From `tcp_sock.bytes_received`.
+    pub receive: u64,
+    /// Payload sent again. Unit: bytes. From `tcp_sock.bytes_retrans`.
+    pub retransmit: u64,
+    /// Segments with payload, sent and received, those sent again included. From `tcp_sock.data_segs_out`
+    /// and `data_segs_in`.
+    pub segments: [u64; 2],
+    /// Connections that were established, by [`Role`].
+    pub opened: [u64; Role::ALL.len()],
+    /// Connections that ended, by [`End`].
+    pub closed: [u64; End::ALL.len()],
+    /// Connections that were begun here and not established.
+    pub failures: u64,
+}
+
+/// One slot: what it has counted, and what the last walk of the settle iterator found.
+#[repr(C, align(64))] // whole cache lines: two parties' sockets never contend
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
-    /// Payload handed to the network, each byte once. From `tcp_sock.snd_nxt`.
-    pub transmit: u64,
-    /// Payload received in order. From `tcp_sock.bytes_received`.
-    pub receive: u64,
-    /// Payload sent again. From `tcp_sock.bytes_retrans`.
-    pub retransmit: u64,
+    /// What it has counted.
+    pub totals: Totals,
+    /// The walk that the next three are of, as [`Control::walk`] numbers it. Of another walk: no connection.
+    pub walk: u64,
+    /// Sum of the smoothed round-trip times of the open connections that have one. Unit: 1/8 microsecond.
+    pub smoothed: u64,
+    /// Open connections.
+    pub open: u32,
+    /// Those of them that have a smoothed round-trip time.
+    pub measured: u32,
+    /// Its histogram of round-trip times, in [`map::HISTOGRAMS`]; 0: none yet.
+    pub histogram: u32,
+    /// Always 0.
+    pub padding: u32,
+}
+
+/// Which side opened a connection; indexes [`Totals::opened`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// This one.
+    Initiator = 0,
+    /// The other one: it came to a port that listens here.
+    Acceptor = 1,
+}
+
+impl Role {
+    /// Every role, in the order of its number.
+    pub const ALL: [Self; 2] = [Self::Initiator, Self::Acceptor];
+
+    /// The value of the label `role`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Initiator => "initiator",
+            Self::Acceptor => "acceptor",
+        }
+    }
+}
+
+/// How a connection ended; indexes [`Totals::closed`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// In order.
+    Fin = 0,
+    /// By a reset, from either side.
+    Reset = 1,
+    /// The other side did not answer any more.
+    Timeout = 2,
+}
+
+impl End {
+    /// Every way, in the order of its number.
+    pub const ALL: [Self; 3] = [Self::Fin, Self::Reset, Self::Timeout];
+
+    /// The value of the label `reason`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "fin",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// Round-trip times of one slot.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Histogram {
+    /// Of all samples. Unit: microseconds.
+    pub sum: u64,
+    /// Samples by [`latency::bucket`].
+    pub buckets: [u64; latency::BUCKETS],
+}
+
+/// The buckets of a [`Histogram`]: linear up to 64 us, then 32 to a doubling, so none is wider than 1/32 of where
+/// it begins. Unit: microseconds.
+pub mod latency {
+    /// Buckets to a doubling.
+    const STEPS: u32 = 32;
+    /// `STEPS` is 2 to the power of this.
+    const STEP_BITS: u32 = 5;
+    /// The last bucket begins under 2 to the power of this, 16.8 s, and takes all that is longer.
+    const TOP_BITS: u32 = 24;
+    /// How many buckets there are.
+    pub const BUCKETS: usize = ((TOP_BITS - STEP_BITS + 1) * STEPS) as usize;
+
+    /// The bucket of a time.
+    #[inline]
+    #[must_use]
+    pub const fn bucket(microseconds: u32) -> u32 {
+        let longest = (1 << TOP_BITS) - 1;
+        let time = if microseconds < longest {
+            microseconds
+        } else {
+            longest
+        };
+        if time < 2 * STEPS {
+            return time;
+        }
+        let shift = u32::BITS - 1 - time.leading_zeros() - STEP_BITS;
+        shift * STEPS + (time >> shift)
+    }
+
+    /// The longest time that a bucket takes; of the last one, the longest that is told apart.
+    #[must_use]
+    pub const fn longest(bucket: u32) -> u32 {
+        if bucket < 2 * STEPS {
+            return bucket;
+        }
+        let shift = bucket / STEPS - 1;
+        ((STEPS + bucket % STEPS + 1) << shift) - 1
+    }
+}
+
+/// A connection on a protocol's port with an address that is no party's, as it begins.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stranger {
+    /// The other side.
+    pub address: Address,
+    /// Its port.
+    pub remote_port: u16,
+    /// This side's.
+    pub local_port: u16,
+    /// The slot that counts it.
+    pub slot: u32,
+}
+
+/// A process and one of its MPC connections, as [`program::HOLDERS`] writes them one after the other.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The process, as the machine's first PID namespace numbers it.
+    pub process: u32,
+    /// Always 0.
+    pub padding: u32,
+    /// The connection; its slot says whose it is.
+    pub connection: Stranger,
 }
 
 /// What did not fit or could not be done, by reason; indexes [`Control::dropped`].
@@ -113,17 +289,28 @@ pub enum Drop {
     SocketStorage = 0,
     /// More automatic parties than allowed: counted under `party_id="other"`.
     AutoParties = 1,
+    /// More slots with round-trip times than histograms: those times are not counted.
+    Histograms = 2,
+    /// More strangers between two rounds than the ring takes: they are counted and not logged.
+    Strangers = 3,
 }
 
 impl Drop {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 2] = [Self::SocketStorage, Self::AutoParties];
+    pub const ALL: [Self; 4] = [
+        Self::SocketStorage,
+        Self::AutoParties,
+        Self::Histograms,
+        Self::Strangers,
+    ];
 
     /// The value of the label `reason`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SocketStorage => "socket_storage",
             Self::AutoParties => "auto_parties",
+            Self::Histograms => "histograms",
+            Self::Strangers => "stranger_events",
         }
     }
 }
@@ -140,6 +327,16 @@ pub struct Control {
     pub auto_parties: u32,
     /// Whether there is any entry in [`map::ENDPOINTS`]: looking one up is most of what a claim costs.
     pub endpoints: u32,
+    /// Whether [`program::SOCKET_EVENTS`] sees every socket, so that `set_state` leaves establishment to it.
+    pub events_see_all: u32,
+    /// Histograms given out so far, and asked for in vain.
+    pub histograms: u32,
+    /// How many histograms there may be.
+    pub histogram_limit: u32,
+    /// Always 0.
+    pub padding: u32,
+    /// The last walk of the settle iterator that came to its end.
+    pub walk: u64,
     /// Accounts that the settle iterator saw, added up over all runs.
     pub settled: u64,
     /// How often each [`Drop`] happened.
@@ -162,9 +359,16 @@ pub struct Account {
     pub retransmit: u64,
     /// `bytes_received` at the last settle: its last byte may be a FIN that is not marked as one yet.
     pub received: u64,
+    /// Segments that are in the slot already: `data_segs_out`, above it `data_segs_in` modulo 2^31, above
+    /// both [`CLOSED`].
+    pub segments: u64,
+    /// 1 once it is counted as opened.
+    pub opened: u32,
+    /// Lower half of `tcp_sock.rack.mstamp` when a round-trip time was last taken at a settle.
+    pub sampled: u32,
 }
 
-/// Set in an account's three sums by the last settle: nothing may be added after it.
+/// Set in an account's four sums by the last settle: nothing may be added after it.
 pub const CLOSED: u64 = 1 << 63;
 
 /// Byte offsets of the kernel's own fields, from the running kernel's BTF. They are read-only data by the
@@ -208,20 +412,48 @@ pub struct Offsets {
     pub bytes_sent: u32,
     /// `tcp_sock.bytes_retrans`, `u64`.
     pub bytes_retrans: u32,
+    /// `tcp_sock.data_segs_out`, `u32`.
+    pub data_segs_out: u32,
+    /// `tcp_sock.data_segs_in`, `u32`.
+    pub data_segs_in: u32,
+    /// `tcp_sock.srtt_us`, `u32`, in 1/8 microseconds.
+    pub srtt_us: u32,
+    /// `tcp_sock.rack.rtt_us`, `u32`.
+    pub rack_rtt_us: u32,
+    /// `tcp_sock.rack.mstamp`, `u64`.
+    pub rack_mstamp: u32,
+    /// `tcp_sock.bpf_sock_ops_cb_flags`, `u8`.
+    pub callback_flags: u32,
+    /// `sock.sk_err`, `int`.
+    pub error: u32,
+    /// `task_struct.tgid`, `pid_t`.
+    pub process: u32,
+}
+
+/// What the programs are to do, constant to the verifier.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Not 0: take round-trip times.
+    pub latency: u32,
+    /// Not 0: let [`program::SOCKET_EVENTS`] watch the end of connections.
+    pub watch_end: u32,
 }
 
 const _: () = {
     assert!(size_of::<Endpoint>() == 20);
-    assert!(size_of::<Counters>() == 64);
-    assert!(size_of::<Control>() == 24 + 8 * Drop::ALL.len());
-    assert!(size_of::<Account>() == 40);
+    assert!(size_of::<Counters>() == 128);
+    assert!(size_of::<Control>() == 48 + 8 * Drop::ALL.len());
+    assert!(size_of::<Account>() == 56);
+    assert!(size_of::<Stranger>() == 24);
+    assert!(size_of::<Holder>() == 32);
     assert!(core::mem::offset_of!(Account, transmit) == 8);
-    assert!(core::mem::offset_of!(Control, dropped) == 24);
+    assert!(core::mem::offset_of!(Control, dropped) == 48);
 };
 
 #[cfg(feature = "user")]
 mod user {
-    use super::{Account, Control, Counters, Endpoint, Offsets};
+    use super::{Account, Control, Counters, Endpoint, Histogram, Offsets, Settings};
     // SAFETY: all of them are `repr(C)`, `Copy`, hold integers only and have no implicit padding but the
     // zeroed tail of `Counters`, so any bytes the kernel returns are a valid value.
     unsafe impl aya::Pod for Account {}
@@ -232,5 +464,28 @@ mod user {
     // SAFETY: as above.
     unsafe impl aya::Pod for Endpoint {}
     // SAFETY: as above.
+    unsafe impl aya::Pod for Histogram {}
+    // SAFETY: as above.
     unsafe impl aya::Pod for Offsets {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Settings {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::latency::{BUCKETS, bucket, longest};
+
+    #[test]
+    fn times_fall_into_buckets_without_a_gap_and_none_is_wider_than_six_percent() {
+        let buckets = u32::try_from(BUCKETS).unwrap();
+        let mut shortest = 0;
+        for number in 0..buckets {
+            let longest = longest(number);
+            assert_eq!((bucket(shortest), bucket(longest)), (number, number));
+            assert!(f64::from(longest - shortest) <= 0.06 * f64::from(shortest));
+            shortest = longest + 1;
+        }
+        assert_eq!(shortest, 1 << 24);
+        assert_eq!(bucket(u32::MAX), buckets - 1);
+    }
 }

@@ -27,7 +27,7 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
             what: "host names",
             result: Err(name.to_string()),
         }));
-        findings.extend(probe());
+        findings.extend(probe(config));
     }
     for address in &config.prometheus_listen {
         let free = std::net::TcpListener::bind(address);

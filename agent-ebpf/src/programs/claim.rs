@@ -1,31 +1,49 @@
 //! claim: an account for an MPC connection, at its establishment.
 
-use aya_ebpf::programs::BtfTracePointContext;
+use agent_ebpf::{Role, Stranger};
+use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
 
 use super::{
     account,
     classify::Connection,
-    maps::open_account,
-    socket::{TcpSock, tcp_state},
+    maps::{CONTROL, open_account, report_stranger},
+    socket::TcpSock,
 };
 
-/// `last_state` tells who opened it: `SYN_SENT`, or `SYN_RECV` of a listener's child (or of both ends at once,
-/// where "accepted" is as good a word as any).
+/// `initiator`: this side opened it (where both did at once, "accepted" is as good a word as any). May be called
+/// again for the same socket.
 #[inline(always)]
-pub(super) fn claim(ctx: &BtfTracePointContext, sock: &TcpSock, last_state: u8) -> Option<()> {
-    let connection = Connection::of(sock, last_state == tcp_state::SYN_SENT)?;
+pub(super) fn claim<C: EbpfContext>(ctx: &C, sock: &TcpSock, initiator: bool) -> Option<()> {
+    let connection = Connection::of(sock, initiator)?;
     let slot = connection.slot()?;
     let mut opened = account::opened(slot, sock);
-    // SAFETY: the tracepoint's socket. It has none yet, but where `set_state_again` follows for nothing.
-    unsafe { open_account(sock.as_ptr(), &mut opened) }?;
-    report(ctx, slot, connection.local_port, connection.remote_port);
+    // SAFETY: the hook's socket.
+    let account = unsafe { open_account(sock.as_ptr(), &mut opened) }?;
+    let role = if initiator {
+        Role::Initiator
+    } else {
+        Role::Acceptor
+    };
+    // SAFETY: a value of the socket storage.
+    if unsafe { account::count_opened(account.as_ptr(), slot, role) } {
+        // The first block is `block::UNKNOWN`.
+        if CONTROL.get(0).is_some_and(|control| slot < control.stride) {
+            report_stranger(&Stranger {
+                address: connection.remote,
+                remote_port: connection.remote_port,
+                local_port: connection.local_port,
+                slot,
+            });
+        }
+        report(ctx, slot, connection.local_port, connection.remote_port);
+    }
     Some(())
 }
 
 /// A function of its own, so that what is off by default takes no registers and no stack from the claim.
 #[inline(never)]
-fn report(ctx: &BtfTracePointContext, slot: u32, local_port: u16, remote_port: u16) {
+fn report<C: EbpfContext>(ctx: &C, slot: u32, local_port: u16, remote_port: u16) {
     debug!(
         ctx,
         "claimed: slot {}, local port {}, remote port {}", slot, local_port, remote_port

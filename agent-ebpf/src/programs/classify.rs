@@ -2,21 +2,20 @@
 
 use agent_ebpf::{Address, Control, Drop, Endpoint, block, protocol};
 use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::lpm_trie::Key};
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use super::{
-    maps::{AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, count_drop},
+    maps::{AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, count_drop, take_number},
     socket::TcpSock,
 };
 
 /// One end-to-end connection, seen from this node.
 pub(super) struct Connection {
-    remote: Address,
+    pub(super) remote: Address,
     local: Address,
     pub(super) remote_port: u16,
     pub(super) local_port: u16,
     /// Whether this side opened it: then the remote port is one that a party listens on, else the local one.
-    initiator: bool,
+    pub(super) initiator: bool,
 }
 
 impl Connection {
@@ -141,7 +140,7 @@ fn auto_party(address: Address, control: &Control) -> u32 {
         return block;
     }
     // Two first connections of one address may each take a number: one of the two stays unused.
-    if let Some(number) = take_number(control.auto_limit) {
+    if let Some(number) = take_auto_number(control.auto_limit) {
         let block = block::first(control.stride) + number * control.stride;
         if AUTO_PARTIES
             .insert(address, block, u64::from(BPF_NOEXIST))
@@ -160,15 +159,8 @@ fn auto_party(address: Address, control: &Control) -> u32 {
 
 /// The next automatic party's number, if it is below `limit`.
 #[inline(always)]
-fn take_number(limit: u32) -> Option<u32> {
+fn take_auto_number(limit: u32) -> Option<u32> {
     let control = CONTROL.get_ptr_mut(0)?;
     // SAFETY: the array's element, valid for the length of the program.
-    let (taken, place) = unsafe { ((*control).auto_parties, &raw mut (*control).auto_parties) };
-    if taken >= limit {
-        return None;
-    }
-    // Not relaxed: LLVM 22 then forgets that the old value is wanted, and gives 1 each time.
-    // SAFETY: as above.
-    let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(place, 1) };
-    (number < limit).then_some(number)
+    unsafe { take_number(&raw mut (*control).auto_parties, limit) }
 }

@@ -2,16 +2,17 @@
 
 use agent_ebpf::{
     AUTO_PARTY_CAPACITY, Account, Address, Control, Counters, Drop, ENDPOINT_CAPACITY, Endpoint,
-    PREFIX_CAPACITY,
+    Histogram, PREFIX_CAPACITY, STRANGER_BYTES, Stranger,
 };
 use aya_ebpf::{
-    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, SkStorage},
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE},
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, SkStorage},
     helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
     macros::btf_map,
 };
 use core::{
     ffi::c_void,
+    intrinsics::{AtomicOrdering, atomic_xadd},
     ptr::{self, NonNull},
 };
 
@@ -44,6 +45,13 @@ pub(super) static CONTROL: Array<Control, 1, MMAPABLE> = Array::new();
 
 #[btf_map]
 static SOCKETS: SkStorage<Account> = SkStorage::new();
+
+/// As many as there are slots, up to a limit: the loader sets it. Number 0 is nobody's.
+#[btf_map]
+pub(super) static HISTOGRAMS: Array<Histogram, 1, MMAPABLE> = Array::new();
+
+#[btf_map]
+static STRANGERS: RingBuf<Stranger, { STRANGER_BYTES as usize }> = RingBuf::new();
 
 /// What `set_state` has just done on a CPU, for `set_state_again`.
 #[repr(C)]
@@ -108,6 +116,34 @@ pub(super) unsafe fn open_account(
 pub(super) unsafe fn drop_account(sock: *mut c_void) {
     // SAFETY: the caller's. It fails only where there is none.
     let _ = unsafe { bpf_sk_storage_delete(sockets(), sock) };
+}
+
+/// Tells the agent of a stranger.
+#[inline(always)]
+pub(super) fn report_stranger(stranger: &Stranger) {
+    // Without waking anybody: the agent looks every round.
+    if STRANGERS
+        .output(stranger, u64::from(BPF_RB_NO_WAKEUP))
+        .is_err()
+    {
+        count_drop(Drop::Strangers);
+    }
+}
+
+/// The next number of those that `place` counts, if it is below `limit`.
+///
+/// # Safety
+/// `place` must be valid for the length of the program.
+#[inline(always)]
+pub(super) unsafe fn take_number(place: *mut u32, limit: u32) -> Option<u32> {
+    // SAFETY: the caller's.
+    if unsafe { place.read_volatile() } >= limit {
+        return None;
+    }
+    // Not relaxed: LLVM 22 then forgets that the old value is wanted, and gives 1 each time.
+    // SAFETY: the caller's.
+    let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(place, 1) };
+    (number < limit).then_some(number)
 }
 
 /// Counts what could not be done.

@@ -9,7 +9,7 @@ mod value;
 
 pub use resolve::{Given, Options, Surroundings, resolve};
 
-use std::{fmt, net::SocketAddr, ops::RangeInclusive, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
@@ -78,6 +78,10 @@ pub struct Protocol {
 pub struct Network {
     /// Whether the network source is on.
     pub enabled: bool,
+    /// Whether to take round-trip times.
+    pub latency: bool,
+    /// The cgroup whose sockets' times the kernel reports; `None`: where cgroup2 is mounted.
+    pub cgroup: Option<PathBuf>,
     /// Most automatic parties; 1 to 4096.
     pub max_auto_parties: u32,
     /// What to do about a host name that does not resolve at the start.

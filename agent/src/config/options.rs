@@ -53,6 +53,18 @@ pub static OPTIONS: &[Opt] = &[
         help: "Count bytes by party",
     },
     Opt {
+        key: "network.latency",
+        value: "BOOL",
+        default: "true",
+        help: "Take round-trip times",
+    },
+    Opt {
+        key: "network.cgroup",
+        value: "DIR",
+        default: "",
+        help: "The cgroup2 whose sockets' times the kernel reports; default: where it is mounted",
+    },
+    Opt {
         key: "network.max_auto_parties",
         value: "N",
         default: "64",

@@ -138,6 +138,11 @@ impl<'a> Reader<'a> {
             label(value.text()?, &["unknown", "other"])
         });
         let network_enabled = values.get("network.enabled", value::boolean);
+        let latency = values.get("network.latency", value::boolean);
+        let cgroup = values.get("network.cgroup", |value| match value.text()? {
+            "" => Err(fault("is empty", "leave it out or name a directory")),
+            path => Ok(PathBuf::from(path)),
+        });
         let max_auto_parties = values.get("network.max_auto_parties", |value| {
             value.integer(1..=agent_ebpf::AUTO_PARTY_CAPACITY)
         });
@@ -184,6 +189,8 @@ impl<'a> Reader<'a> {
                     .collect(),
                 network: Network {
                     enabled: network_enabled?,
+                    latency: latency?,
+                    cgroup,
                     max_auto_parties: max_auto_parties?,
                     unresolved: unresolved?,
                 },

@@ -17,6 +17,8 @@ pub(crate) fn minimal() -> Config {
         }],
         network: Network {
             enabled: true,
+            latency: true,
+            cgroup: None,
             max_auto_parties: 64,
             unresolved: Unresolved::Refuse,
         },

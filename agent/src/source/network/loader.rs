@@ -6,14 +6,18 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd},
 };
 
-use agent_ebpf::{Address, Control, Counters, Endpoint, Offsets, map, program};
+use agent_ebpf::{
+    Address, Control, Counters, Endpoint, HISTOGRAM_CAPACITY, Histogram, Offsets, Settings, map,
+    program,
+};
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
-    programs::{BtfTracePoint, Iter, Program, ProgramError},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, RingBuf, lpm_trie::Key},
+    programs::{BtfTracePoint, CgroupAttachMode, Iter, Program, ProgramError, SockOps},
 };
 
 use super::{
+    cgroup::Cgroup,
     sys::{Iterator, Mapped, ProgramStatistics, program_statistics},
     tables::Tables,
 };
@@ -45,46 +49,101 @@ pub(super) struct Loaded {
     ebpf: Ebpf,
     slots: u32,
     log: bool,
+    /// Why there is no `socket_events`, if it was wanted.
+    no_events: Option<Error>,
+}
+
+/// What the programs are fitted to.
+pub(super) struct Fit {
+    /// To the running kernel.
+    pub(super) offsets: Offsets,
+    /// What they do.
+    pub(super) settings: Settings,
+    /// Whether `socket_events` is among them.
+    pub(super) events: bool,
+    /// How many slots there are.
+    pub(super) slots: u32,
+    /// The least severe of their messages.
+    pub(super) log: Option<tracing::Level>,
 }
 
 impl Loaded {
-    /// Fits the programs to the running kernel and to `slots` slots, and has the verifier look at them.
-    pub(super) fn new(
-        offsets: Offsets,
-        slots: u32,
-        log: Option<tracing::Level>,
-    ) -> Result<Self, Error> {
+    /// Fits the programs and has the verifier look at them.
+    pub(super) fn new(fit: &Fit) -> Result<Self, Error> {
         let btf = Btf::from_sys_fs().map_err(|error| Error::Btf(error.to_string()))?;
-        let level = log.map_or(0, log_level);
+        let level = fit.log.map_or(0, log_level);
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
-            .override_global(agent_ebpf::OFFSETS, &offsets, true)
+            .override_global(agent_ebpf::OFFSETS, &fit.offsets, true)
+            .override_global(agent_ebpf::SETTINGS, &fit.settings, true)
             .override_global(LOG_LEVEL, &level, true)
-            .map_max_entries(map::COUNTERS, slots)
+            .map_max_entries(map::COUNTERS, fit.slots)
+            .map_max_entries(map::HISTOGRAMS, histograms(fit.slots))
             .load(OBJECT)
             .map_err(|error| kernel_error("create the BPF maps", &error))?;
         load(&mut ebpf, &btf).map_err(|error| program_error("load the BPF programs", &error))?;
+        // By itself: it wants one privilege more than the others.
+        let events = fit
+            .events
+            .then(|| typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)?.load());
+        let failed = events.and_then(Result::err);
         Ok(Self {
             ebpf,
-            slots,
-            log: log.is_some(),
+            slots: fit.slots,
+            log: fit.log.is_some(),
+            no_events: failed.map(|error| program_error("load the sock_ops program", &error)),
         })
     }
 
+    /// Why there is no `socket_events`, if it was wanted.
+    pub(super) fn no_events(&self) -> Option<&Error> {
+        self.no_events.as_ref()
+    }
+
     /// Attaches everything, in an order that leaves no gap: the tables are full before the first socket is
-    /// looked at, and what is older than that is adopted last, by the caller.
-    pub(super) fn attach(self, tables: &Tables) -> Result<Programs, Error> {
+    /// looked at, and what is older than that is adopted last, by the caller. (`socket_events` is attached before,
+    /// because the tables say whether it was: what it sees until then is nobody's, and older than that.)
+    ///
+    /// Where `socket_events` cannot be attached, all else is; [`Programs::no_events`] says why.
+    pub(super) fn attach(
+        self,
+        tables: &Tables,
+        cgroup: Option<&Cgroup>,
+    ) -> Result<Programs, Error> {
         let Self {
             mut ebpf,
             slots,
             log,
+            mut no_events,
         } = self;
-        fill(&mut ebpf, tables)?;
+        let mut events_see_all = false;
+        if let (Some(cgroup), None) = (cgroup, &no_events) {
+            // The kernel adds to a link's mode that there may be others.
+            let attached = typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)
+                .and_then(|program| program.attach(&cgroup.directory, CgroupAttachMode::Single));
+            match attached {
+                Ok(_) => events_see_all = cgroup.is_root,
+                Err(error) => {
+                    no_events = Some(program_error("attach to the cgroup", &error));
+                }
+            }
+        }
+        fill(&mut ebpf, tables, events_see_all)?;
         let settle = iterator(&ebpf, program::SETTLE, Some(map_fd(&ebpf, map::SOCKETS)?))?;
         let adopt = iterator(&ebpf, program::ADOPT, None)?;
+        let holders = iterator(&ebpf, program::HOLDERS, None)?;
         let mapped = |error: io::Error| kernel_error("map the counters into memory", &error);
         let counters = Mapped::new(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
         let control = Mapped::new(map_fd(&ebpf, map::CONTROL)?, 1).map_err(mapped)?;
+        let histograms = Mapped::new(map_fd(&ebpf, map::HISTOGRAMS)?, histograms(slots));
+        let histograms = histograms.map_err(mapped)?;
+        let strangers = ebpf
+            .take_map(map::STRANGERS)
+            .ok_or_else(|| Error::Kernel("find a BPF map", map::STRANGERS.to_owned()))
+            .and_then(|map| {
+                RingBuf::try_from(map)
+                    .map_err(|error| kernel_error("map the ring of strangers", &error))
+            })?;
         let logger = if log {
             let logger = aya_log::EbpfLogger::init(&mut ebpf);
             Some(logger.map_err(|error| kernel_error("read the BPF side's messages", &error))?)
@@ -100,11 +159,20 @@ impl Loaded {
             ebpf,
             adopt,
             settle,
+            holders,
             counters,
             control,
+            histograms,
+            strangers,
             logger,
+            no_events,
         })
     }
+}
+
+/// How long the array of histograms is: no slot needs two, and number 0 is nobody's.
+fn histograms(slots: u32) -> u32 {
+    slots.min(HISTOGRAM_CAPACITY) + 1
 }
 
 /// The programs, running; they stop when this is dropped.
@@ -112,9 +180,13 @@ pub(super) struct Programs {
     ebpf: Ebpf,
     adopt: Iterator,
     settle: Iterator,
+    holders: Iterator,
     counters: Mapped<Counters>,
     control: Mapped<Control>,
+    histograms: Mapped<Histogram>,
+    strangers: RingBuf<MapData>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+    no_events: Option<Error>,
 }
 
 impl Programs {
@@ -125,7 +197,7 @@ impl Programs {
 
     /// Gives accounts to connections that have none and should.
     pub(super) fn adopt(&self) -> io::Result<()> {
-        self.adopt.run()
+        self.adopt.run().map(drop)
     }
 
     /// Brings all counters up to date.
@@ -137,9 +209,29 @@ impl Programs {
         Ok(())
     }
 
+    /// Every process and each MPC connection that it holds, as [`agent_ebpf::Holder`]s one after the other.
+    pub(super) fn holders(&self) -> io::Result<Vec<u8>> {
+        self.holders.run()
+    }
+
+    /// The next stranger that came, as the bytes of a [`agent_ebpf::Stranger`].
+    pub(super) fn next_stranger(&mut self) -> Option<Vec<u8>> {
+        self.strangers.next().map(|item| item.to_vec())
+    }
+
+    /// Why `socket_events` is not attached, if it was wanted.
+    pub(super) fn no_events(&self) -> Option<&Error> {
+        self.no_events.as_ref()
+    }
+
     /// A slot's counters now.
     pub(super) fn counters(&self, slot: u32) -> Option<Counters> {
         self.counters.read(slot)
+    }
+
+    /// A histogram now.
+    pub(super) fn histogram(&self, number: u32) -> Option<Histogram> {
+        self.histograms.read(number)
     }
 
     /// The shared state now.
@@ -168,6 +260,7 @@ impl Programs {
 
 fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
     typed::<Iter>(ebpf, program::ADOPT)?.load("task_file", btf)?;
+    typed::<Iter>(ebpf, program::HOLDERS)?.load("task_file", btf)?;
     typed::<Iter>(ebpf, program::SETTLE)?.load("bpf_sk_storage_map", btf)?;
     for name in TRACEPOINTS {
         typed::<BtfTracePoint>(ebpf, name)?.load("inet_sock_set_state", btf)?;
@@ -200,7 +293,7 @@ fn iterator(
     Iterator::attach(fd.as_fd(), map).map_err(|error| kernel_error(ACTION, &error))
 }
 
-fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
+fn fill(ebpf: &mut Ebpf, tables: &Tables, events_see_all: bool) -> Result<(), Error> {
     let write = |error: MapError| kernel_error("write the port table", &error);
     let mut ports: Array<_, u32> = Array::try_from(map_mut(ebpf, map::PORTS)?).map_err(write)?;
     for (port, protocol) in &tables.ports {
@@ -212,6 +305,8 @@ fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
         stride: tables.stride,
         auto_limit: tables.auto_limit,
         endpoints: u32::from(tables.exact),
+        events_see_all: u32::from(events_see_all),
+        histogram_limit: tables.slots.min(HISTOGRAM_CAPACITY),
         ..Control::default()
     };
     let mut place: Array<_, Control> =

@@ -163,9 +163,24 @@ impl Names {
     pub fn learn(&mut self, automatic: &[(Address, u32)]) {
         for (address, block) in automatic {
             if !self.slots.iter().any(|(slot, _)| slot == block) {
-                self.add(*block, &Arc::from(written(*address)));
+                self.add(*block, &Arc::from(written(*address).to_string()));
             }
         }
+    }
+
+    /// Whether a slot counts those whose address is no party's.
+    pub fn is_unknown(&self, slot: u32) -> bool {
+        slot < block::UNKNOWN + self.stride
+    }
+
+    /// The protocol of a slot; 0, `other`, also of one that does not exist.
+    pub fn protocol_of(&self, slot: u32) -> usize {
+        (slot % self.stride) as usize
+    }
+
+    /// The names of the protocols, `other` first.
+    pub fn protocols(&self) -> &[Arc<str>] {
+        &self.protocols
     }
 
     /// Whether a slot is shown only once it has counted something: a party's connections on no protocol's
@@ -212,12 +227,12 @@ fn words(address: Ipv6Addr) -> Address {
 }
 
 /// An address of the kernel's as people write it.
-fn written(address: Address) -> String {
+pub(super) fn written(address: Address) -> IpAddr {
     let mut bytes = [0; 16];
     for (four, word) in bytes.chunks_exact_mut(4).zip(address) {
         four.copy_from_slice(&word.to_ne_bytes());
     }
-    Ipv6Addr::from(bytes).to_canonical().to_string()
+    Ipv6Addr::from(bytes).to_canonical()
 }
 
 #[cfg(test)]

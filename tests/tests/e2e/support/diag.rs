@@ -50,7 +50,7 @@ pub fn sums(namespace: &Namespace) -> Sums {
 /// Waits until nothing has moved between two namespaces for a second, as when a window is full, and gives the sums
 /// of both.
 pub fn standstill(a: &Namespace, b: &Namespace) -> (Sums, Sums) {
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
     let now = || (sums(a), sums(b));
     let end = Instant::now() + PATIENCE;
     let (mut last, mut since) = (now(), Instant::now());
