@@ -109,6 +109,7 @@ fn works(program: &str) -> anyhow::Result<()> {
         say("settle", settled),
         say("adopt", adopted()),
         say("exact", ends()),
+        say("line", line()),
         say("stop", agent.stop()),
     ];
     outcomes.into_iter().collect()
@@ -184,6 +185,45 @@ fn ends() -> anyhow::Result<()> {
         .filter(|line| !line.ends_with(" 0"))
         .collect::<Vec<_>>();
     ensure!(dropped.is_empty(), "dropped: {}", dropped.join(", "));
+    Ok(())
+}
+
+/// What is said of the line beside bytes, once `ends` is over: connections, how they ended, round-trip times.
+fn line() -> anyhow::Result<()> {
+    let ready = get("/-/ready")?;
+    ensure!(!ready.contains("limited"), "not all is to be had: {ready}");
+    let page = get("/metrics")?;
+    let value = |series: &str| {
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value
+            .and_then(|value| value.parse::<u64>().ok())
+            .with_context(|| format!("no {series} on the page"))
+    };
+    let short = "party_id=\"peer\",protocol=\"short\"";
+    let count = (CLIENTS * CONNECTIONS) as u64;
+    let wanted = [
+        ("mpc_connections_opened_total{role=\"initiator\",", count),
+        ("mpc_connections_opened_total{role=\"acceptor\",", count),
+        ("mpc_connections_closed_total{reason=\"fin\",", 2 * count),
+        ("mpc_connections_closed_total{reason=\"reset\",", 0),
+        ("mpc_connections_closed_total{reason=\"timeout\",", 0),
+        ("mpc_connections{", 0),
+    ];
+    for (series, wanted) in wanted {
+        let found = value(&format!("{series}{short}}}"))?;
+        ensure!(
+            found == wanted,
+            "{series}{short}}} is {found}, not {wanted}"
+        );
+    }
+    // Each end that has sent has had it acknowledged.
+    let samples = value(&format!("mpc_network_latency_seconds_count{{{short}}}"))?;
+    ensure!(
+        samples >= count,
+        "{samples} round-trip times of {count} connections"
+    );
     Ok(())
 }
 
