@@ -213,9 +213,13 @@ fn line() -> anyhow::Result<()> {
     ];
     for (series, wanted) in wanted {
         let found = value(&format!("{series}{short}}}"))?;
+        let all = page
+            .lines()
+            .filter(|line| line.contains(short) && line.starts_with("mpc_con"));
+        let all = all.collect::<Vec<_>>().join(", ");
         ensure!(
             found == wanted,
-            "{series}{short}}} is {found}, not {wanted}"
+            "{series}{short}}} is {found}, not {wanted}: {all}"
         );
     }
     // Each end that has sent has had it acknowledged.
