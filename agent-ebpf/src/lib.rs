@@ -6,7 +6,7 @@
 #![cfg_attr(not(feature = "user"), no_std)]
 
 /// The most slots that there can be: pairs of (party, protocol). The array is as long as the configuration
-/// needs; this bounds its memory to 32 MiB.
+/// needs; this bounds its memory to 48 MiB.
 pub const SLOT_CAPACITY: u32 = 1 << 18;
 /// Address prefixes that parties may have together.
 pub const PREFIX_CAPACITY: u32 = 16_384;
@@ -14,8 +14,8 @@ pub const PREFIX_CAPACITY: u32 = 16_384;
 pub const ENDPOINT_CAPACITY: u32 = 16_384;
 /// Automatic parties that can be named at one time, whatever the configuration asks for.
 pub const AUTO_PARTY_CAPACITY: u32 = 4096;
-/// Slots that can have a histogram of round-trip times, given out as they are needed; 5 MiB.
-pub const HISTOGRAM_CAPACITY: u32 = 1024;
+/// Histograms that slots can have together, two each, given out as they are needed; 10 MiB.
+pub const HISTOGRAM_CAPACITY: u32 = 2048;
 /// Bytes of the ring of [`Stranger`]s: a page, some hundred between two rounds.
 pub const STRANGER_BYTES: u32 = 4096;
 
@@ -76,6 +76,10 @@ pub mod program {
     /// `sock_ops`: round-trip times; and, where it is attached to the root of the cgroups, what `set_state`
     /// does for all other sockets.
     pub const SOCKET_EVENTS: &str = "socket_events";
+    /// `tp_btf/sock_send_length`: messages sent.
+    pub const SENT: &str = "sent";
+    /// `tp_btf/sock_recv_length`: messages received, rounds, and how long the party let us wait.
+    pub const RECEIVED: &str = "received";
     /// `iter/task_file`: gives accounts to MPC connections that are older than the agent.
     pub const ADOPT: &str = "adopt";
     /// `iter/task_file`: says which process holds which MPC connection.
@@ -83,10 +87,12 @@ pub mod program {
     /// `iter/bpf_sk_storage_map`: brings the counters of every open account up to date.
     pub const SETTLE: &str = "settle";
     /// All of them.
-    pub const ALL: [&str; 6] = [
+    pub const ALL: [&str; 8] = [
         SET_STATE,
         SET_STATE_AGAIN,
         SOCKET_EVENTS,
+        SENT,
+        RECEIVED,
         ADOPT,
         HOLDERS,
         SETTLE,
@@ -134,6 +140,10 @@ pub struct Totals {
     pub closed: [u64; End::ALL.len()],
     /// Connections that were begun here and not established.
     pub failures: u64,
+    /// Calls that have sent, and calls that have received payload.
+    pub messages: [u64; 2],
+    /// Times that something was received after something was sent.
+    pub rounds: u64,
 }
 
 /// One slot: what it has counted, and what the last walk of the settle iterator found.
@@ -151,9 +161,12 @@ pub struct Counters {
     /// Those of them that have a smoothed round-trip time.
     pub measured: u32,
     /// Its histogram of round-trip times, in [`map::HISTOGRAMS`]; 0: none yet.
-    pub histogram: u32,
-    /// Always 0.
-    pub padding: u32,
+    pub latency: u32,
+    /// The one of waiting times, likewise.
+    pub waiting: u32,
+    /// When something was sent last, by the kernel's monotonic clock; 0 once something was received after that.
+    /// Unit: nanoseconds.
+    pub sent: u64,
 }
 
 /// Which side opened a connection; indexes [`Totals::opened`].
@@ -205,7 +218,7 @@ impl End {
     }
 }
 
-/// Round-trip times of one slot.
+/// Times of one kind of one slot.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Histogram {
@@ -289,7 +302,7 @@ pub enum Drop {
     SocketStorage = 0,
     /// More automatic parties than allowed: counted under `party_id="other"`.
     AutoParties = 1,
-    /// More slots with round-trip times than histograms: those times are not counted.
+    /// More slots with times than histograms: those times are not counted.
     Histograms = 2,
     /// More strangers between two rounds than the ring takes: they are counted and not logged.
     Strangers = 3,
@@ -442,7 +455,7 @@ pub struct Settings {
 
 const _: () = {
     assert!(size_of::<Endpoint>() == 20);
-    assert!(size_of::<Counters>() == 128);
+    assert!(size_of::<Counters>() == 192);
     assert!(size_of::<Control>() == 48 + 8 * Drop::ALL.len());
     assert!(size_of::<Account>() == 56);
     assert!(size_of::<Stranger>() == 24);

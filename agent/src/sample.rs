@@ -48,21 +48,27 @@ pub struct Traffic {
     /// Mean of the open connections' smoothed round-trip times, in seconds; `None` where none has any.
     pub smoothed_rtt: Option<f64>,
     /// Round-trip times; `None` before the first.
-    pub latency: Option<Latency>,
+    pub latency: Option<Times>,
+    /// Calls that have sent, and calls that have received payload.
+    pub messages: [u64; 2],
+    /// Times that something was received after something was sent.
+    pub rounds: u64,
+    /// How long that took each time; `None` before the first.
+    pub waiting: Option<Times>,
     /// Whether connections here are unexpected: the address is no party's.
     pub unexpected: bool,
 }
 
-/// A histogram of round-trip times.
+/// A histogram of times.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Latency {
-    /// Samples at or under each of [`Latency::BOUNDS`], not cumulative; the last is above all.
+pub struct Times {
+    /// Samples at or under each of [`Times::BOUNDS`], not cumulative; the last is above all.
     pub buckets: [u64; Self::BOUNDS.len() + 1],
     /// Sum of all samples, in seconds.
     pub sum: f64,
 }
 
-impl Latency {
+impl Times {
     /// Upper bounds, in seconds.
     pub const BOUNDS: [f64; 17] = [
         0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
@@ -108,6 +114,8 @@ pub struct Accounting {
     pub bytes: &'static str,
     /// Where round-trip times come from: `sock_ops`, `settle` (sampled) or `off`.
     pub latency: &'static str,
+    /// Where messages and rounds come from: `sock_send_length`, or `off`.
+    pub rhythm: &'static str,
     /// `uname -r`.
     pub kernel: String,
 }

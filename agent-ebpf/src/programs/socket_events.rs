@@ -85,11 +85,18 @@ fn try_events(ctx: &SockOpsContext) -> Option<()> {
             let _ = unsafe { bpf_sock_ops_cb_flags_set(ctx.ops, flags.cast_signed()) };
         }
         RTT if wants_latency() => {
-            let sock = TcpSock::from_sock(event.sock)?;
+            if event.sock.is_null() {
+                return None;
+            }
             // SAFETY: a full socket.
-            let account = unsafe { account_of(sock.as_ptr()) }?;
+            let account = unsafe { account_of(event.sock) }?;
+            let time = match event.arguments[0] {
+                // Before 6.10 there is only the word that one was measured.
+                0 => TcpSock::from_sock(event.sock)?.newest_rtt(),
+                time => time,
+            };
             // SAFETY: a value of the socket storage.
-            unsafe { latency::take(account.as_ptr(), event.arguments[0], &sock) };
+            unsafe { latency::take(account.as_ptr(), time) };
         }
         STATE if event.arguments[1] == u32::from(tcp_state::CLOSE) && watches_end() => {
             let sock = TcpSock::from_sock(event.sock)?;

@@ -80,6 +80,8 @@ pub struct Network {
     pub enabled: bool,
     /// Whether to take round-trip times.
     pub latency: bool,
+    /// Whether to count messages, rounds and waiting times.
+    pub rhythm: bool,
     /// The cgroup whose sockets' times the kernel reports; `None`: where cgroup2 is mounted.
     pub cgroup: Option<PathBuf>,
     /// Most automatic parties; 1 to 4096.

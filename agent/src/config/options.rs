@@ -59,6 +59,12 @@ pub static OPTIONS: &[Opt] = &[
         help: "Take round-trip times",
     },
     Opt {
+        key: "network.rhythm",
+        value: "BOOL",
+        default: "true",
+        help: "Count messages and rounds, and the time that parties are waited for",
+    },
+    Opt {
         key: "network.cgroup",
         value: "DIR",
         default: "",

@@ -139,6 +139,7 @@ impl<'a> Reader<'a> {
         });
         let network_enabled = values.get("network.enabled", value::boolean);
         let latency = values.get("network.latency", value::boolean);
+        let rhythm = values.get("network.rhythm", value::boolean);
         let cgroup = values.get("network.cgroup", |value| match value.text()? {
             "" => Err(fault("is empty", "leave it out or name a directory")),
             path => Ok(PathBuf::from(path)),
@@ -190,6 +191,7 @@ impl<'a> Reader<'a> {
                 network: Network {
                     enabled: network_enabled?,
                     latency: latency?,
+                    rhythm: rhythm?,
                     cgroup,
                     max_auto_parties: max_auto_parties?,
                     unresolved: unresolved?,

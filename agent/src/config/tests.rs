@@ -18,6 +18,7 @@ pub(crate) fn minimal() -> Config {
         network: Network {
             enabled: true,
             latency: true,
+            rhythm: true,
             cgroup: None,
             max_auto_parties: 64,
             unresolved: Unresolved::Refuse,

@@ -1,7 +1,7 @@
 //! The metrics of the network source.
 
 use super::{Kind, Metric, Value};
-use crate::sample::{Accounting, Latency, Network, Snapshot, Traffic};
+use crate::sample::{Accounting, Network, Snapshot, Times, Traffic};
 use agent_ebpf::{End, Role};
 
 const LOADED: &str = "when the programs are loaded";
@@ -79,8 +79,8 @@ pub(super) static METRICS: &[Metric] = &[
         opentelemetry: "partymeter.mpc.network.latency",
         read: |snapshot, emit| {
             for it in traffic(snapshot) {
-                if let Some(Latency { buckets, sum }) = &it.latency {
-                    let histogram = Value::Histogram(&Latency::BOUNDS, buckets, *sum);
+                if let Some(Times { buckets, sum }) = &it.latency {
+                    let histogram = Value::Histogram(&Times::BOUNDS, buckets, *sum);
                     emit(&[&it.party, &it.protocol], histogram);
                 }
             }
@@ -191,6 +191,56 @@ pub(super) static METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "mpc_messages_total",
+        kind: Kind::Counter,
+        unit: "{message}",
+        help: "Calls that have sent payload to the party or received some from it.",
+        labels: &["direction", "party_id", "protocol"],
+        source: "sock_send_length, sock_recv_length",
+        reset: LOADED,
+        opentelemetry: "partymeter.mpc.messages",
+        read: |snapshot, emit| {
+            for it in rhythm(snapshot) {
+                for (direction, count) in ["transmit", "receive"].into_iter().zip(it.messages) {
+                    emit(&[direction, &it.party, &it.protocol], Value::Integer(count));
+                }
+            }
+        },
+    },
+    Metric {
+        name: "mpc_rounds_total",
+        kind: Kind::Counter,
+        unit: "{round}",
+        help: "Times that something was received from the party after something was sent to it (an estimate).",
+        labels: &["party_id", "protocol"],
+        source: "sock_send_length, sock_recv_length",
+        reset: LOADED,
+        opentelemetry: "partymeter.mpc.rounds",
+        read: |snapshot, emit| {
+            for it in rhythm(snapshot) {
+                emit(&[&it.party, &it.protocol], Value::Integer(it.rounds));
+            }
+        },
+    },
+    Metric {
+        name: "mpc_peer_wait_seconds",
+        kind: Kind::Histogram,
+        unit: "s",
+        help: "From the last that was sent to the party until the first that was read from it after that (an estimate).",
+        labels: &["party_id", "protocol"],
+        source: "sock_send_length, sock_recv_length",
+        reset: "",
+        opentelemetry: "partymeter.mpc.peer.wait",
+        read: |snapshot, emit| {
+            for it in rhythm(snapshot) {
+                if let Some(Times { buckets, sum }) = &it.waiting {
+                    let histogram = Value::Histogram(&Times::BOUNDS, buckets, *sum);
+                    emit(&[&it.party, &it.protocol], histogram);
+                }
+            }
+        },
+    },
+    Metric {
         name: "mpc_unexpected_connections_total",
         kind: Kind::Counter,
         unit: "{connection}",
@@ -213,7 +263,7 @@ pub(super) static METRICS: &[Metric] = &[
         kind: Kind::Info,
         unit: "1",
         help: "How bytes are counted on this kernel.",
-        labels: &["bytes", "latency", "kernel"],
+        labels: &["bytes", "latency", "rhythm", "kernel"],
         source: "uname(2)",
         reset: "",
         opentelemetry: "partymeter.network.accounting",
@@ -222,9 +272,10 @@ pub(super) static METRICS: &[Metric] = &[
                 let Accounting {
                     bytes,
                     latency,
+                    rhythm,
                     kernel,
                 } = &network.accounting;
-                emit(&[bytes, latency, kernel], Value::Integer(1));
+                emit(&[bytes, latency, rhythm, kernel], Value::Integer(1));
             });
         },
     },
@@ -331,6 +382,14 @@ fn traffic(snapshot: &Snapshot) -> &[Traffic] {
         .network
         .as_deref()
         .map_or(&[], |network| &network.traffic)
+}
+
+/// As [`traffic`]; nothing where messages are not counted, for 0 would be wrong.
+fn rhythm(snapshot: &Snapshot) -> &[Traffic] {
+    match snapshot.network.as_deref() {
+        Some(network) if network.accounting.rhythm != "off" => &network.traffic,
+        _ => &[],
+    }
 }
 
 #[expect(

@@ -35,7 +35,7 @@ const REFUSAL: &str = "is too old, 5.12 is needed";
 
 /// Both ends of every connection are here, and each is the party of the other: what one way moves is once
 /// transmitted and once received.
-const PROTOCOLS: [(&str, u16); 7] = [
+const PROTOCOLS: [(&str, u16); 8] = [
     ("v4", 7001),
     ("v6", 7002),
     ("mapped", 7003),
@@ -43,7 +43,10 @@ const PROTOCOLS: [(&str, u16); 7] = [
     ("half-close", 7005),
     ("reset", 7006),
     ("short", 7007),
+    ("rhythm", 7008),
 ];
+/// A party of its own, so that not both ends are one.
+const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 const MAPPED: IpAddr = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
@@ -110,6 +113,7 @@ fn works(program: &str) -> anyhow::Result<()> {
         say("adopt", adopted()),
         say("exact", ends()),
         say("line", line()),
+        rhythm(),
         say("stop", agent.stop()),
     ];
     outcomes.into_iter().collect()
@@ -191,16 +195,12 @@ fn ends() -> anyhow::Result<()> {
 /// What is said of the line beside bytes, once `ends` is over: connections, how they ended, round-trip times.
 fn line() -> anyhow::Result<()> {
     let ready = get("/-/ready")?;
-    ensure!(!ready.contains("limited"), "not all is to be had: {ready}");
+    let limits = ready.lines().filter(|line| line.contains("limited"));
+    let limits = limits.filter(|line| !line.contains("messages and rounds"));
+    let limits = limits.collect::<Vec<_>>().join("; ");
+    ensure!(limits.is_empty(), "not all is to be had: {limits}");
     let page = get("/metrics")?;
-    let value = |series: &str| {
-        let value = page
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value
-            .and_then(|value| value.parse::<u64>().ok())
-            .with_context(|| format!("no {series} on the page"))
-    };
+    let value = |series: &str| value(&page, series);
     let short = "party_id=\"peer\",protocol=\"short\"";
     let count = (CLIENTS * CONNECTIONS) as u64;
     let wanted = [
@@ -229,6 +229,65 @@ fn line() -> anyhow::Result<()> {
         "{samples} round-trip times of {count} connections"
     );
     Ok(())
+}
+
+fn value(page: &str, series: &str) -> anyhow::Result<u64> {
+    let value = page
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value
+        .and_then(|value| value.parse().ok())
+        .with_context(|| format!("no {series} on the page"))
+}
+
+/// Messages, rounds and waiting; says "none" where the kernel has no tracepoint for it.
+fn rhythm() -> anyhow::Result<()> {
+    const ROUNDS: u64 = 50;
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
+    if numbers.take(2).collect::<Vec<u32>>() < vec![6, 3] {
+        let ready = get("/-/ready")?;
+        let said = ready.contains("messages and rounds are not counted (Linux ");
+        println!(
+            "check rhythm: none: {}",
+            if said { "and it says so" } else { &ready }
+        );
+        ensure!(said, "nothing is said of what is missing: {ready}");
+        return Ok(());
+    }
+    let exchanged = || {
+        let listener = TcpListener::bind((OTHER, port("rhythm")?))?;
+        let mut client = TcpStream::connect(listener.local_addr()?)?;
+        let mut server = listener.accept()?.0;
+        for _ in 0..ROUNDS {
+            for _ in 0..2 {
+                client.write_all(&[7; 9])?;
+            }
+            server.read_exact(&mut [0; 18])?;
+            server.write_all(&[8; 4])?;
+            client.read_exact(&mut [0; 4])?;
+        }
+        thread::sleep(INTERVAL * 3);
+        let page = get("/metrics")?;
+        let of = "party_id=\"second\",protocol=\"rhythm\"";
+        for (series, wanted) in [
+            (
+                format!("mpc_messages_total{{direction=\"transmit\",{of}}}"),
+                2 * ROUNDS,
+            ),
+            (
+                format!("mpc_messages_total{{direction=\"receive\",{of}}}"),
+                ROUNDS,
+            ),
+            (format!("mpc_rounds_total{{{of}}}"), ROUNDS),
+            (format!("mpc_peer_wait_seconds_count{{{of}}}"), ROUNDS),
+        ] {
+            let found = value(&page, &series)?;
+            ensure!(found == wanted, "{series} is {found}, not {wanted}");
+        }
+        Ok(())
+    };
+    say("rhythm", exchanged())
 }
 
 /// Below the floor: the network source says why it is down, and all else goes on.
@@ -342,7 +401,7 @@ impl Agent {
         // At this level it shows the verifier's log if the verifier refuses the programs.
         let config = format!(
             "interval = \"{}ms\"\n[[parties]]\nid = \"peer\"\nendpoints = [\"{V4}\", \"{V6}\"]\n\
-             {}[log]\nlevel = \"debug\"\n",
+             [[parties]]\nid = \"second\"\nendpoints = [\"{OTHER}\"]\n{}[log]\nlevel = \"debug\"\n",
             INTERVAL.as_millis(),
             protocols.concat()
         );

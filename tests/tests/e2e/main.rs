@@ -13,6 +13,7 @@ mod families;
 mod line;
 mod loss;
 mod mpyc;
+mod rhythm;
 mod strangers;
 mod support;
 mod user;

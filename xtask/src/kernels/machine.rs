@@ -43,7 +43,9 @@ impl Outcome {
     }
 
     pub(super) fn failed(&self) -> impl Iterator<Item = &(String, String)> {
-        self.checks.iter().filter(|(_, words)| words != "ok")
+        self.checks
+            .iter()
+            .filter(|(_, words)| !super::is_right(words))
     }
 }
 

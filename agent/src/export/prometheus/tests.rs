@@ -12,8 +12,8 @@ use super::{Format, encode};
 use crate::{
     model::catalog,
     sample::{
-        Accounting, Durations, FailureKind, Host, Latency, MapFill, Network, Process, ProgramRuns,
-        Sessions, Snapshot, SourceHealth, Traffic,
+        Accounting, Durations, FailureKind, Host, MapFill, Network, Process, ProgramRuns, Sessions,
+        Snapshot, SourceHealth, Times, Traffic,
     },
 };
 
@@ -34,10 +34,12 @@ fn complete() -> Snapshot {
     };
     let mut first = traffic("1", "aby3", 1_234_567_890_123, 9_876_543_210, 1448);
     first.smoothed_rtt = Some(0.000_375);
-    let mut latency = Latency::default();
+    let mut latency = Times::default();
     (latency.buckets[2], latency.buckets[4], latency.buckets[17]) = (7, 1, 1);
     latency.sum = 12.5;
     first.latency = Some(latency);
+    (first.messages, first.rounds) = ([40, 30], 9);
+    first.waiting = Some(latency);
     let mut stranger = traffic("unknown", "aby3", 0, 12, 0);
     stranger.unexpected = true;
     let mut durations = Durations::default();
@@ -82,6 +84,7 @@ fn complete() -> Snapshot {
             accounting: Accounting {
                 bytes: "tp_btf,iter",
                 latency: "sock_ops",
+                rhythm: "sock_send_length",
                 kernel: "6.12.1".to_owned(),
             },
         })),

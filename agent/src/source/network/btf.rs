@@ -89,11 +89,14 @@ const STRUCT: u32 = 4;
 const UNION: u32 = 5;
 const TYPEDEF: u32 = 8;
 
-/// BTF with the place of each type's record; index 0 is `void`.
+/// BTF with the place of each type's record; index 0 is `void`. Those that are looked for by name are few among
+/// them, and have lists of their own.
 struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
     records: Vec<usize>,
+    structures: Vec<usize>,
+    typedefs: Vec<usize>,
 }
 
 /// `struct btf_type`, and where what follows it begins.
@@ -140,11 +143,18 @@ impl<'a> Btf<'a> {
             types,
             strings,
             records: vec![0],
+            structures: Vec::new(),
+            typedefs: Vec::new(),
         };
         let mut at = 0;
         while at < types.len() {
             let record = btf.record(at)?;
             btf.records.push(at);
+            match record.kind() {
+                STRUCT => btf.structures.push(at),
+                TYPEDEF => btf.typedefs.push(at),
+                _ => {}
+            }
             at = record.body
                 + match record.kind() {
                     // INT, VAR, DECL_TAG
@@ -183,9 +193,8 @@ impl<'a> Btf<'a> {
     }
 
     fn has_typedef(&self, name: &str) -> Result<bool, Error> {
-        for &at in &self.records[1..] {
-            let record = self.record(at)?;
-            if record.kind() == TYPEDEF && self.is_named(record.name, name) {
+        for &at in &self.typedefs {
+            if self.is_named(self.record(at)?.name, name) {
                 return Ok(true);
             }
         }
@@ -194,10 +203,9 @@ impl<'a> Btf<'a> {
 
     /// Byte offset of a member, also one of an anonymous structure or union inside.
     fn offset(&self, structure: &'static str, field: &'static str) -> Result<u32, Error> {
-        for &at in &self.records[1..] {
+        for &at in &self.structures {
             let record = self.record(at)?;
-            if record.kind() == STRUCT
-                && self.is_named(record.name, structure)
+            if self.is_named(record.name, structure)
                 && let Some(bits) = self.bits_of(&record, field, 0)?
             {
                 return Ok(bits / 8);

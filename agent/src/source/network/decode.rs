@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use agent_ebpf::{Counters, Histogram, Totals, latency};
 
 use super::tables::Names;
-use crate::sample::{Latency, Traffic};
+use crate::sample::{Times, Traffic};
 
 /// What was published of each slot.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Published {
             let totals = self.0.entry(*slot).or_default();
             advance(totals, &now.totals);
             let here = now.walk == walk;
-            let latency = match now.histogram {
+            let times = |number| match number {
                 0 => None,
                 number => histogram(number).as_ref().map(in_classes),
             };
@@ -47,7 +47,10 @@ impl Published {
                 failures: totals.failures,
                 open: if here { u64::from(now.open) } else { 0 },
                 smoothed_rtt: (here && now.measured > 0).then(|| mean(&now)),
-                latency,
+                latency: times(now.latency),
+                messages: totals.messages,
+                rounds: totals.rounds,
+                waiting: times(now.waiting),
                 unexpected: names.is_unknown(*slot),
             });
         }
@@ -65,16 +68,20 @@ fn advance(published: &mut Totals, now: &Totals) {
         opened,
         closed,
         failures,
+        messages,
+        rounds,
     } = now;
     let pairs = [
         (&mut published.transmit, transmit),
         (&mut published.receive, receive),
         (&mut published.retransmit, retransmit),
         (&mut published.failures, failures),
+        (&mut published.rounds, rounds),
     ];
     let lists = published.segments.iter_mut().zip(segments);
     let lists = lists.chain(published.opened.iter_mut().zip(opened));
     let lists = lists.chain(published.closed.iter_mut().zip(closed));
+    let lists = lists.chain(published.messages.iter_mut().zip(messages));
     for (published, now) in pairs.into_iter().chain(lists) {
         *published = forward(*published, *now);
     }
@@ -96,10 +103,10 @@ fn mean(counters: &Counters) -> f64 {
     clippy::cast_possible_truncation,
     reason = "a sum of microseconds is exact up to 285 years; there are 640 buckets"
 )]
-fn in_classes(histogram: &Histogram) -> Latency {
-    let mut classes = Latency {
+fn in_classes(histogram: &Histogram) -> Times {
+    let mut classes = Times {
         sum: histogram.sum as f64 / 1e6,
-        ..Latency::default()
+        ..Times::default()
     };
     for (bucket, count) in histogram.buckets.iter().enumerate() {
         if *count == 0 {
@@ -107,8 +114,8 @@ fn in_classes(histogram: &Histogram) -> Latency {
         }
         let last = bucket + 1 == latency::BUCKETS;
         let longest = f64::from(latency::longest(bucket as u32)) / 1e6;
-        let class = Latency::BOUNDS.iter().position(|bound| longest <= *bound);
-        let class = class.filter(|_| !last).unwrap_or(Latency::BOUNDS.len());
+        let class = Times::BOUNDS.iter().position(|bound| longest <= *bound);
+        let class = class.filter(|_| !last).unwrap_or(Times::BOUNDS.len());
         classes.buckets[class] += count;
     }
     classes
@@ -180,7 +187,7 @@ mod tests {
         }
         let classes = in_classes(&histogram);
         let under = |bound: f64| {
-            let bounds = Latency::BOUNDS.iter().zip(&classes.buckets);
+            let bounds = Times::BOUNDS.iter().zip(&classes.buckets);
             let counts = bounds
                 .filter(|(it, _)| **it <= bound)
                 .map(|(_, count)| count);

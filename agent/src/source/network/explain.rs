@@ -1,8 +1,18 @@
 //! What this machine or these privileges do not allow, in words for a person, with the mend: of the whole source, of
 //! a part of it, and for `partymeter check`.
 
-use super::{Prepared, btf::Kernel, cgroup::Cgroup, loader::Error};
-use crate::{config::Config, privilege, sample::FailureKind, source::Failure};
+use super::{
+    Prepared,
+    btf::Kernel,
+    cgroup::Cgroup,
+    loader::{Error, Missing},
+};
+use crate::{
+    config::{self, Config},
+    privilege,
+    sample::FailureKind,
+    source::Failure,
+};
 
 /// What the network source would meet here, part by part; attaches and keeps nothing.
 pub fn probe(config: &Config) -> Vec<Finding> {
@@ -15,6 +25,7 @@ pub fn probe(config: &Config) -> Vec<Finding> {
         Finding {
             what: "privileges",
             result: privileges,
+            optional: false,
         },
         Finding {
             what: "BPF programs",
@@ -22,24 +33,25 @@ pub fn probe(config: &Config) -> Vec<Finding> {
                 Ok(_) => Ok("the verifier accepts them".to_owned()),
                 Err(failure) => Err(failure.reason.clone()),
             },
+            optional: false,
         },
     ];
     if let Ok(Prepared {
         loaded,
         kernel,
-        cgroup: Some(cgroup),
+        cgroup,
     }) = prepared
     {
-        let cgroup = cgroup.map(Some);
-        let wants = config.network.latency;
-        let limits = limits(wants, &kernel, cgroup.as_ref(), loaded.no_events());
+        let cgroup = cgroup.transpose();
+        let limits = limits(&config.network, &kernel, cgroup.as_ref(), loaded.missing());
         findings.push(Finding {
-            what: "socket events",
+            what: "network extras",
             result: if limits.is_empty() {
-                Ok("of every socket".to_owned())
+                Ok("all that are configured".to_owned())
             } else {
                 Err(limits.join("; "))
             },
+            optional: true,
         });
     }
     findings
@@ -52,42 +64,60 @@ pub struct Finding {
     pub what: &'static str,
     /// In one line for a person.
     pub result: Result<String, String>,
+    /// Whether all else goes on if this does not.
+    pub optional: bool,
 }
 
-/// What goes without because the kernel's socket events are not to be had, or not all of them. `cgroup` is
-/// `Ok(None)` where nothing wants them.
+/// What goes without, in one line each. `cgroup` is `Ok(None)` where nothing wants the kernel's socket events.
 pub(super) fn limits(
-    latency: bool,
+    wants: &config::Network,
     kernel: &Kernel,
     cgroup: Result<&Option<Cgroup>, &String>,
-    no_events: Option<&Error>,
+    missing: &Missing,
 ) -> Vec<String> {
-    let why = match (cgroup, no_events) {
-        (Err(reason), _) => reason.clone(),
-        (_, Some(Error::Permission(action))) => {
-            format!(
-                "the kernel refused to {action}: no permission; run as root or with CAP_NET_ADMIN"
-            )
-        }
-        (_, Some(error)) => error.to_string(),
-        (Ok(Some(cgroup)), None) if !cgroup.is_root => format!(
-            "{} is not the machine's root cgroup: of sockets elsewhere there are no events",
-            cgroup.path.display()
-        ),
-        (Ok(_), None) => return Vec::new(),
-    };
     let mut limits = Vec::new();
-    if latency {
-        limits.push(format!(
-            "round-trip times are sampled, one a connection and round ({why})"
-        ));
+    if let Some(why) = no_events(cgroup, missing) {
+        if wants.latency {
+            limits.push(format!(
+                "round-trip times are sampled, one a connection and round ({why})"
+            ));
+        }
+        if kernel.preemptible_tracepoints {
+            limits.push(format!(
+                "connections that begin or end while their programs are preempted can be missed ({why})"
+            ));
+        }
     }
-    if kernel.preemptible_tracepoints {
-        limits.push(format!(
-            "connections that begin or end while their programs are preempted can be missed ({why})"
-        ));
+    if let Some(error) = &missing.rhythm {
+        let why = match (error, kernel_version()) {
+            (Error::Permission(_), _) => error.to_string(),
+            (_, (major, minor)) if (major, minor) < RHYTHM_FLOOR => {
+                format!("Linux {major}.{minor} has no tracepoint for it, 6.3 has")
+            }
+            _ => error.to_string(),
+        };
+        limits.push(format!("messages and rounds are not counted ({why})"));
     }
     limits
+}
+
+/// `sock_send_length` and `sock_recv_length`.
+const RHYTHM_FLOOR: (u32, u32) = (6, 3);
+
+/// Why there are no events of sockets, or not of all of them.
+fn no_events(cgroup: Result<&Option<Cgroup>, &String>, missing: &Missing) -> Option<String> {
+    match (cgroup, &missing.events) {
+        (Err(reason), _) => Some(reason.clone()),
+        (_, Some(Error::Permission(action))) => Some(format!(
+            "the kernel refused to {action}: no permission; run as root or with CAP_NET_ADMIN"
+        )),
+        (_, Some(error)) => Some(error.to_string()),
+        (Ok(Some(cgroup)), None) if !cgroup.is_root => Some(format!(
+            "{} is not the machine's root cgroup: of sockets elsewhere there are no events",
+            cgroup.path.display()
+        )),
+        (Ok(_), None) => None,
+    }
 }
 
 /// What a person can do about it.

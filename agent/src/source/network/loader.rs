@@ -30,6 +30,12 @@ const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 
 const TRACEPOINTS: [&str; 2] = [program::SET_STATE, program::SET_STATE_AGAIN];
 
+/// Programs and tracepoints of the rhythm.
+const RHYTHM: [(&str, &str); 2] = [
+    (program::SENT, "sock_send_length"),
+    (program::RECEIVED, "sock_recv_length"),
+];
+
 /// Why the programs are not running.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -49,8 +55,17 @@ pub(super) struct Loaded {
     ebpf: Ebpf,
     slots: u32,
     log: bool,
-    /// Why there is no `socket_events`, if it was wanted.
-    no_events: Option<Error>,
+    rhythm: bool,
+    missing: Missing,
+}
+
+/// What was wanted and goes without, because of what.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    /// `socket_events`.
+    pub(super) events: Option<Error>,
+    /// `sent` and `received`.
+    pub(super) rhythm: Option<Error>,
 }
 
 /// What the programs are fitted to.
@@ -61,6 +76,8 @@ pub(super) struct Fit {
     pub(super) settings: Settings,
     /// Whether `socket_events` is among them.
     pub(super) events: bool,
+    /// Whether `sent` and `received` are.
+    pub(super) rhythm: bool,
     /// How many slots there are.
     pub(super) slots: u32,
     /// The least severe of their messages.
@@ -82,29 +99,42 @@ impl Loaded {
             .load(OBJECT)
             .map_err(|error| kernel_error("create the BPF maps", &error))?;
         load(&mut ebpf, &btf).map_err(|error| program_error("load the BPF programs", &error))?;
-        // By itself: it wants one privilege more than the others.
+        // By themselves: they want one privilege more than the others, or a newer kernel.
         let events = fit
             .events
             .then(|| typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)?.load());
-        let failed = events.and_then(Result::err);
+        let rhythm = fit.rhythm.then(|| {
+            RHYTHM.iter().try_for_each(|(name, tracepoint)| {
+                typed::<BtfTracePoint>(&mut ebpf, name)?.load(tracepoint, &btf)
+            })
+        });
+        let why = |outcome: Option<Result<(), ProgramError>>, action| {
+            let error = outcome.and_then(Result::err)?;
+            Some(program_error(action, &error))
+        };
+        let missing = Missing {
+            events: why(events, "load the sock_ops program"),
+            rhythm: why(rhythm, "load the programs that count messages"),
+        };
         Ok(Self {
             ebpf,
             slots: fit.slots,
             log: fit.log.is_some(),
-            no_events: failed.map(|error| program_error("load the sock_ops program", &error)),
+            rhythm: fit.rhythm,
+            missing,
         })
     }
 
-    /// Why there is no `socket_events`, if it was wanted.
-    pub(super) fn no_events(&self) -> Option<&Error> {
-        self.no_events.as_ref()
+    /// What was wanted and goes without.
+    pub(super) fn missing(&self) -> &Missing {
+        &self.missing
     }
 
     /// Attaches everything, in an order that leaves no gap: the tables are full before the first socket is
     /// looked at, and what is older than that is adopted last, by the caller. (`socket_events` is attached before,
     /// because the tables say whether it was: what it sees until then is nobody's, and older than that.)
     ///
-    /// Where `socket_events` cannot be attached, all else is; [`Programs::no_events`] says why.
+    /// Where `socket_events` or the rhythm cannot be attached, all else is; [`Programs::missing`] says why.
     pub(super) fn attach(
         self,
         tables: &Tables,
@@ -114,17 +144,18 @@ impl Loaded {
             mut ebpf,
             slots,
             log,
-            mut no_events,
+            rhythm,
+            mut missing,
         } = self;
         let mut events_see_all = false;
-        if let (Some(cgroup), None) = (cgroup, &no_events) {
+        if let (Some(cgroup), None) = (cgroup, &missing.events) {
             // The kernel adds to a link's mode that there may be others.
             let attached = typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)
                 .and_then(|program| program.attach(&cgroup.directory, CgroupAttachMode::Single));
             match attached {
                 Ok(_) => events_see_all = cgroup.is_root,
                 Err(error) => {
-                    no_events = Some(program_error("attach to the cgroup", &error));
+                    missing.events = Some(program_error("attach to the cgroup", &error));
                 }
             }
         }
@@ -155,6 +186,14 @@ impl Loaded {
                 .and_then(BtfTracePoint::attach)
                 .map_err(|error| program_error("attach to the tracepoint", &error))?;
         }
+        if rhythm && missing.rhythm.is_none() {
+            let attached = RHYTHM.iter().try_for_each(|(name, _)| {
+                typed::<BtfTracePoint>(&mut ebpf, name)?.attach().map(drop)
+            });
+            missing.rhythm = attached
+                .err()
+                .map(|error| program_error("attach the programs that count messages", &error));
+        }
         Ok(Programs {
             ebpf,
             adopt,
@@ -165,14 +204,19 @@ impl Loaded {
             histograms,
             strangers,
             logger,
-            no_events,
+            missing,
         })
     }
 }
 
-/// How long the array of histograms is: no slot needs two, and number 0 is nobody's.
+/// How many histograms there may be.
+pub(super) fn histogram_limit(slots: u32) -> u32 {
+    slots.saturating_mul(2).min(HISTOGRAM_CAPACITY)
+}
+
+/// How long their array is: number 0 is nobody's.
 fn histograms(slots: u32) -> u32 {
-    slots.min(HISTOGRAM_CAPACITY) + 1
+    histogram_limit(slots) + 1
 }
 
 /// The programs, running; they stop when this is dropped.
@@ -186,7 +230,7 @@ pub(super) struct Programs {
     histograms: Mapped<Histogram>,
     strangers: RingBuf<MapData>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
-    no_events: Option<Error>,
+    missing: Missing,
 }
 
 impl Programs {
@@ -219,9 +263,9 @@ impl Programs {
         self.strangers.next().map(|item| item.to_vec())
     }
 
-    /// Why `socket_events` is not attached, if it was wanted.
-    pub(super) fn no_events(&self) -> Option<&Error> {
-        self.no_events.as_ref()
+    /// What was wanted and goes without.
+    pub(super) fn missing(&self) -> &Missing {
+        &self.missing
     }
 
     /// A slot's counters now.
@@ -306,7 +350,7 @@ fn fill(ebpf: &mut Ebpf, tables: &Tables, events_see_all: bool) -> Result<(), Er
         auto_limit: tables.auto_limit,
         endpoints: u32::from(tables.exact),
         events_see_all: u32::from(events_see_all),
-        histogram_limit: tables.slots.min(HISTOGRAM_CAPACITY),
+        histogram_limit: histogram_limit(tables.slots),
         ..Control::default()
     };
     let mut place: Array<_, Control> =

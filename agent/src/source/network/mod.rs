@@ -17,9 +17,7 @@ pub mod tables;
 
 use std::time::{Duration, Instant};
 
-use agent_ebpf::{
-    Control, Drop, ENDPOINT_CAPACITY, HISTOGRAM_CAPACITY, PREFIX_CAPACITY, Settings, program,
-};
+use agent_ebpf::{Control, Drop, ENDPOINT_CAPACITY, PREFIX_CAPACITY, Settings, program};
 use tracing::{info, warn};
 
 pub use self::explain::{Finding, probe};
@@ -29,7 +27,7 @@ use self::{
     decode::Published,
     explain::explain,
     holders::Holders,
-    loader::{Fit, Loaded, Programs},
+    loader::{Fit, Loaded, Programs, histogram_limit},
     strangers::Strangers,
     sys::ProgramStatistics,
     tables::{Names, Resolved, Tables},
@@ -102,12 +100,15 @@ impl NetworkSource {
             .map_err(|error| read_failure("adopt open connections", &error))?;
         privilege::keep_for_reading();
 
-        let wants = self.config.network.latency;
-        let limits = explain::limits(wants, &kernel, cgroup.as_ref(), programs.no_events());
+        let wants = &self.config.network;
+        let missing = programs.missing();
+        let limits = explain::limits(wants, &kernel, cgroup.as_ref(), missing);
         for limit in &limits {
             warn!("the network source goes without: {limit}");
         }
-        let events = cgroup.is_ok_and(|cgroup| cgroup.is_some()) && programs.no_events().is_none();
+        let events = cgroup.is_ok_and(|cgroup| cgroup.is_some()) && missing.events.is_none();
+        let rhythm = wants.rhythm && missing.rhythm.is_none();
+        let latency = wants.latency;
         let kernel = sysinfo::System::kernel_version().unwrap_or_default();
         info!(%kernel, "counting: claimed at inet_sock_set_state, settled from tcp_sock");
         Ok(Running {
@@ -123,11 +124,12 @@ impl NetworkSource {
             limits,
             accounting: Accounting {
                 bytes: "inet_sock_set_state+sk_storage",
-                latency: match (wants, events) {
+                latency: match (latency, events) {
                     (false, _) => "off",
                     (true, true) => "sock_ops",
                     (true, false) => "settle",
                 },
+                rhythm: if rhythm { "sock_send_length" } else { "off" },
                 kernel,
             },
         })
@@ -195,6 +197,7 @@ impl Prepared {
                 watch_end: u32::from(kernel.preemptible_tracepoints),
             },
             events: matches!(cgroup, Some(Ok(_))),
+            rhythm: config.rhythm,
             slots,
             log,
         };
@@ -303,7 +306,7 @@ impl Running {
 
 /// What the programs count themselves; and the most changes of state that can have gone unseen, because both
 /// programs that watch for them were interrupted by themselves (and, where `socket_events` watches, were an adopted
-/// connection's).
+/// connection's). Of the rhythm's programs there is one each: what they missed is not in its sums.
 fn dropped(
     control: &Control,
     statistics: &[(&'static str, ProgramStatistics)],
@@ -313,10 +316,17 @@ fn dropped(
         .filter(|(name, _)| [program::SET_STATE, program::SET_STATE_AGAIN].contains(name))
         .map(|(_, statistics)| statistics.misses)
         .min();
+    let of_rhythm = statistics
+        .iter()
+        .filter(|(name, _)| [program::SENT, program::RECEIVED].contains(name))
+        .map(|(_, statistics)| statistics.misses);
     Drop::ALL
         .map(|drop| (drop.name(), control.dropped[drop as usize]))
         .into_iter()
-        .chain([("recursion", misses.unwrap_or(0))])
+        .chain([
+            ("recursion", misses.unwrap_or(0)),
+            ("rhythm_recursion", of_rhythm.sum()),
+        ])
         .collect()
 }
 
@@ -334,7 +344,7 @@ fn map_fill(control: &Control, tables: &Tables, open: u64) -> Vec<MapFill> {
         table(
             "histograms",
             control.histograms.min(control.histogram_limit) as usize,
-            tables.slots.min(HISTOGRAM_CAPACITY),
+            histogram_limit(tables.slots),
         ),
         MapFill {
             map: "sockets",
