@@ -5,6 +5,10 @@
 //! compilers agree; the asserts at the end hold them still.
 #![cfg_attr(not(feature = "user"), no_std)]
 
+pub mod latency;
+
+pub use latency::Histogram;
+
 /// The most slots that there can be: pairs of (party, protocol). The array is as long as the configuration
 /// needs; this bounds its memory to 48 MiB.
 pub const SLOT_CAPACITY: u32 = 1 << 18;
@@ -80,6 +84,10 @@ pub mod program {
     pub const SENT: &str = "sent";
     /// `tp_btf/sock_recv_length`: messages received, rounds, and how long the party let us wait.
     pub const RECEIVED: &str = "received";
+    /// `fexit/tcp_sendmsg`: as `sent`, where there is no such tracepoint.
+    pub const SENT_AT_EXIT: &str = "sent_at_exit";
+    /// `fexit/tcp_recvmsg`: as `received`, likewise.
+    pub const RECEIVED_AT_EXIT: &str = "received_at_exit";
     /// `iter/task_file`: gives accounts to MPC connections that are older than the agent.
     pub const ADOPT: &str = "adopt";
     /// `iter/task_file`: says which process holds which MPC connection.
@@ -87,12 +95,14 @@ pub mod program {
     /// `iter/bpf_sk_storage_map`: brings the counters of every open account up to date.
     pub const SETTLE: &str = "settle";
     /// All of them.
-    pub const ALL: [&str; 8] = [
+    pub const ALL: [&str; 10] = [
         SET_STATE,
         SET_STATE_AGAIN,
         SOCKET_EVENTS,
         SENT,
         RECEIVED,
+        SENT_AT_EXIT,
+        RECEIVED_AT_EXIT,
         ADOPT,
         HOLDERS,
         SETTLE,
@@ -215,56 +225,6 @@ impl End {
             Self::Reset => "reset",
             Self::Timeout => "timeout",
         }
-    }
-}
-
-/// Times of one kind of one slot.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Histogram {
-    /// Of all samples. Unit: microseconds.
-    pub sum: u64,
-    /// Samples by [`latency::bucket`].
-    pub buckets: [u64; latency::BUCKETS],
-}
-
-/// The buckets of a [`Histogram`]: linear up to 64 us, then 32 to a doubling, so none is wider than 1/32 of where
-/// it begins. Unit: microseconds.
-pub mod latency {
-    /// Buckets to a doubling.
-    const STEPS: u32 = 32;
-    /// `STEPS` is 2 to the power of this.
-    const STEP_BITS: u32 = 5;
-    /// The last bucket begins under 2 to the power of this, 16.8 s, and takes all that is longer.
-    const TOP_BITS: u32 = 24;
-    /// How many buckets there are.
-    pub const BUCKETS: usize = ((TOP_BITS - STEP_BITS + 1) * STEPS) as usize;
-
-    /// The bucket of a time.
-    #[inline]
-    #[must_use]
-    pub const fn bucket(microseconds: u32) -> u32 {
-        let longest = (1 << TOP_BITS) - 1;
-        let time = if microseconds < longest {
-            microseconds
-        } else {
-            longest
-        };
-        if time < 2 * STEPS {
-            return time;
-        }
-        let shift = u32::BITS - 1 - time.leading_zeros() - STEP_BITS;
-        shift * STEPS + (time >> shift)
-    }
-
-    /// The longest time that a bucket takes; of the last one, the longest that is told apart.
-    #[must_use]
-    pub const fn longest(bucket: u32) -> u32 {
-        if bucket < 2 * STEPS {
-            return bucket;
-        }
-        let shift = bucket / STEPS - 1;
-        ((STEPS + bucket % STEPS + 1) << shift) - 1
     }
 }
 
@@ -451,6 +411,8 @@ pub struct Settings {
     pub latency: u32,
     /// Not 0: let [`program::SOCKET_EVENTS`] watch the end of connections.
     pub watch_end: u32,
+    /// How many parameters `tcp_recvmsg` has: 5 since Linux 5.19, 6 before.
+    pub receive_parameters: u32,
 }
 
 const _: () = {
@@ -482,23 +444,4 @@ mod user {
     unsafe impl aya::Pod for Offsets {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Settings {}
-}
-
-#[cfg(test)]
-mod tests {
-    use super::latency::{BUCKETS, bucket, longest};
-
-    #[test]
-    fn times_fall_into_buckets_without_a_gap_and_none_is_wider_than_six_percent() {
-        let buckets = u32::try_from(BUCKETS).unwrap();
-        let mut shortest = 0;
-        for number in 0..buckets {
-            let longest = longest(number);
-            assert_eq!((bucket(shortest), bucket(longest)), (number, number));
-            assert!(f64::from(longest - shortest) <= 0.06 * f64::from(shortest));
-            shortest = longest + 1;
-        }
-        assert_eq!(shortest, 1 << 24);
-        assert_eq!(bucket(u32::MAX), buckets - 1);
-    }
 }

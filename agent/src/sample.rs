@@ -114,7 +114,7 @@ pub struct Accounting {
     pub bytes: &'static str,
     /// Where round-trip times come from: `sock_ops`, `settle` (sampled) or `off`.
     pub latency: &'static str,
-    /// Where messages and rounds come from: `sock_send_length`, or `off`.
+    /// Where messages and rounds come from: `sock_send_length`, `tcp_sendmsg`, or `off`.
     pub rhythm: &'static str,
     /// `uname -r`.
     pub kernel: String,

@@ -61,6 +61,7 @@ static OFFSETS: Offsets = Offsets {
 static SETTINGS: Settings = Settings {
     latency: 0,
     watch_end: 0,
+    receive_parameters: 0,
 };
 
 /// Whether round-trip times are wanted.
@@ -68,6 +69,13 @@ static SETTINGS: Settings = Settings {
 pub(super) fn wants_latency() -> bool {
     // SAFETY: a read-only global; volatile, because it is written before the program is loaded.
     unsafe { core::ptr::read_volatile(&raw const SETTINGS.latency) != 0 }
+}
+
+/// How many parameters `tcp_recvmsg` has.
+#[inline(always)]
+pub(super) fn receive_parameters() -> u32 {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const SETTINGS.receive_parameters) }
 }
 
 /// Whether `socket_events` is to watch the end of connections.

@@ -27,8 +27,6 @@ const FLOOR: [u32; 2] = [5, 12];
 const CHECKS: [&str; 9] = [
     "load", "claim v4", "claim v6", "adopt", "settle", "exact", "line", "rhythm", "stop",
 ];
-/// What it says of a part that this kernel does not have, and that the agent does without; a reason follows.
-const NONE: &str = "none: ";
 /// What it checks instead on a kernel below the floor.
 const REFUSED: &str = "refused";
 
@@ -103,13 +101,12 @@ impl Row {
     fn is_right(&self) -> bool {
         self.wanted()
             .iter()
-            .all(|check| self.outcome.of(check).is_some_and(is_right))
+            .all(|check| self.outcome.of(check) == Some("ok"))
     }
 
     fn cell(&self, check: &str) -> &'static str {
         match (self.outcome.of(check), self.outcome.of(REFUSED)) {
             (Some("ok"), _) => "ok",
-            (Some(words), _) if words.starts_with(NONE) => "none",
             (Some(_), _) => "FAILED",
             (None, Some("ok")) if check == CHECKS[0] => "refused",
             (None, _) => "-",
@@ -124,10 +121,6 @@ impl Row {
         let console = self.outcome.console.display();
         say(format_args!("{}: console in {console}", self.kernel));
     }
-}
-
-fn is_right(words: &str) -> bool {
-    words == "ok" || words.starts_with(NONE)
 }
 
 fn table(rows: &[Row]) {

@@ -34,6 +34,10 @@ pub struct Kernel {
     /// Whether a task can be preempted while it runs a program on a tracepoint, so that another one on the same
     /// CPU finds that program busy and passes it over. Since tracepoints are guarded by SRCU (Linux 7.0).
     pub preemptible_tracepoints: bool,
+    /// Whether there are the tracepoints `sock_send_length` and `sock_recv_length` (Linux 6.3).
+    pub message_tracepoints: bool,
+    /// How many parameters `tcp_recvmsg` has; `None`: there is no such function.
+    pub receive_parameters: Option<u32>,
 }
 
 /// What the kernel's BTF says.
@@ -46,6 +50,9 @@ pub fn read(raw: &[u8]) -> Result<Kernel, Error> {
         offsets: offsets(&btf)?,
         // The guard that `__DECLARE_TRACE` (include/linux/tracepoint.h) takes, which came with it.
         preemptible_tracepoints: btf.has_typedef("class_srcu_fast_notrace_t")?,
+        message_tracepoints: btf.has_typedef("btf_trace_sock_send_length")?
+            && btf.has_typedef("btf_trace_sock_recv_length")?,
+        receive_parameters: btf.parameters("tcp_recvmsg")?,
     })
 }
 
@@ -88,6 +95,8 @@ const MAGIC: u16 = 0xeb9f;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
 const TYPEDEF: u32 = 8;
+const FUNCTION: u32 = 12;
+const FUNCTION_TYPE: u32 = 13;
 
 /// BTF with the place of each type's record; index 0 is `void`. Those that are looked for by name are few among
 /// them, and have lists of their own.
@@ -201,6 +210,25 @@ impl<'a> Btf<'a> {
         Ok(false)
     }
 
+    /// How many parameters a function has; `None` if there is none of this name.
+    fn parameters(&self, name: &str) -> Result<Option<u32>, Error> {
+        for &at in &self.records[1..] {
+            let record = self.record(at)?;
+            if record.kind() != FUNCTION || !self.is_named(record.name, name) {
+                continue;
+            }
+            let cut = || Error::Malformed("a function is cut short");
+            // What is the size of a structure, is the type of a function.
+            let type_id = word(self.types, at + 8).ok_or_else(cut)?;
+            let place = self.records.get(type_id as usize).ok_or_else(cut)?;
+            let kind = self.record(*place)?;
+            if kind.kind() == FUNCTION_TYPE {
+                return Ok(u32::try_from(kind.length()).ok());
+            }
+        }
+        Ok(None)
+    }
+
     /// Byte offset of a member, also one of an anonymous structure or union inside.
     fn offset(&self, structure: &'static str, field: &'static str) -> Result<u32, Error> {
         for &at in &self.structures {
@@ -257,7 +285,7 @@ mod tests {
     }
 
     fn fixture() -> Vec<u8> {
-        let strings = b"\0outer\0a\0b\0int\0word\0";
+        let strings = b"\0outer\0a\0b\0int\0word\0call\0";
         let name = |text: &str| {
             let needle = [b"\0", text.as_bytes(), b"\0"].concat();
             strings
@@ -287,6 +315,8 @@ mod tests {
             64,
         ]); // 3
         push(&[name("word"), TYPEDEF << 24, 1]); // 4: typedef int word
+        push(&[0, FUNCTION_TYPE << 24 | 2, 1, name("a"), 1, name("b"), 4]); // 5: int (int a, word b)
+        push(&[name("call"), FUNCTION << 24, 5]); // 6: call, of type 5
         let mut raw = Vec::new();
         raw.extend(MAGIC.to_ne_bytes());
         raw.extend([1, 0]);
@@ -314,11 +344,13 @@ mod tests {
     }
 
     #[test]
-    fn finds_typedefs_and_takes_nothing_else_for_one() {
+    fn finds_typedefs_and_functions_and_takes_nothing_else_for_one() {
         let raw = fixture();
         let btf = Btf::parse(&raw).unwrap();
         let found = ["word", "outer", "wor"].map(|name| btf.has_typedef(name));
         assert_eq!(found, [Ok(true), Ok(false), Ok(false)]);
+        let parameters = ["call", "word"].map(|name| btf.parameters(name));
+        assert_eq!(parameters, [Ok(Some(2)), Ok(None)]);
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub fn probe(config: &Config) -> Vec<Finding> {
         loaded,
         kernel,
         cgroup,
+        ..
     }) = prepared
     {
         let cgroup = cgroup.transpose();
@@ -89,20 +90,10 @@ pub(super) fn limits(
         }
     }
     if let Some(error) = &missing.rhythm {
-        let why = match (error, kernel_version()) {
-            (Error::Permission(_), _) => error.to_string(),
-            (_, (major, minor)) if (major, minor) < RHYTHM_FLOOR => {
-                format!("Linux {major}.{minor} has no tracepoint for it, 6.3 has")
-            }
-            _ => error.to_string(),
-        };
-        limits.push(format!("messages and rounds are not counted ({why})"));
+        limits.push(format!("messages and rounds are not counted ({error})"));
     }
     limits
 }
-
-/// `sock_send_length` and `sock_recv_length`.
-const RHYTHM_FLOOR: (u32, u32) = (6, 3);
 
 /// Why there are no events of sockets, or not of all of them.
 fn no_events(cgroup: Result<&Option<Cgroup>, &String>, missing: &Missing) -> Option<String> {

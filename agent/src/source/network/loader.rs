@@ -13,7 +13,7 @@ use agent_ebpf::{
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, RingBuf, lpm_trie::Key},
-    programs::{BtfTracePoint, CgroupAttachMode, Iter, Program, ProgramError, SockOps},
+    programs::{BtfTracePoint, CgroupAttachMode, FExit, Iter, Program, ProgramError, SockOps},
 };
 
 use super::{
@@ -30,11 +30,51 @@ const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 
 const TRACEPOINTS: [&str; 2] = [program::SET_STATE, program::SET_STATE_AGAIN];
 
-/// Programs and tracepoints of the rhythm.
-const RHYTHM: [(&str, &str); 2] = [
-    (program::SENT, "sock_send_length"),
-    (program::RECEIVED, "sock_recv_length"),
-];
+/// By which hooks messages are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rhythm {
+    /// The tracepoints of sockets.
+    Tracepoints,
+    /// The exits of TCP's functions.
+    Exits,
+}
+
+impl Rhythm {
+    /// The programs, and what each is attached to.
+    fn programs(self) -> [(&'static str, &'static str); 2] {
+        match self {
+            Self::Tracepoints => [
+                (program::SENT, "sock_send_length"),
+                (program::RECEIVED, "sock_recv_length"),
+            ],
+            Self::Exits => [
+                (program::SENT_AT_EXIT, "tcp_sendmsg"),
+                (program::RECEIVED_AT_EXIT, "tcp_recvmsg"),
+            ],
+        }
+    }
+
+    /// The first hook's name.
+    pub(super) fn name(self) -> &'static str {
+        self.programs()[0].1
+    }
+
+    fn load(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
+        self.programs()
+            .iter()
+            .try_for_each(|(name, hook)| match self {
+                Self::Tracepoints => typed::<BtfTracePoint>(ebpf, name)?.load(hook, btf),
+                Self::Exits => typed::<FExit>(ebpf, name)?.load(hook, btf),
+            })
+    }
+
+    fn attach(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+        self.programs().iter().try_for_each(|(name, _)| match self {
+            Self::Tracepoints => typed::<BtfTracePoint>(ebpf, name)?.attach().map(drop),
+            Self::Exits => typed::<FExit>(ebpf, name)?.attach().map(drop),
+        })
+    }
+}
 
 /// Why the programs are not running.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +95,7 @@ pub(super) struct Loaded {
     ebpf: Ebpf,
     slots: u32,
     log: bool,
-    rhythm: bool,
+    rhythm: Option<Rhythm>,
     missing: Missing,
 }
 
@@ -64,7 +104,7 @@ pub(super) struct Loaded {
 pub(super) struct Missing {
     /// `socket_events`.
     pub(super) events: Option<Error>,
-    /// `sent` and `received`.
+    /// The programs that count messages.
     pub(super) rhythm: Option<Error>,
 }
 
@@ -76,8 +116,8 @@ pub(super) struct Fit {
     pub(super) settings: Settings,
     /// Whether `socket_events` is among them.
     pub(super) events: bool,
-    /// Whether `sent` and `received` are.
-    pub(super) rhythm: bool,
+    /// The hooks of the programs that count messages; `None` without them.
+    pub(super) rhythm: Option<Rhythm>,
     /// How many slots there are.
     pub(super) slots: u32,
     /// The least severe of their messages.
@@ -103,11 +143,7 @@ impl Loaded {
         let events = fit
             .events
             .then(|| typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)?.load());
-        let rhythm = fit.rhythm.then(|| {
-            RHYTHM.iter().try_for_each(|(name, tracepoint)| {
-                typed::<BtfTracePoint>(&mut ebpf, name)?.load(tracepoint, &btf)
-            })
-        });
+        let rhythm = fit.rhythm.map(|rhythm| rhythm.load(&mut ebpf, &btf));
         let why = |outcome: Option<Result<(), ProgramError>>, action| {
             let error = outcome.and_then(Result::err)?;
             Some(program_error(action, &error))
@@ -186,12 +222,9 @@ impl Loaded {
                 .and_then(BtfTracePoint::attach)
                 .map_err(|error| program_error("attach to the tracepoint", &error))?;
         }
-        if rhythm && missing.rhythm.is_none() {
-            let attached = RHYTHM.iter().try_for_each(|(name, _)| {
-                typed::<BtfTracePoint>(&mut ebpf, name)?.attach().map(drop)
-            });
+        if let (Some(rhythm), None) = (rhythm, &missing.rhythm) {
+            let attached = rhythm.attach(&mut ebpf).err();
             missing.rhythm = attached
-                .err()
                 .map(|error| program_error("attach the programs that count messages", &error));
         }
         Ok(Programs {

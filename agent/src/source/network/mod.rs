@@ -27,7 +27,7 @@ use self::{
     decode::Published,
     explain::explain,
     holders::Holders,
-    loader::{Fit, Loaded, Programs, histogram_limit},
+    loader::{Fit, Loaded, Programs, Rhythm, histogram_limit},
     strangers::Strangers,
     sys::ProgramStatistics,
     tables::{Names, Resolved, Tables},
@@ -91,6 +91,7 @@ impl NetworkSource {
             loaded,
             kernel,
             cgroup,
+            rhythm,
         } = prepared?;
         let cgroup = cgroup.transpose();
         let programs = loaded.attach(&tables, cgroup.as_ref().ok().and_then(Option::as_ref));
@@ -107,7 +108,7 @@ impl NetworkSource {
             warn!("the network source goes without: {limit}");
         }
         let events = cgroup.is_ok_and(|cgroup| cgroup.is_some()) && missing.events.is_none();
-        let rhythm = wants.rhythm && missing.rhythm.is_none();
+        let rhythm = rhythm.filter(|_| missing.rhythm.is_none());
         let latency = wants.latency;
         let kernel = sysinfo::System::kernel_version().unwrap_or_default();
         info!(%kernel, "counting: claimed at inet_sock_set_state, settled from tcp_sock");
@@ -129,7 +130,7 @@ impl NetworkSource {
                     (true, true) => "sock_ops",
                     (true, false) => "settle",
                 },
-                rhythm: if rhythm { "sock_send_length" } else { "off" },
+                rhythm: rhythm.map_or("off", Rhythm::name),
                 kernel,
             },
         })
@@ -171,6 +172,8 @@ struct Prepared {
     kernel: Kernel,
     /// `None` where nothing wants one.
     cgroup: Option<Result<Cgroup, String>>,
+    /// `None` where it is not wanted.
+    rhythm: Option<Rhythm>,
 }
 
 impl Prepared {
@@ -190,14 +193,20 @@ impl Prepared {
         // Where tracepoints can be preempted, it also sees that no connection's beginning or end is missed.
         let wanted = config.latency || kernel.preemptible_tracepoints;
         let cgroup = wanted.then(|| cgroup::open(config.cgroup.as_deref()));
+        let rhythm = config.rhythm.then_some(if kernel.message_tracepoints {
+            Rhythm::Tracepoints
+        } else {
+            Rhythm::Exits
+        });
         let fit = Fit {
             offsets: kernel.offsets,
             settings: Settings {
                 latency: u32::from(config.latency),
                 watch_end: u32::from(kernel.preemptible_tracepoints),
+                receive_parameters: kernel.receive_parameters.unwrap_or(0),
             },
             events: matches!(cgroup, Some(Ok(_))),
-            rhythm: config.rhythm,
+            rhythm,
             slots,
             log,
         };
@@ -206,6 +215,7 @@ impl Prepared {
             loaded,
             kernel,
             cgroup,
+            rhythm,
         })
     }
 }
@@ -304,6 +314,14 @@ impl Running {
     }
 }
 
+/// The programs that count messages.
+const RHYTHM: [&str; 4] = [
+    program::SENT,
+    program::RECEIVED,
+    program::SENT_AT_EXIT,
+    program::RECEIVED_AT_EXIT,
+];
+
 /// What the programs count themselves; and the most changes of state that can have gone unseen, because both
 /// programs that watch for them were interrupted by themselves (and, where `socket_events` watches, were an adopted
 /// connection's). Of the rhythm's programs there is one each: what they missed is not in its sums.
@@ -318,7 +336,7 @@ fn dropped(
         .min();
     let of_rhythm = statistics
         .iter()
-        .filter(|(name, _)| [program::SENT, program::RECEIVED].contains(name))
+        .filter(|(name, _)| RHYTHM.contains(name))
         .map(|(_, statistics)| statistics.misses);
     Drop::ALL
         .map(|drop| (drop.name(), control.dropped[drop as usize]))
