@@ -20,6 +20,10 @@ pub const ENDPOINT_CAPACITY: u32 = 16_384;
 pub const AUTO_PARTY_CAPACITY: u32 = 4096;
 /// Histograms that slots can have together, two each, given out as they are needed; 10 MiB.
 pub const HISTOGRAM_CAPACITY: u32 = 2048;
+/// Prefixes that MPC programs may connect to beside their parties.
+pub const ALLOWED_CAPACITY: u32 = 4096;
+/// Processes with MPC connections whose other connections are watched.
+pub const PROCESS_CAPACITY: u32 = 16_384;
 /// Bytes of the ring of [`Stranger`]s: a page, some hundred between two rounds.
 pub const STRANGER_BYTES: u32 = 4096;
 
@@ -66,6 +70,10 @@ pub mod map {
     pub const SOCKETS: &str = "SOCKETS";
     /// Number -> [`Histogram`](crate::Histogram). Array, mapped into the agent's memory; 0 is nobody's.
     pub const HISTOGRAMS: &str = "HISTOGRAMS";
+    /// IPv6 (or v4-mapped) prefix that MPC programs may connect to. LPM trie.
+    pub const ALLOWED: &str = "ALLOWED";
+    /// Process with an MPC connection -> anything. Hash.
+    pub const PROCESSES: &str = "PROCESSES";
     /// [`Stranger`](crate::Stranger)s as they come. Ring buffer.
     pub const STRANGERS: &str = "STRANGERS";
 }
@@ -228,10 +236,23 @@ impl End {
     }
 }
 
-/// A connection on a protocol's port with an address that is no party's, as it begins.
+/// A connection with an address that is no party's, as it begins.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stranger {
+    /// The connection.
+    pub connection: Connection,
+    /// Which [`Role`] this side has in it.
+    pub role: u32,
+    /// The process that began it, as the machine's first PID namespace numbers it; 0: not known, as where it was
+    /// accepted.
+    pub process: u32,
+}
+
+/// A counted connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
     /// The other side.
     pub address: Address,
     /// Its port.
@@ -251,7 +272,7 @@ pub struct Holder {
     /// Always 0.
     pub padding: u32,
     /// The connection; its slot says whose it is.
-    pub connection: Stranger,
+    pub connection: Connection,
 }
 
 /// What did not fit or could not be done, by reason; indexes [`Control::dropped`].
@@ -420,7 +441,8 @@ const _: () = {
     assert!(size_of::<Counters>() == 192);
     assert!(size_of::<Control>() == 48 + 8 * Drop::ALL.len());
     assert!(size_of::<Account>() == 56);
-    assert!(size_of::<Stranger>() == 24);
+    assert!(size_of::<Connection>() == 24);
+    assert!(size_of::<Stranger>() == 32);
     assert!(size_of::<Holder>() == 32);
     assert!(core::mem::offset_of!(Account, transmit) == 8);
     assert!(core::mem::offset_of!(Control, dropped) == 48);

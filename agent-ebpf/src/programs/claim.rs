@@ -7,7 +7,7 @@ use aya_log_ebpf::debug;
 use super::{
     account,
     classify::Connection,
-    maps::{CONTROL, open_account, report_stranger},
+    maps::{CONTROL, begun_by, open_account, report_stranger},
     socket::TcpSock,
 };
 
@@ -16,7 +16,14 @@ use super::{
 #[inline(always)]
 pub(super) fn claim<C: EbpfContext>(ctx: &C, sock: &TcpSock, initiator: bool) -> Option<()> {
     let connection = Connection::of(sock, initiator)?;
-    let slot = connection.slot()?;
+    let (slot, process) = match connection.slot() {
+        Some(slot) => (slot, 0),
+        // SAFETY: the hook's socket.
+        None if initiator => (connection.strange_slot(), unsafe {
+            begun_by(sock.as_ptr())
+        }?),
+        None => return None,
+    };
     let mut opened = account::opened(slot, sock);
     // SAFETY: the hook's socket.
     let account = unsafe { open_account(sock.as_ptr(), &mut opened) }?;
@@ -30,10 +37,14 @@ pub(super) fn claim<C: EbpfContext>(ctx: &C, sock: &TcpSock, initiator: bool) ->
         // The first block is `block::UNKNOWN`.
         if CONTROL.get(0).is_some_and(|control| slot < control.stride) {
             report_stranger(&Stranger {
-                address: connection.remote,
-                remote_port: connection.remote_port,
-                local_port: connection.local_port,
-                slot,
+                connection: agent_ebpf::Connection {
+                    address: connection.remote,
+                    remote_port: connection.remote_port,
+                    local_port: connection.local_port,
+                    slot,
+                },
+                role: role as u32,
+                process,
             });
         }
         report(ctx, slot, connection.local_port, connection.remote_port);

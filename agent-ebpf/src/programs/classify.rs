@@ -1,10 +1,13 @@
 //! Whose a socket is: from its addresses, its ports and which side opened it, to a slot.
 
 use agent_ebpf::{Address, Control, Drop, Endpoint, block, protocol};
-use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::lpm_trie::Key};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    btf_maps::{LpmTrie, lpm_trie::Key},
+};
 
 use super::{
-    maps::{AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, count_drop, take_number},
+    maps::{ALLOWED, AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, count_drop, take_number},
     socket::TcpSock,
 };
 
@@ -56,7 +59,7 @@ impl Connection {
             return Some(block + protocol);
         }
         if control.auto_limit == 0
-            && let Some(block) = prefix(self.remote)
+            && let Some(block) = longest(&PREFIXES, self.remote)
         {
             return Some(block + protocol);
         }
@@ -81,6 +84,18 @@ impl Connection {
         } else {
             Some(block::UNKNOWN + listening)
         }
+    }
+
+    /// Whether an MPC program may have it although it is no party's.
+    #[inline(always)]
+    pub(super) fn is_allowed(&self) -> bool {
+        self.to_itself() || longest(&ALLOWED, self.remote).is_some()
+    }
+
+    /// The slot of a connection that an MPC program has begun with a stranger.
+    #[inline(always)]
+    pub(super) fn strange_slot(&self) -> u32 {
+        block::UNKNOWN + protocol_of(self.remote_port)
     }
 
     /// A program's connection to its own host is no party's, unless an endpoint says so.
@@ -118,7 +133,7 @@ fn endpoint(address: Address, port: u16) -> Option<u32> {
 }
 
 #[inline(always)]
-fn prefix(address: Address) -> Option<u32> {
+fn longest<const N: usize>(prefixes: &LpmTrie<Address, u32, N>, address: Address) -> Option<u32> {
     /// [`Key`], whose fields are packed and would be moved byte by byte.
     #[repr(C)]
     struct Aligned {
@@ -127,7 +142,7 @@ fn prefix(address: Address) -> Option<u32> {
     }
     let key = Aligned { bits: 128, address };
     // SAFETY: the same layout, and a stricter alignment.
-    PREFIXES
+    prefixes
         .get(unsafe { &*(&raw const key).cast::<Key<Address>>() })
         .copied()
 }

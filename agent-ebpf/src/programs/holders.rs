@@ -2,7 +2,7 @@
 //!
 //! Relies on what `adopt` relies on; and `bpf_seq_write` (5.8).
 
-use agent_ebpf::{Holder, Stranger};
+use agent_ebpf::Holder;
 use aya_ebpf::helpers::generated::bpf_sock_from_file;
 
 use super::{
@@ -36,7 +36,7 @@ unsafe fn try_holders(ctx: *mut Context) -> Option<()> {
     let mut holder = Holder {
         process: process_of(task),
         padding: 0,
-        connection: Stranger {
+        connection: agent_ebpf::Connection {
             address: connection.remote,
             remote_port: connection.remote_port,
             local_port: connection.local_port,

@@ -13,17 +13,22 @@
 //! (`include/trace/events/sock.h`, 4.16), raised by `tcp_set_state` and `inet_sk_set_state` with the socket's
 //! lock held, before the state is written. To ESTABLISHED: from `tcp_finish_connect` and from
 //! `tcp_rcv_state_process`, before any payload moves but that of Fast Open. To CLOSE: before anything is
-//! reset, also from `tcp_disconnect`, which zeroes every counter after it. Runs in softirq: never ask for
-//! the current task.
+//! reset, also from `tcp_disconnect`, which zeroes every counter after it. To `SYN_SENT`: from `connect`, in the
+//! process that calls it, with both addresses known. All else may run in softirq: never ask for the current task there.
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext,
+};
 use core::ffi::c_void;
 
 use super::{
     account,
     claim::claim,
     classify::Connection,
-    maps::{CONTROL, COUNTERS, Handled, account_of, drop_account, handled},
+    maps::{
+        CONTROL, COUNTERS, Handled, PROCESSES, account_of, drop_account, forget_begun, handled,
+        note_begun,
+    },
     socket::{TcpSock, tcp_state},
 };
 
@@ -65,7 +70,10 @@ impl Transition {
     fn of(ctx: &BtfTracePointContext) -> Option<Self> {
         // Compared as the kernel passes it, in 32 bits: this is where nearly every run ends.
         let to = ctx.arg::<i32>(2);
-        if to != i32::from(tcp_state::ESTABLISHED) && to != i32::from(tcp_state::CLOSE) {
+        if to != i32::from(tcp_state::ESTABLISHED)
+            && to != i32::from(tcp_state::CLOSE)
+            && to != i32::from(tcp_state::SYN_SENT)
+        {
             return None;
         }
         Some(Self {
@@ -111,12 +119,36 @@ impl Transition {
             let initiator = self.from == tcp_state::SYN_SENT;
             return claim(ctx, &TcpSock::from_sock(self.sock)?, initiator);
         }
+        if self.to == tcp_state::SYN_SENT {
+            return watch(self.sock);
+        }
         if self.from == tcp_state::SYN_SENT {
             return count_failure(&TcpSock::from_sock(self.sock)?);
         }
         // SAFETY: the tracepoint's socket, whose lock is held.
         unsafe { end(self.sock, self.from) }
     }
+}
+
+/// A connection that a process begins: where it has MPC connections and the address is no party's and not allowed,
+/// notes which one it was. In the process that calls, unlike all else here.
+#[inline(always)]
+fn watch(sock: *mut c_void) -> Option<()> {
+    let mut process = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // SAFETY: an entry says nothing but that it is there.
+    unsafe { PROCESSES.get(process) }?;
+    let tcp = TcpSock::from_sock(sock)?;
+    let connection = Connection::of(&tcp, true)?;
+    let strange = connection.slot().is_none() && !connection.is_allowed();
+    // SAFETY: a full socket.
+    unsafe {
+        if strange {
+            note_begun(tcp.as_ptr(), &mut process);
+        } else {
+            forget_begun(tcp.as_ptr());
+        }
+    }
+    Some(())
 }
 
 /// A connection of ours that was not established.

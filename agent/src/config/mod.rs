@@ -84,6 +84,8 @@ pub struct Network {
     pub rhythm: bool,
     /// The cgroup whose sockets' times the kernel reports; `None`: where cgroup2 is mounted.
     pub cgroup: Option<PathBuf>,
+    /// Where MPC programs may connect to beside their parties.
+    pub allow: Vec<IpNet>,
     /// Most automatic parties; 1 to 4096.
     pub max_auto_parties: u32,
     /// What to do about a host name that does not resolve at the start.

@@ -71,6 +71,12 @@ pub static OPTIONS: &[Opt] = &[
         help: "The cgroup2 whose sockets' times the kernel reports; default: where it is mounted",
     },
     Opt {
+        key: "network.allow",
+        value: "PREFIX,…",
+        default: "",
+        help: "Addresses that MPC programs may connect to although they are no party's",
+    },
+    Opt {
         key: "network.max_auto_parties",
         value: "N",
         default: "64",

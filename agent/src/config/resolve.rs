@@ -144,6 +144,7 @@ impl<'a> Reader<'a> {
             "" => Err(fault("is empty", "leave it out or name a directory")),
             path => Ok(PathBuf::from(path)),
         });
+        let allow = values.list("network.allow", value::net);
         let max_auto_parties = values.get("network.max_auto_parties", |value| {
             value.integer(1..=agent_ebpf::AUTO_PARTY_CAPACITY)
         });
@@ -193,6 +194,7 @@ impl<'a> Reader<'a> {
                     latency: latency?,
                     rhythm: rhythm?,
                     cgroup,
+                    allow,
                     max_auto_parties: max_auto_parties?,
                     unresolved: unresolved?,
                 },

@@ -20,6 +20,7 @@ pub(crate) fn minimal() -> Config {
             latency: true,
             rhythm: true,
             cgroup: None,
+            allow: Vec::new(),
             max_auto_parties: 64,
             unresolved: Unresolved::Refuse,
         },

@@ -244,7 +244,7 @@ pub(super) static METRICS: &[Metric] = &[
         name: "mpc_unexpected_connections_total",
         kind: Kind::Counter,
         unit: "{connection}",
-        help: "Connections on a protocol's port with an address that is no party's; who it was is in the log.",
+        help: "Connections that came to a protocol's port from, or that an MPC program made to, an address that is no party's; who it was is in the log.",
         labels: &["protocol", "role"],
         source: "inet_sock_set_state, sock_ops",
         reset: LOADED,
@@ -252,9 +252,9 @@ pub(super) static METRICS: &[Metric] = &[
         read: |snapshot, emit| {
             let strangers = traffic(snapshot).iter().filter(|it| it.unexpected);
             for it in strangers {
-                let role = Role::Acceptor;
-                let count = it.opened[role as usize];
-                emit(&[&it.protocol, role.name()], Value::Integer(count));
+                for (role, count) in Role::ALL.into_iter().zip(it.opened) {
+                    emit(&[&it.protocol, role.name()], Value::Integer(count));
+                }
             }
         },
     },

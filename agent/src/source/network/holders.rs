@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent_ebpf::{Holder, Stranger};
+use agent_ebpf::{Connection, Holder, Stranger};
 
 use super::tables::Names;
 use crate::sample::Sessions;
@@ -62,6 +62,17 @@ impl Holders {
             .collect();
     }
 
+    /// Which processes have come since they were `watched`, and which have gone.
+    pub(super) fn news(&self, watched: &mut BTreeSet<u32>) -> (Vec<u32>, Vec<u32>) {
+        let now: BTreeSet<u32> = self.found.iter().map(|holder| holder.process).collect();
+        let news = (
+            now.difference(watched).copied().collect(),
+            watched.difference(&now).copied().collect(),
+        );
+        *watched = now;
+        news
+    }
+
     /// Processes by protocol.
     pub(super) fn sessions(&self, names: &Names) -> Vec<Sessions> {
         let mut processes = vec![BTreeSet::new(); names.protocols().len()];
@@ -85,17 +96,25 @@ fn holder(bytes: &[u8]) -> Option<Holder> {
     Some(Holder {
         process: word(bytes, 0)?,
         padding: 0,
-        connection: stranger(bytes.get(8..)?)?,
+        connection: connection(bytes.get(8..)?)?,
     })
 }
 
-/// A connection as the kernel side writes it.
+/// A stranger as the kernel side writes it.
 pub(super) fn stranger(bytes: &[u8]) -> Option<Stranger> {
+    Some(Stranger {
+        connection: connection(bytes)?,
+        role: word(bytes, 24)?,
+        process: word(bytes, 28)?,
+    })
+}
+
+fn connection(bytes: &[u8]) -> Option<Connection> {
     let half = |at: usize| {
         let two = bytes.get(at..at + 2)?;
         Some(u16::from_ne_bytes(two.try_into().ok()?))
     };
-    Some(Stranger {
+    Some(Connection {
         address: [
             word(bytes, 0)?,
             word(bytes, 4)?,

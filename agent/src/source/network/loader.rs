@@ -1,5 +1,7 @@
-//! Loads the BPF object, fills its tables, attaches its programs, and reads its maps. The only file that
-//! touches aya.
+//! Loads the BPF object, fills its tables, attaches its programs, and reads its maps. Nothing but this and
+//! what lies under it touches aya.
+
+mod error;
 
 use std::{
     io,
@@ -16,6 +18,8 @@ use aya::{
     programs::{BtfTracePoint, CgroupAttachMode, FExit, Iter, Program, ProgramError, SockOps},
 };
 
+pub(super) use self::error::Error;
+use self::error::{kernel_error, program_error};
 use super::{
     cgroup::Cgroup,
     sys::{Iterator, Mapped, ProgramStatistics, program_statistics},
@@ -74,20 +78,6 @@ impl Rhythm {
             Self::Exits => typed::<FExit>(ebpf, name)?.attach().map(drop),
         })
     }
-}
-
-/// Why the programs are not running.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    /// The kernel has no BTF, or none that the programs can be fitted to.
-    #[error("{0}")]
-    Btf(String),
-    /// The kernel refused: no privilege.
-    #[error("the kernel refused to {0}: no permission")]
-    Permission(&'static str),
-    /// Anything else.
-    #[error("cannot {0}: {1}")]
-    Kernel(&'static str, String),
 }
 
 /// The programs, accepted by the kernel and not yet attached to anything.
@@ -301,6 +291,21 @@ impl Programs {
         &self.missing
     }
 
+    /// Watches these processes from now on and those no more.
+    pub(super) fn watch(&mut self, come: &[u32], gone: &[u32]) -> Result<(), MapError> {
+        let map = self.ebpf.map_mut(map::PROCESSES);
+        let map = map.ok_or(MapError::InvalidName {
+            name: map::PROCESSES.to_owned(),
+        })?;
+        let mut processes: HashMap<_, u32, u32> = HashMap::try_from(map)?;
+        // Where one is not there any more, so be it.
+        for process in gone {
+            drop(processes.remove(process));
+        }
+        come.iter()
+            .try_for_each(|process| processes.insert(process, 1, 0))
+    }
+
     /// A slot's counters now.
     pub(super) fn counters(&self, slot: u32) -> Option<Counters> {
         self.counters.read(slot)
@@ -401,6 +406,13 @@ fn fill_parties(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
             .insert(&Key::new(*bits, *address), party, 0)
             .map_err(write)?;
     }
+    let mut allowed: LpmTrie<_, Address, u32> =
+        LpmTrie::try_from(map_mut(ebpf, map::ALLOWED)?).map_err(write)?;
+    for (address, bits) in &tables.allowed {
+        allowed
+            .insert(&Key::new(*bits, *address), 1, 0)
+            .map_err(write)?;
+    }
     let mut endpoints: HashMap<_, Endpoint, u32> =
         HashMap::try_from(map_mut(ebpf, map::ENDPOINTS)?).map_err(write)?;
     for (endpoint, party) in &tables.endpoints {
@@ -430,61 +442,5 @@ fn log_level(level: tracing::Level) -> u8 {
         tracing::Level::INFO => 3,
         tracing::Level::DEBUG => 4,
         tracing::Level::TRACE => 5,
-    }
-}
-
-/// The operating system's error at the bottom of a chain, if there is one.
-fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
-    let mut at = Some(error);
-    while let Some(error) = at {
-        if let Some(io) = error.downcast_ref() {
-            return Some(io);
-        }
-        at = error.source();
-    }
-    None
-}
-
-/// EPERM only: the verifier says EACCES when it does not like a program.
-fn is_denied(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EPERM)
-}
-
-fn kernel_error(action: &'static str, error: &(dyn std::error::Error + 'static)) -> Error {
-    if cause(error).is_some_and(is_denied) {
-        return Error::Permission(action);
-    }
-    let mut text = error.to_string();
-    let mut at = error.source();
-    while let Some(error) = at {
-        text = format!("{text}: {error}");
-        at = error.source();
-    }
-    Error::Kernel(action, text)
-}
-
-/// As [`kernel_error`]; of the verifier's log only the end is of use in one line.
-fn program_error(action: &'static str, error: &ProgramError) -> Error {
-    match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => {
-            if is_denied(io_error) {
-                return Error::Permission(action);
-            }
-            let log = verifier_log.to_string();
-            tracing::debug!(target: "partymeter::verifier", "{log}");
-            // The log ends with the instruction and what is wrong with it, then figures.
-            let figures = ["processed", "verification time", "stack depth"];
-            let end: Vec<&str> = log
-                .lines()
-                .filter(|line| !line.is_empty() && !figures.iter().any(|f| line.starts_with(f)))
-                .rev()
-                .take(1)
-                .collect();
-            Error::Kernel(action, format!("{io_error}: {}", end.join(" | ")))
-        }
-        _ => kernel_error(action, error),
     }
 }

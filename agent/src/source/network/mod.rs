@@ -15,7 +15,10 @@ mod strangers;
 mod sys;
 pub mod tables;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use agent_ebpf::{Control, Drop, ENDPOINT_CAPACITY, PREFIX_CAPACITY, Settings, program};
 use tracing::{info, warn};
@@ -63,6 +66,9 @@ struct Running {
     /// Why processes could not be looked at, said once.
     no_holders: bool,
     strangers: Strangers,
+    /// Whether the other connections of MPC programs are looked at, and which programs these are.
+    watches: bool,
+    watched: BTreeSet<u32>,
     limits: Vec<String>,
     accounting: Accounting,
 }
@@ -122,6 +128,9 @@ impl NetworkSource {
             holders: Holders::default(),
             no_holders: false,
             strangers: Strangers::new(Instant::now()),
+            // Without parties, each address may be one.
+            watches: !self.config.parties.is_empty(),
+            watched: BTreeSet::new(),
             limits,
             accounting: Accounting {
                 bytes: "inet_sock_set_state+sk_storage",
@@ -279,6 +288,17 @@ impl Running {
         })
     }
 
+    /// Has the kernel side look at what else the programs that hold connections connect to.
+    fn watch(&mut self) {
+        if !self.watches {
+            return;
+        }
+        let (come, gone) = self.holders.news(&mut self.watched);
+        if let Err(error) = self.programs.watch(&come, &gone) {
+            warn!("cannot watch the processes that hold connections: {error}");
+        }
+    }
+
     /// Finds out which processes hold connections, when that may have changed, and tells of strangers.
     fn look_at_holders(&mut self, traffic: &[Traffic]) {
         let now = Instant::now();
@@ -301,6 +321,7 @@ impl Running {
                 Ok(written) => {
                     self.no_holders = false;
                     self.holders.looked(&written, changes, now);
+                    self.watch();
                 }
                 Err(error) => {
                     if !self.no_holders {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent_ebpf::{Holder, Stranger};
+use agent_ebpf::{Holder, Role, Stranger};
 use tracing::warn;
 
 use super::tables::{Names, written};
@@ -57,10 +57,14 @@ impl Strangers {
     /// Tells of those whose process is known now, and of those that have waited long enough.
     pub(super) fn tell(&mut self, holders: &[Holder], names: &Names, now: Instant) {
         self.waiting.retain(|(stranger, came)| {
-            let holder = holders.iter().find(|holder| holder.connection == *stranger);
+            let holder = holders
+                .iter()
+                .find(|holder| holder.connection == stranger.connection)
+                .map(|holder| holder.process)
+                .or((stranger.process != 0).then_some(stranger.process));
             let wait = holder.is_none() && now.saturating_duration_since(*came) < PATIENCE;
             if !wait {
-                tell(stranger, holder.map(|holder| holder.process), names);
+                tell(stranger, holder, names);
             }
             wait
         });
@@ -84,9 +88,14 @@ impl Strangers {
 }
 
 fn tell(stranger: &Stranger, process: Option<u32>, names: &Names) {
-    let address = written(stranger.address);
-    let (port, local_port) = (stranger.remote_port, stranger.local_port);
-    let protocol = &*names.protocols()[names.protocol_of(stranger.slot)];
+    let connection = &stranger.connection;
+    let address = written(connection.address);
+    let (port, local_port) = (connection.remote_port, connection.local_port);
+    let protocol = &*names.protocols()[names.protocol_of(connection.slot)];
+    let role = Role::ALL
+        .into_iter()
+        .find(|role| *role as u32 == stranger.role);
+    let role = role.map(Role::name);
     let of = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", process?)).ok();
     let command = of("comm").map(|name| name.trim_end().to_owned());
     let cgroup = of("cgroup");
@@ -97,6 +106,7 @@ fn tell(stranger: &Stranger, process: Option<u32>, names: &Names) {
         port,
         local_port,
         protocol,
+        role,
         pid = process,
         command,
         container,
@@ -137,10 +147,15 @@ mod tests {
         let names = Names::new(&crate::config::tests::minimal());
         let mut strangers = Strangers::new(now);
         let written = holders::tests::written(u32::MAX, 1);
-        let stranger = holders::stranger(&written[8..]).unwrap();
+        let written = [&written[8..], &[0; 8]].concat();
+        let stranger = holders::stranger(&written).unwrap();
+        let from = |remote_port| agent_ebpf::Connection {
+            remote_port,
+            ..stranger.connection
+        };
         for port in 1..=100 {
             let it = Stranger {
-                remote_port: port,
+                connection: from(port),
                 ..stranger
             };
             strangers.came(it, now);
@@ -149,10 +164,7 @@ mod tests {
         let holder = Holder {
             process: u32::MAX,
             padding: 0,
-            connection: Stranger {
-                remote_port: 3,
-                ..stranger
-            },
+            connection: from(3),
         };
         strangers.tell(&[holder], &names, now);
         assert_eq!(strangers.waiting.len(), 9, "one process is known");

@@ -21,6 +21,8 @@ pub struct Tables {
     pub ports: Vec<(u16, u32)>,
     /// Prefix (address and bits, of 128) and block.
     pub prefixes: Vec<((Address, u32), u32)>,
+    /// Prefixes that MPC programs may connect to beside their parties.
+    pub allowed: Vec<(Address, u32)>,
     /// Endpoint and block.
     pub endpoints: Vec<(Endpoint, u32)>,
     /// Whether there are endpoints with a port, or will be once their host names resolve.
@@ -51,6 +53,7 @@ impl Tables {
             stride,
             slots,
             auto_limit,
+            allowed: config.network.allow.iter().copied().map(mapped).collect(),
             ..Self::default()
         };
 
