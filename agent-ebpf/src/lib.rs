@@ -102,8 +102,10 @@ pub mod program {
     pub const HOLDERS: &str = "holders";
     /// `iter/bpf_sk_storage_map`: brings the counters of every open account up to date.
     pub const SETTLE: &str = "settle";
+    /// `iter/bpf_sk_storage_map`: moves accounts to other slots once the tables have changed.
+    pub const RECLASSIFY: &str = "reclassify";
     /// All of them.
-    pub const ALL: [&str; 10] = [
+    pub const ALL: [&str; 11] = [
         SET_STATE,
         SET_STATE_AGAIN,
         SOCKET_EVENTS,
@@ -114,6 +116,7 @@ pub mod program {
         ADOPT,
         HOLDERS,
         SETTLE,
+        RECLASSIFY,
     ];
 }
 
@@ -315,11 +318,13 @@ impl Drop {
 pub struct Control {
     /// Length of a block: the protocols and one.
     pub stride: u32,
-    /// How many automatic parties there may be; 0 when parties are configured.
+    /// Numbers below this may be given to automatic parties; 0 when parties are configured. The agent changes it
+    /// while the programs run.
     pub auto_limit: u32,
-    /// Automatic parties given out so far, and those that found no room.
+    /// The next automatic party's number; it begins behind the blocks of configured parties, and goes on where one
+    /// found no room.
     pub auto_parties: u32,
-    /// Whether there is any entry in [`map::ENDPOINTS`]: looking one up is most of what a claim costs.
+    /// Whether there is or may be any entry in [`map::ENDPOINTS`]: looking one up is most of what a claim costs.
     pub endpoints: u32,
     /// Whether [`program::SOCKET_EVENTS`] sees every socket, so that `set_state` leaves establishment to it.
     pub events_see_all: u32,
@@ -360,6 +365,10 @@ pub struct Account {
     pub opened: u32,
     /// Lower half of `tcp_sock.rack.mstamp` when a round-trip time was last taken at a settle.
     pub sampled: u32,
+    /// 1: this side opened the connection.
+    pub initiator: u32,
+    /// Always 0.
+    pub padding: u32,
 }
 
 /// Set in an account's four sums by the last settle: nothing may be added after it.
@@ -440,7 +449,7 @@ const _: () = {
     assert!(size_of::<Endpoint>() == 20);
     assert!(size_of::<Counters>() == 192);
     assert!(size_of::<Control>() == 48 + 8 * Drop::ALL.len());
-    assert!(size_of::<Account>() == 56);
+    assert!(size_of::<Account>() == 64);
     assert!(size_of::<Connection>() == 24);
     assert!(size_of::<Stranger>() == 32);
     assert!(size_of::<Holder>() == 32);

@@ -7,36 +7,50 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
-    config::{Config, Endpoint, Host, Unresolved},
+    config::{Config, Options, Unresolved},
     export::http,
     privilege,
+    reload::Reload,
     sampler::Sampler,
     source::{
-        self,
+        self, gpu,
         host::HostSource,
-        network::{self, NetworkSource, resolve},
+        network::{NetworkSource, resolve},
     },
 };
 
-/// Runs the agent until a signal stops it.
+/// Runs the agent until a signal stops it. `options` are where the configuration came from, to be read again.
 ///
 /// # Errors
 /// What keeps it from starting: an address in use, a host name that does not resolve. Sources that do not work
 /// here are no such thing.
-pub fn run(config: &Config) -> anyhow::Result<()> {
-    let mut resolved = resolve::Resolved::new();
-    let missing = if config.network.enabled {
-        resolve::resolve(config, &mut resolved)
+pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // From here on it ends nothing, and what it asks for is done once all has started.
+    let hangup = {
+        let _inside = runtime.enter();
+        signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?
+    };
+    let mut reload = Reload::new(options, config);
+    let answers = if config.network.enabled {
+        resolve::ask(config)
     } else {
         Vec::new()
     };
+    let missing = resolve::unresolved(&answers);
     if config.network.unresolved == Unresolved::Retry {
-        network::warn_unresolved(&missing);
+        for name in &missing {
+            let interval = humantime::format_duration(config.network.resolve_interval);
+            warn!("{name}; looking it up again every {interval}");
+        }
     } else if !missing.is_empty() {
         let lines: Vec<String> = missing.iter().map(ToString::to_string).collect();
         let mend = "to start without it, set network.unresolved = \"retry\"";
         return Err(crate::Misconfigured(format!("{}; {mend}", lines.join("\n"))).into());
     }
+    reload.found(&answers);
     let listeners = config
         .prometheus_listen
         .iter()
@@ -45,13 +59,18 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 
     // The network source's thread takes this thread's capabilities with it; all that starts later has none.
     let started = |source| format!("cannot start the thread of the {source} source");
-    let network = NetworkSource::new(config, resolved, !missing.is_empty());
+    let network = NetworkSource::new(&reload.wanted());
     let network = config
         .network
         .enabled
         .then(|| source::spawn(network, config.interval));
     let network = network.transpose().with_context(|| started("network"))?;
     privilege::drop_all();
+    let gpus = config
+        .gpu
+        .enabled
+        .then(|| gpu::spawn(&config.gpu, config.interval));
+    let gpus = gpus.transpose().with_context(|| started("GPU"))?;
     let host = HostSource::default();
     let host = config
         .host_enabled
@@ -60,14 +79,19 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let sampler = Arc::new(Sampler {
         node: Arc::from(config.node.as_str()),
         network,
+        gpus,
         host,
+        configuration: reload.status(),
     });
 
     announce(config);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let outcome = runtime.block_on(serve(listeners, sampler));
+    let outcome = runtime.block_on(async {
+        let mut reload = pin!(reload.run(hangup));
+        tokio::select! {
+            outcome = serve(listeners, sampler) => outcome,
+            () = &mut reload => Ok(()),
+        }
+    });
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome?;
     info!("stopped");
@@ -77,6 +101,16 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut release = signal(SignalKind::user_defined1()).context("cannot wait for SIGUSR1")?;
+    let gpus = Arc::clone(&sampler);
+    let releases = async move {
+        while release.recv().await.is_some() {
+            let gpus = Arc::clone(&gpus);
+            // It waits for calls of the GPUs under way.
+            drop(tokio::task::spawn_blocking(move || gpus.release_gpus()).await);
+        }
+    };
+    let releases = tokio::spawn(releases);
     let mut signalled = async || {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -101,6 +135,7 @@ async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> 
         outcome = server => outcome.context("cannot serve the metrics page")?,
         name = signalled() => warn!("{name} again: not waiting for clients"),
     }
+    releases.abort();
     Ok(())
 }
 
@@ -113,7 +148,7 @@ fn announce(config: &Config) {
         humantime::format_duration(config.interval)
     );
     for party in &config.parties {
-        let endpoints: Vec<String> = party.endpoints.iter().map(written).collect();
+        let endpoints: Vec<String> = party.endpoints.iter().map(ToString::to_string).collect();
         info!("party {} at {}", party.id, endpoints.join(", "));
     }
     if config.parties.is_empty() && config.network.enabled {
@@ -121,30 +156,13 @@ fn announce(config: &Config) {
         info!("no party configured: each address on a protocol's port is one, up to {limit}");
     }
     for protocol in &config.protocols {
-        let ports: Vec<String> = protocol
-            .ports
-            .iter()
-            .map(|range| match (range.start(), range.end()) {
-                (first, last) if first == last => first.to_string(),
-                (first, last) => format!("{first}-{last}"),
-            })
-            .collect();
-        info!("protocol {} on TCP {}", protocol.name, ports.join(", "));
+        info!(
+            "protocol {} on TCP {}",
+            protocol.name,
+            protocol.ports_written()
+        );
     }
     for address in &config.prometheus_listen {
         info!("metrics at http://{address}/metrics");
-    }
-}
-
-fn written(endpoint: &Endpoint) -> String {
-    let host = match &endpoint.host {
-        Host::Prefix(net) if net.prefix_len() == net.max_prefix_len() => net.addr().to_string(),
-        Host::Prefix(net) => net.to_string(),
-        Host::Name(name) => name.clone(),
-    };
-    match endpoint.port {
-        None => host,
-        Some(port) if host.contains(':') => format!("[{host}]:{port}"),
-        Some(port) => format!("{host}:{port}"),
     }
 }

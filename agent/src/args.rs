@@ -3,10 +3,13 @@
 
 use std::{collections::HashMap, env, ffi::OsString, path::PathBuf};
 
-use clap::{Arg, ArgAction, ArgMatches, Command, builder::NonEmptyStringValueParser};
+use clap::{
+    Arg, ArgAction, ArgMatches, Command, builder::NonEmptyStringValueParser, error::ErrorKind,
+};
 
 use crate::{
     config::{Given, Options, options::OPTIONS},
+    import::{FRAMEWORKS, Framework},
     model::print::Format,
 };
 
@@ -17,6 +20,8 @@ pub enum Invocation {
     Run(Options),
     /// Say what would happen.
     Check(Options),
+    /// Print parties for the configuration, from a framework's own file.
+    Import(Framework, PathBuf),
     /// Print the catalog.
     Metrics(Format),
     /// Print the default configuration.
@@ -34,6 +39,11 @@ pub fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Invocation, cla
     let variable = |name: &str| env::var(name).ok();
     Ok(match matches.subcommand() {
         Some(("check", matches)) => Invocation::Check(options(matches, variable)),
+        Some(("parties", matches)) => match matches.subcommand().and_then(|(_, it)| import(it)) {
+            Some((framework, file)) => Invocation::Import(framework, file),
+            // clap lets nothing else through.
+            None => return Err(command().error(ErrorKind::MissingSubcommand, "say what to do")),
+        },
         Some(("metrics", matches)) => Invocation::Metrics(
             match matches.get_one::<String>("format").map(String::as_str) {
                 Some("json") => Format::Json,
@@ -62,6 +72,31 @@ pub fn command() -> Command {
              allow; starts nothing",
         )))
         .subcommand(
+            Command::new("parties")
+                .about("What the configuration says of parties")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(
+                    Command::new("import")
+                        .about("Print [[parties]] and [[protocols]] from a framework's own party file")
+                        .arg(
+                            Arg::new("from")
+                                .long("from")
+                                .value_name("FRAMEWORK")
+                                .required(true)
+                                .value_parser(FRAMEWORKS.map(|framework| framework.name))
+                                .help("Whose file it is"),
+                        )
+                        .arg(
+                            Arg::new("file")
+                                .value_name("FILE")
+                                .required(true)
+                                .value_parser(clap::value_parser!(PathBuf))
+                                .help("The file, or - for standard input"),
+                        ),
+                ),
+        )
+        .subcommand(
             Command::new("metrics").about("Print the catalog of metrics").arg(
                 Arg::new("format").long("format").value_parser(formats).default_value("table"),
             ),
@@ -75,6 +110,12 @@ pub fn command() -> Command {
             ),
         )
         .after_help("Exit codes: 0; 64 wrong usage or configuration; 1 any other failure.")
+}
+
+fn import(matches: &ArgMatches) -> Option<(Framework, PathBuf)> {
+    let name = matches.get_one::<String>("from")?;
+    let framework = FRAMEWORKS.into_iter().find(|it| it.name == name)?;
+    Some((framework, matches.get_one::<PathBuf>("file")?.clone()))
 }
 
 fn with_options(command: Command) -> Command {

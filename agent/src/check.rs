@@ -4,7 +4,10 @@ use std::io::{self, Write};
 
 use crate::{
     config::Config,
-    source::network::{Finding, probe, resolve},
+    source::{
+        gpu,
+        network::{Finding, probe, resolve},
+    },
 };
 
 /// Looks at everything that the configuration switches on and writes a line of each. Returns whether all is
@@ -23,13 +26,16 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
         optional: false,
     }];
     if config.network.enabled {
-        let missing = resolve::resolve(config, &mut resolve::Resolved::new());
+        let missing = resolve::unresolved(&resolve::ask(config));
         findings.extend(missing.iter().map(|name| Finding {
             what: "host names",
             result: Err(name.to_string()),
             optional: false,
         }));
         findings.extend(probe(config));
+    }
+    if config.gpu.enabled {
+        findings.extend(gpu::probe(&config.gpu));
     }
     for address in &config.prometheus_listen {
         let free = std::net::TcpListener::bind(address);
@@ -55,10 +61,10 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
     {
         let (word, text) = match result {
             Ok(text) => ("ok", text),
-            Err(text) if *optional => ("LIMITED", text),
+            Err(text) if *optional => ("PART", text),
             Err(text) => ("DOWN", text),
         };
-        writeln!(out, "{what:width$}  {word:7}  {text}")?;
+        writeln!(out, "{what:width$}  {word:4}  {text}")?;
     }
     let fine = |finding: &Finding| finding.optional || finding.result.is_ok();
     Ok(findings.iter().all(fine))

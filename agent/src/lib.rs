@@ -10,7 +10,10 @@
 //! model             the catalog: every metric as data, and how to read it from a snapshot
 //! export            `prometheus` encodes a snapshot, `http` serves it
 //! agent             wires them; `privilege` drops what is no longer needed
+//! reload            reads the configuration and the host names again; the sources follow
 //! ```
+//!
+//! Beside the way: `check` looks at what this machine allows, `import` reads the party files of frameworks.
 //!
 //! The kernel's half of `network` is the crate `agent-ebpf`.
 
@@ -19,9 +22,11 @@ pub mod args;
 pub mod check;
 pub mod config;
 pub mod export;
+pub mod import;
 pub mod log;
 pub mod model;
 pub mod privilege;
+pub mod reload;
 pub mod sample;
 pub mod sampler;
 pub mod source;

@@ -10,7 +10,7 @@ use partymeter::{
     args::{self, Invocation},
     check::check,
     config::{self, Config, Options, Surroundings, options},
-    log,
+    import, log,
     model::print,
 };
 
@@ -51,9 +51,12 @@ fn carry_out(invocation: Invocation) -> anyhow::Result<bool> {
         Invocation::Run(options) => {
             let config = resolve(&options)?;
             log::init(&config.log)?;
-            agent::run(&config)?;
+            agent::run(&config, options)?;
         }
         Invocation::Check(options) => return Ok(check(&resolve(&options)?, out)?),
+        Invocation::Import(framework, file) => {
+            write!(out, "{}", import::import(framework, &file)?)?;
+        }
         Invocation::Metrics(format) => print::print(format, out)?,
         Invocation::DefaultConfig => write!(out, "{}", config::DEFAULT)?,
         Invocation::Options => write!(out, "{}", options::markdown())?,

@@ -1,6 +1,8 @@
 //! Raw facts, as the sources read them. A fact that is not known is `None` or not in the list; no field
 //! holds a value that stands for "missing".
 
+pub mod gpu;
+
 use std::{sync::Arc, time::SystemTime};
 
 /// What the kernel has counted.
@@ -157,19 +159,34 @@ pub struct Snapshot {
     pub node: Arc<str>,
     /// `None` while the source is down, switched off or late.
     pub network: Option<Arc<Network>>,
+    /// `None` while the source is switched off.
+    pub gpus: Option<gpu::Gpus>,
     /// As `network`.
     pub host: Option<Arc<Host>>,
     /// Every enabled source's health.
     pub sources: Vec<SourceHealth>,
+    /// How the configuration is doing.
+    pub configuration: Configuration,
+}
+
+/// How the configuration is doing.
+#[derive(Clone, Copy, Debug)]
+pub struct Configuration {
+    /// Whether it was right when it was last read.
+    pub success: bool,
+    /// When it was last taken in.
+    pub taken: SystemTime,
 }
 
 /// How one source is doing; apart from its data, so that trouble never passes for a value.
 #[derive(Clone, Debug)]
 pub struct SourceHealth {
     /// The value of the label `source`.
-    pub source: &'static str,
+    pub source: Arc<str>,
     /// Why it is down, if it is; in one line, with the mend.
     pub down: Option<String>,
+    /// The kind of that.
+    pub kind: Option<FailureKind>,
     /// Failures since the start by kind, every kind from the start.
     pub errors: [u64; FailureKind::ALL.len()],
     /// How long its rounds took.
@@ -187,6 +204,10 @@ pub enum FailureKind {
     Unsupported,
     /// Something configured was not found.
     NotFound,
+    /// What it would read is not there: no such hardware, or no driver for it. No fault of this node.
+    Absent,
+    /// What it has read is there no more, or answers no more.
+    Lost,
     /// A read failed.
     Read,
     /// It did not answer in time.
@@ -195,10 +216,12 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every kind, in the order of [`SourceHealth::errors`].
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Permission,
         Self::Unsupported,
         Self::NotFound,
+        Self::Absent,
+        Self::Lost,
         Self::Read,
         Self::Deadline,
     ];
@@ -209,6 +232,8 @@ impl FailureKind {
             Self::Permission => "permission",
             Self::Unsupported => "unsupported",
             Self::NotFound => "not_found",
+            Self::Absent => "absent",
+            Self::Lost => "lost",
             Self::Read => "read",
             Self::Deadline => "deadline",
         }

@@ -3,12 +3,13 @@
 
 use std::{
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::{
+    reload::Status,
     sample::{Host, Network, Snapshot},
-    source::Place,
+    source::{Place, gpu::GpuPlaces},
 };
 
 /// The places of the enabled sources.
@@ -18,22 +19,34 @@ pub struct Sampler {
     /// `None`: switched off.
     pub network: Option<Arc<Place<Network>>>,
     /// `None`: switched off.
+    pub gpus: Option<GpuPlaces>,
+    /// `None`: switched off.
     pub host: Option<Arc<Place<Host>>>,
+    /// How the configuration is doing.
+    pub configuration: Arc<Status>,
 }
 
 impl Sampler {
+    /// Gives the GPUs up, and says for how long; `None` when their source is off. Blocks for up to a second.
+    pub fn release_gpus(&self) -> Option<Duration> {
+        self.gpus.as_ref().map(GpuPlaces::release)
+    }
+
     /// Everything known now.
     pub fn snapshot(&self) -> Snapshot {
         let now = Instant::now();
         let mut sources = Vec::new();
         let network = look(self.network.as_deref(), now, &mut sources);
+        let gpus = self.gpus.as_ref().map(|gpus| gpus.look(now, &mut sources));
         let host = look(self.host.as_deref(), now, &mut sources);
         Snapshot {
             taken: SystemTime::now(),
             node: Arc::clone(&self.node),
             network,
+            gpus,
             host,
             sources,
+            configuration: self.configuration.get(),
         }
     }
 }

@@ -49,8 +49,10 @@ unsafe fn try_adopt(ctx: *mut Context) -> Option<()> {
     if unsafe { account_of(sock.as_ptr()) }.is_some() {
         return None;
     }
-    let connection = Connection::of(&sock, sock.connected_out())?;
+    let initiator = sock.connected_out();
+    let connection = Connection::of(&sock, initiator)?;
     let mut adopted = account::adopted(connection.slot()?, &sock);
+    adopted.initiator = u32::from(initiator);
     // SAFETY: as above.
     unsafe { open_account(sock.as_ptr(), &mut adopted) }?;
     Some(())

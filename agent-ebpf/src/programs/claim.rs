@@ -6,8 +6,8 @@ use aya_log_ebpf::debug;
 
 use super::{
     account,
-    classify::Connection,
-    maps::{CONTROL, begun_by, open_account, report_stranger},
+    classify::{Connection, is_unknown},
+    maps::{begun_by, open_account, report_stranger},
     socket::TcpSock,
 };
 
@@ -25,6 +25,7 @@ pub(super) fn claim<C: EbpfContext>(ctx: &C, sock: &TcpSock, initiator: bool) ->
         None => return None,
     };
     let mut opened = account::opened(slot, sock);
+    opened.initiator = u32::from(initiator);
     // SAFETY: the hook's socket.
     let account = unsafe { open_account(sock.as_ptr(), &mut opened) }?;
     let role = if initiator {
@@ -34,8 +35,7 @@ pub(super) fn claim<C: EbpfContext>(ctx: &C, sock: &TcpSock, initiator: bool) ->
     };
     // SAFETY: a value of the socket storage.
     if unsafe { account::count_opened(account.as_ptr(), slot, role) } {
-        // The first block is `block::UNKNOWN`.
-        if CONTROL.get(0).is_some_and(|control| slot < control.stride) {
+        if is_unknown(slot) {
             report_stranger(&Stranger {
                 connection: agent_ebpf::Connection {
                     address: connection.remote,

@@ -110,6 +110,12 @@ impl Connection {
     }
 }
 
+/// Whether a slot counts those whose address is no party's: the first block is `block::UNKNOWN`.
+#[inline(always)]
+pub(super) fn is_unknown(slot: u32) -> bool {
+    CONTROL.get(0).is_some_and(|control| slot < control.stride)
+}
+
 #[inline(always)]
 fn protocol_of(port: u16) -> u32 {
     PORTS
@@ -120,7 +126,7 @@ fn protocol_of(port: u16) -> u32 {
 
 #[inline(always)]
 fn endpoint(address: Address, port: u16) -> Option<u32> {
-    // SAFETY: entries are only ever replaced whole, and a block read late is still a block.
+    // SAFETY: entries are only ever replaced whole or removed, and a block read late is still a block.
     unsafe {
         ENDPOINTS
             .get(Endpoint {

@@ -10,6 +10,7 @@ mod holders;
 mod iterator;
 mod latency;
 mod maps;
+mod reclassify;
 mod rhythm;
 mod set_state;
 mod settle;

@@ -7,9 +7,9 @@ pub mod options;
 mod resolve;
 mod value;
 
-pub use resolve::{Given, Options, Surroundings, resolve};
+pub use resolve::{Given, Options, Surroundings, read, resolve};
 
-use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
 
@@ -28,12 +28,27 @@ pub struct Config {
     pub protocols: Vec<Protocol>,
     /// Where to count.
     pub network: Network,
+    /// What to read of the GPUs.
+    pub gpu: Gpu,
     /// Whether the host source is on.
     pub host_enabled: bool,
     /// Addresses of the metrics page; not empty.
     pub prometheus_listen: Vec<SocketAddr>,
     /// How to log.
     pub log: Log,
+}
+
+/// What to read of the GPUs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gpu {
+    /// Whether the source is on.
+    pub enabled: bool,
+    /// NVML: a file, or a name that the loader finds.
+    pub library: String,
+    /// Whether processes have series of their own.
+    pub processes: bool,
+    /// Whether the page also has the names of dcgm-exporter.
+    pub dcgm_names: bool,
 }
 
 /// One other party.
@@ -64,6 +79,38 @@ pub enum Host {
     Name(String),
 }
 
+/// As people write it: `10.0.0.2`, `10.0.1.0/24`, `[2001:db8::7]:5001`, `party1.example.org:5001`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.host.to_string();
+        match self.port {
+            None => f.write_str(&host),
+            Some(port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Some(port) => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    /// # Errors
+    /// What is wrong and what would be right, in one line.
+    fn from_str(text: &str) -> Result<Self, String> {
+        value::place(text).map_err(|value::Fault { what, mend }| format!("{what}; {mend}"))
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prefix(net) if net.prefix_len() == net.max_prefix_len() => net.addr().fmt(f),
+            Self::Prefix(net) => net.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
 /// One protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protocol {
@@ -71,6 +118,18 @@ pub struct Protocol {
     pub name: String,
     /// TCP ports that a party listens on; not empty, no overlap with another protocol's.
     pub ports: Vec<RangeInclusive<u16>>,
+}
+
+impl Protocol {
+    /// Its ports as people write them: `1212-1220, 5000`.
+    pub fn ports_written(&self) -> String {
+        let range = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        };
+        let ranges: Vec<String> = self.ports.iter().map(range).collect();
+        ranges.join(", ")
+    }
 }
 
 /// The section `[network]`.
@@ -90,6 +149,8 @@ pub struct Network {
     pub max_auto_parties: u32,
     /// What to do about a host name that does not resolve at the start.
     pub unresolved: Unresolved,
+    /// How often host names are looked up again; 1 s to 1 h.
+    pub resolve_interval: Duration,
 }
 
 /// What to do about a host name that does not resolve at the start.

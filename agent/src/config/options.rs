@@ -47,6 +47,30 @@ pub static OPTIONS: &[Opt] = &[
         help: "This node's own party",
     },
     Opt {
+        key: "gpu.enabled",
+        value: "BOOL",
+        default: "true",
+        help: "Read the GPUs through NVML",
+    },
+    Opt {
+        key: "gpu.library",
+        value: "FILE",
+        default: "libnvidia-ml.so.1",
+        help: "NVML: a file, or a name that the loader or a driver container has",
+    },
+    Opt {
+        key: "gpu.processes",
+        value: "BOOL",
+        default: "false",
+        help: "Memory and SM share of each process on a GPU, up to 64 a GPU",
+    },
+    Opt {
+        key: "gpu.dcgm_names",
+        value: "BOOL",
+        default: "false",
+        help: "The GPU metrics also under the names and in the units of dcgm-exporter 4.8",
+    },
+    Opt {
         key: "network.enabled",
         value: "BOOL",
         default: "true",
@@ -87,6 +111,12 @@ pub static OPTIONS: &[Opt] = &[
         value: "refuse|retry",
         default: "refuse",
         help: "A party's host name that does not resolve at the start: do not start, or look it up again",
+    },
+    Opt {
+        key: "network.resolve_interval",
+        value: "DURATION",
+        default: "30s",
+        help: "How often host names of parties are looked up again, 1s to 1h",
     },
     Opt {
         key: "host.enabled",

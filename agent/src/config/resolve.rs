@@ -9,14 +9,14 @@ use toml::{
 };
 
 use super::{
-    Config, Log, LogFormat, Network, Problem, Unresolved, conflicts, frameworks,
+    Config, Gpu, Log, LogFormat, Network, Problem, Unresolved, conflicts, frameworks,
     lists::label,
     options::{OPTIONS, Opt},
     value::{self, Fault, Value, fault},
 };
 
 /// What came from the command line and the environment, as text.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The configuration file.
     pub file: Option<PathBuf>,
@@ -65,7 +65,7 @@ pub fn resolve(options: &Options, around: &Surroundings) -> Result<Config, Vec<P
     };
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => Reader::new(&name, &text).resolve(options, around),
+        Ok(text) => read(&name, &text, options, around),
         Err(error) => {
             let mend = match error.kind() {
                 std::io::ErrorKind::NotFound => "create it, or name another with --config",
@@ -76,6 +76,19 @@ pub fn resolve(options: &Options, around: &Surroundings) -> Result<Config, Vec<P
             Err(vec![Problem::new(name, "", fault)])
         }
     }
+}
+
+/// As [`resolve`], of a file's text that has been read; `name` is what its lines are told by.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn read(
+    name: &str,
+    text: &str,
+    options: &Options,
+    around: &Surroundings,
+) -> Result<Config, Vec<Problem>> {
+    Reader::new(name, text).resolve(options, around)
 }
 
 pub(super) struct Reader<'a> {
@@ -137,20 +150,8 @@ impl<'a> Reader<'a> {
         let party_id = values.get("party_id", |value| {
             label(value.text()?, &["unknown", "other"])
         });
-        let network_enabled = values.get("network.enabled", value::boolean);
-        let latency = values.get("network.latency", value::boolean);
-        let rhythm = values.get("network.rhythm", value::boolean);
-        let cgroup = values.get("network.cgroup", |value| match value.text()? {
-            "" => Err(fault("is empty", "leave it out or name a directory")),
-            path => Ok(PathBuf::from(path)),
-        });
-        let allow = values.list("network.allow", value::net);
-        let max_auto_parties = values.get("network.max_auto_parties", |value| {
-            value.integer(1..=agent_ebpf::AUTO_PARTY_CAPACITY)
-        });
-        let unresolved = values.get("network.unresolved", |value| {
-            value.choice(&[("refuse", Unresolved::Refuse), ("retry", Unresolved::Retry)])
-        });
+        let network = values.network();
+        let gpu = values.gpu();
         let host_enabled = values.get("host.enabled", value::boolean);
         let prometheus_listen = values.list("prometheus.listen", value::listen);
         let log_format = values.get("log.format", |value| {
@@ -189,15 +190,8 @@ impl<'a> Reader<'a> {
                     .into_iter()
                     .map(|(_, protocol)| protocol)
                     .collect(),
-                network: Network {
-                    enabled: network_enabled?,
-                    latency: latency?,
-                    rhythm: rhythm?,
-                    cgroup,
-                    allow,
-                    max_auto_parties: max_auto_parties?,
-                    unresolved: unresolved?,
-                },
+                network: network?,
+                gpu: gpu?,
                 host_enabled: host_enabled?,
                 prometheus_listen,
                 log: Log {
@@ -302,6 +296,54 @@ struct Values<'r, 'a, 't> {
 }
 
 impl Values<'_, '_, '_> {
+    /// The section `[network]`.
+    fn network(&mut self) -> Option<Network> {
+        let enabled = self.get("network.enabled", value::boolean);
+        let latency = self.get("network.latency", value::boolean);
+        let rhythm = self.get("network.rhythm", value::boolean);
+        let cgroup = self.get("network.cgroup", |value| match value.text()? {
+            "" => Err(fault("is empty", "leave it out or name a directory")),
+            path => Ok(PathBuf::from(path)),
+        });
+        let allow = self.list("network.allow", value::net);
+        let max_auto_parties = self.get("network.max_auto_parties", |value| {
+            value.integer(1..=agent_ebpf::AUTO_PARTY_CAPACITY)
+        });
+        let unresolved = self.get("network.unresolved", |value| {
+            value.choice(&[("refuse", Unresolved::Refuse), ("retry", Unresolved::Retry)])
+        });
+        let resolve_interval = self.get("network.resolve_interval", |value| {
+            value.duration(Duration::from_secs(1)..=Duration::from_hours(1))
+        });
+        Some(Network {
+            enabled: enabled?,
+            latency: latency?,
+            rhythm: rhythm?,
+            cgroup,
+            allow,
+            max_auto_parties: max_auto_parties?,
+            unresolved: unresolved?,
+            resolve_interval: resolve_interval?,
+        })
+    }
+
+    /// The section `gpu`.
+    fn gpu(&mut self) -> Option<Gpu> {
+        let enabled = self.get("gpu.enabled", value::boolean);
+        let library = self.get("gpu.library", |value| match value.text()? {
+            "" => Err(fault("is empty", "give a file, or set gpu.enabled = false")),
+            library => Ok(library.to_owned()),
+        });
+        let processes = self.get("gpu.processes", value::boolean);
+        let dcgm_names = self.get("gpu.dcgm_names", value::boolean);
+        Some(Gpu {
+            enabled: enabled?,
+            library: library?,
+            processes: processes?,
+            dcgm_names: dcgm_names?,
+        })
+    }
+
     /// Where a key is given, if anywhere.
     fn find(&self, key: &str) -> Option<(String, Value<'_>)> {
         if let Some(given) = self.options.values.get(key) {

@@ -23,6 +23,13 @@ pub(crate) fn minimal() -> Config {
             allow: Vec::new(),
             max_auto_parties: 64,
             unresolved: Unresolved::Refuse,
+            resolve_interval: Duration::from_secs(30),
+        },
+        gpu: Gpu {
+            enabled: true,
+            library: "libnvidia-ml.so.1".to_owned(),
+            processes: false,
+            dcgm_names: false,
         },
         host_enabled: true,
         prometheus_listen: vec![SocketAddr::from(([127, 0, 0, 1], 9464))],

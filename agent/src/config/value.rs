@@ -188,7 +188,7 @@ pub(super) fn endpoint(value: &Value<'_>) -> Parsed<Endpoint> {
     place(value.text()?)
 }
 
-fn place(text: &str) -> Parsed<Endpoint> {
+pub(super) fn place(text: &str) -> Parsed<Endpoint> {
     if text.matches(':').count() > 1 && !text.starts_with('[') {
         return Ok(Endpoint {
             host: prefix(text)?,

@@ -14,7 +14,8 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
     header::{
-        ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+        ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, ORIGIN,
+        X_CONTENT_TYPE_OPTIONS,
     },
     server::conn::http1,
     service::service_fn,
@@ -24,7 +25,10 @@ use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use tracing::{debug, warn};
 
 use super::{Format, prometheus::encode, timed::Timed};
-use crate::{sample::SourceHealth, sampler::Sampler};
+use crate::{
+    sample::{FailureKind, SourceHealth},
+    sampler::Sampler,
+};
 
 /// Bytes of a request's head, and headers in it.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -123,8 +127,8 @@ struct Server {
 impl Server {
     async fn accept(self: Arc<Self>, listener: tokio::net::TcpListener) {
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, client) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors or memory: waiting is all that can help.
                     warn!("cannot accept a connection to the metrics page: {error}");
@@ -143,13 +147,18 @@ impl Server {
                 ..
             } = self.limits;
             let (sampler, places) = (Arc::clone(&self.sampler), Arc::clone(&self.places));
+            let local = client.ip().to_canonical().is_loopback();
             let service = service_fn(move |request| {
-                let mut page = respond(&request, &sampler);
-                if places.available_permits() < connections / 2 {
-                    let close = HeaderValue::from_static("close");
-                    page.headers_mut().insert(CONNECTION, close);
+                let close = places.available_permits() < connections / 2;
+                let sampler = Arc::clone(&sampler);
+                async move {
+                    let mut page = respond(&request, &sampler, local).await;
+                    if close {
+                        let close = HeaderValue::from_static("close");
+                        page.headers_mut().insert(CONNECTION, close);
+                    }
+                    Ok::<_, Infallible>(page)
                 }
-                async { Ok::<_, Infallible>(page) }
             });
             let connection = http1::Builder::new()
                 .header_read_timeout(None)
@@ -167,26 +176,53 @@ impl Server {
     }
 }
 
-fn respond(request: &Request<Incoming>, sampler: &Sampler) -> Page {
+async fn respond(request: &Request<Incoming>, sampler: &Arc<Sampler>, local: bool) -> Page {
     let path = request.uri().path();
-    if !matches!(path, "/" | "/metrics" | "/-/healthy" | "/-/ready") {
-        return plain(StatusCode::NOT_FOUND, "not found; see /\n");
-    }
+    let allowed: &[Method] = match path {
+        "/" | "/metrics" | "/-/healthy" | "/-/ready" => &[Method::GET, Method::HEAD],
+        "/-/gpu/release" => &[Method::POST],
+        _ => return plain(StatusCode::NOT_FOUND, "not found; see /\n"),
+    };
     // hyper leaves the body of an answer to HEAD out by itself.
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut page = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        let allowed = HeaderValue::from_static("GET, HEAD");
-        page.headers_mut().insert(ALLOW, allowed);
+    if !allowed.contains(request.method()) {
+        let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+        let text = format!("only {}\n", names.join(" and "));
+        let mut page = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+        if let Ok(allowed) = HeaderValue::from_str(&names.join(", ")) {
+            page.headers_mut().insert(ALLOW, allowed);
+        }
         return page;
     }
     match path {
         "/metrics" => metrics(request, sampler),
         "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
         "/-/ready" => ready(sampler),
+        // A page in some browser of this machine is no one who may ask for it.
+        "/-/gpu/release" if !local || request.headers().contains_key(ORIGIN) => plain(
+            StatusCode::FORBIDDEN,
+            "only from this machine, and not from a web page\n",
+        ),
+        "/-/gpu/release" => release(sampler).await,
         _ => page(
             StatusCode::OK,
             "text/html; charset=utf-8",
             include_str!("index.html"),
+        ),
+    }
+}
+
+/// Gives the GPUs up. Waits for calls under way, and so not on the thread that serves.
+async fn release(sampler: &Arc<Sampler>) -> Page {
+    let sampler = Arc::clone(sampler);
+    let released = tokio::task::spawn_blocking(move || sampler.release_gpus()).await;
+    match released {
+        Ok(Some(time)) => plain(
+            StatusCode::OK,
+            format!("the GPUs are given up for {} s\n", time.as_secs()),
+        ),
+        _ => plain(
+            StatusCode::NOT_FOUND,
+            "the GPU source is off: gpu.enabled = false\n",
         ),
     }
 }
@@ -204,15 +240,21 @@ fn metrics(request: &Request<Incoming>, sampler: &Sampler) -> Page {
     }
 }
 
-/// 200 when every enabled source reads, else 503; a line for each, and for each part of one that goes without.
+/// 200 when every enabled source reads, or what it would read is not there, else 503; a line for each, and for each
+/// part of one that goes without.
 fn ready(sampler: &Sampler) -> Page {
     let snapshot = sampler.snapshot();
     let sources = &snapshot.sources;
     let line = |health: &SourceHealth| match &health.down {
         None => format!("{}: up\n", health.source),
+        Some(reason) if health.kind == Some(FailureKind::Absent) => {
+            format!("{}: absent: {reason}\n", health.source)
+        }
         Some(reason) => format!("{}: down: {reason}\n", health.source),
     };
-    let ready = sources.iter().all(|health| health.down.is_none());
+    let ready = sources
+        .iter()
+        .all(|health| matches!(health.kind, None | Some(FailureKind::Absent)));
     let status = if ready {
         StatusCode::OK
     } else {

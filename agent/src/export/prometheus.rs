@@ -16,7 +16,7 @@ use prometheus_client::{
 
 use super::Format;
 use crate::{
-    model::{Kind, Metric, Value, catalog},
+    model::{Kind, Metric, Value, catalog, gpu},
     sample::Snapshot,
 };
 
@@ -29,10 +29,11 @@ pub fn encode(snapshot: Snapshot, format: Format) -> Result<String, fmt::Error> 
         .network
         .as_ref()
         .map_or(0, |network| network.traffic.len());
+    let gpus = snapshot.gpus.as_ref().map_or(0, |gpus| gpus.gpus.len());
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Page { snapshot, format }));
     // Enough for names of usual length; asked for at once, because growing would copy the page many times.
-    let mut page = String::with_capacity(12 * 1024 + 1500 * pairs);
+    let mut page = String::with_capacity(12 * 1024 + 1500 * pairs + 24 * 1024 * gpus);
     match format {
         Format::OpenMetrics => text::encode(&mut page, &registry)?,
         Format::Classic => text::encode_registry(&mut page, &registry)?,
@@ -48,7 +49,13 @@ struct Page {
 
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        catalog().try_for_each(|metric| self.encode_metric(metric, &mut encoder))
+        catalog().try_for_each(|metric| self.encode_metric(metric, &mut encoder))?;
+        match &self.snapshot.gpus {
+            Some(gpus) if gpus.dcgm_names => gpu::families()
+                .iter()
+                .try_for_each(|family| self.encode_dcgm(family, &mut encoder)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -70,6 +77,38 @@ impl Page {
             if let (Ok(()), Some(family)) = (result, &mut described) {
                 let labels = Labels(metric.labels, values);
                 result = encode_series(family, metric.kind, self.format, &labels, value);
+            }
+        });
+        result
+    }
+}
+
+impl Page {
+    /// Writes a family of dcgm-exporter, if it has any series now. Its counters do not end in `_total`, so that in
+    /// OpenMetrics they cannot be called counters.
+    fn encode_dcgm(
+        &self,
+        family: &gpu::Family,
+        encoder: &mut DescriptorEncoder<'_>,
+    ) -> fmt::Result {
+        let kind = match (family.kind, self.format) {
+            (Kind::Counter, Format::OpenMetrics) => MetricType::Unknown,
+            (Kind::Counter, Format::Classic) => MetricType::Counter,
+            _ => MetricType::Gauge,
+        };
+        let mut encoder = Some(encoder);
+        let mut described = None;
+        let mut result = Ok(());
+        family.read(&self.snapshot, &mut |names, values, value| {
+            if let Some(encoder) = encoder.take() {
+                match encoder.encode_descriptor(family.name, family.help, None, kind) {
+                    Ok(family) => described = Some(family),
+                    Err(error) => result = Err(error),
+                }
+            }
+            if let (Ok(()), Some(family)) = (result, &mut described) {
+                let labels = Labels(names, values);
+                result = encode_series(family, Kind::Gauge, self.format, &labels, value);
             }
         });
         result
@@ -151,7 +190,7 @@ fn encode_value(
 }
 
 #[derive(Debug)]
-struct Labels<'a>(&'static [&'static str], &'a [&'a str]);
+struct Labels<'a>(&'a [&'a str], &'a [&'a str]);
 
 impl EncodeLabelSet for Labels<'_> {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {

@@ -1,5 +1,7 @@
 //! The metrics of the agent about itself: they say how far the others are to be believed.
 
+use std::time::UNIX_EPOCH;
+
 use super::{Kind, Metric, Value};
 use crate::sample::{Durations, FailureKind};
 
@@ -29,7 +31,7 @@ pub(super) static METRICS: &[Metric] = &[
         read: |snapshot, emit| {
             for health in &snapshot.sources {
                 emit(
-                    &[health.source],
+                    &[&health.source],
                     Value::Integer(u64::from(health.down.is_none())),
                 );
             }
@@ -48,7 +50,7 @@ pub(super) static METRICS: &[Metric] = &[
             for health in &snapshot.sources {
                 let Durations { buckets, sum } = &health.durations;
                 emit(
-                    &[health.source],
+                    &[&health.source],
                     Value::Histogram(&Durations::BOUNDS, buckets, *sum),
                 );
             }
@@ -67,7 +69,7 @@ pub(super) static METRICS: &[Metric] = &[
             for health in &snapshot.sources {
                 for kind in FailureKind::ALL {
                     let count = health.errors[kind as usize];
-                    emit(&[health.source, kind.name()], Value::Integer(count));
+                    emit(&[&health.source, kind.name()], Value::Integer(count));
                 }
             }
         },
@@ -84,8 +86,40 @@ pub(super) static METRICS: &[Metric] = &[
         read: |snapshot, emit| {
             for health in &snapshot.sources {
                 if let Some(age) = health.age_seconds {
-                    emit(&[health.source], Value::Real(age));
+                    emit(&[&health.source], Value::Real(age));
                 }
+            }
+        },
+    },
+    Metric {
+        name: "partymeter_config_reload_success",
+        kind: Kind::Gauge,
+        unit: "1",
+        help: "Whether the configuration was right when it was last read; if not, the one before goes on.",
+        labels: &[],
+        source: "the agent",
+        reset: "",
+        opentelemetry: "partymeter.config.reload.success",
+        read: |snapshot, emit| {
+            emit(
+                &[],
+                Value::Integer(u64::from(snapshot.configuration.success)),
+            );
+        },
+    },
+    Metric {
+        name: "partymeter_config_reload_timestamp_seconds",
+        kind: Kind::Gauge,
+        unit: "s",
+        help: "When the configuration was last taken in, in seconds since 1970.",
+        labels: &[],
+        source: "the agent",
+        reset: "",
+        opentelemetry: "partymeter.config.reload.time",
+        read: |snapshot, emit| {
+            let taken = snapshot.configuration.taken.duration_since(UNIX_EPOCH);
+            if let Ok(since) = taken {
+                emit(&[], Value::Real(since.as_secs_f64()));
             }
         },
     },

@@ -35,14 +35,19 @@ pub(super) static METRICS: &[Metric] = &[
         name: "memory_usage_bytes",
         kind: Kind::Gauge,
         unit: "By",
-        help: "Memory in use; of the system: what is not available to programs.",
+        help: "Memory in use: of the system, what is not available to programs; of the GPUs, what is allocated on all.",
         labels: &["type", "node"],
-        source: "/proc/meminfo",
+        source: "/proc/meminfo, nvmlDeviceGetMemoryInfo_v2",
         reset: "",
         opentelemetry: "system.memory.usage",
         read: |snapshot, emit| {
             if let Some(used) = snapshot.host.as_deref().and_then(|host| host.memory_used) {
                 emit(&["system_memory", &snapshot.node], Value::Integer(used));
+            }
+            let gpus = snapshot.gpus.iter().flat_map(|gpus| &gpus.gpus);
+            let used = gpus.filter_map(|gpu| Some(gpu.reading.as_ref()?.memory?.used));
+            if let Some(used) = used.reduce(u64::saturating_add) {
+                emit(&["gpu_memory", &snapshot.node], Value::Integer(used));
             }
         },
     },

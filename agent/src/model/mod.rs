@@ -2,6 +2,7 @@
 //! documentation and the tests of both come from it; no metric is named anywhere else.
 
 mod agent;
+pub mod gpu;
 mod host;
 mod network;
 pub mod print;
@@ -71,9 +72,9 @@ pub enum Value<'a> {
 
 /// Every metric, in the order of the page.
 pub fn catalog() -> impl Iterator<Item = &'static Metric> {
-    [network::METRICS, host::METRICS, agent::METRICS]
-        .into_iter()
-        .flatten()
+    let gpu = gpu::metrics().map(|gpu| &gpu.metric);
+    let machine = [host::METRICS, agent::METRICS].into_iter().flatten();
+    network::METRICS.iter().chain(gpu).chain(machine)
 }
 
 #[cfg(test)]
@@ -112,7 +113,15 @@ mod tests {
                 "{name}: labels"
             );
             let stem = name.trim_end_matches("_total");
-            for (unit, suffix) in [("By", "_bytes"), ("s", "_seconds")] {
+            for (unit, suffix) in [
+                ("By", "_bytes"),
+                ("s", "_seconds"),
+                ("W", "_watts"),
+                ("J", "_joules"),
+                ("Cel", "_celsius"),
+                ("Hz", "_hertz"),
+                ("%", "_percent"),
+            ] {
                 assert_eq!(metric.unit == unit, stem.ends_with(suffix), "{name}: unit");
             }
         }

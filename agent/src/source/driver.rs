@@ -2,7 +2,11 @@
 //! fails. The newest sample and the health lie in a [`Place`], from which the sampler takes them.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        mpsc::{self, Receiver},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -17,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Where a source leaves its newest sample. Held by the agent; the thread ends when it is dropped.
 pub struct Place<T> {
-    name: &'static str,
+    name: Arc<str>,
     deadline: Duration,
     state: Mutex<State<T>>,
 }
@@ -26,18 +30,18 @@ struct State<T> {
     newest: Option<(Arc<T>, Instant)>,
     round_began: Option<Instant>,
     late_counted: bool,
-    down: Option<String>,
+    down: Option<Failure>,
     errors: [u64; FailureKind::ALL.len()],
     durations: Durations,
 }
 
 impl<T> Place<T> {
-    fn new(name: &'static str, deadline: Duration) -> Self {
+    fn new(name: Arc<str>, deadline: Duration) -> Self {
         let state = State {
             newest: None,
             round_began: None,
             late_counted: false,
-            down: Some("has not been read yet".to_owned()),
+            down: Some(Failure::new(FailureKind::Absent, "has not been read yet")),
             errors: [0; FailureKind::ALL.len()],
             durations: Durations::default(),
         };
@@ -73,15 +77,16 @@ impl<T> Place<T> {
             state.errors[FailureKind::Deadline as usize] += 1;
             let reason = format!("does not answer since {} s", spent.as_secs());
             warn!(
-                source = self.name,
+                source = &*self.name,
                 "the {} source is down: {reason}", self.name
             );
-            state.down = Some(reason);
+            state.down = Some(Failure::new(FailureKind::Deadline, reason));
         }
         let fresh = state.down.is_none() && age.is_some_and(|age| age <= self.deadline);
         let health = SourceHealth {
-            source: self.name,
-            down: state.down.clone(),
+            source: Arc::clone(&self.name),
+            down: state.down.as_ref().map(|failure| failure.reason.clone()),
+            kind: state.down.as_ref().map(|failure| failure.kind),
             errors: state.errors,
             durations: state.durations,
             age_seconds: age.map(|age| age.as_secs_f64()),
@@ -112,43 +117,66 @@ impl<T> Place<T> {
             Ok(sample) => {
                 state.newest = Some((Arc::new(sample), now));
                 if state.down.take().is_some() && !first {
-                    info!(source = self.name, "the {} source is back", self.name);
+                    info!(source = &*self.name, "the {} source is back", self.name);
                 }
                 true
             }
-            Err(Failure { kind, reason }) => {
-                state.errors[kind as usize] += 1;
-                if first || state.down.as_deref() != Some(reason.as_str()) {
+            Err(failure) => {
+                let Failure { kind, reason } = &failure;
+                state.errors[*kind as usize] += 1;
+                if first || state.down.as_ref() != Some(&failure) {
                     warn!(
-                        source = self.name,
+                        source = &*self.name,
                         kind = kind.name(),
                         "the {} source is down: {reason}",
                         self.name
                     );
                 }
-                state.down = Some(reason);
+                state.down = Some(failure);
                 false
             }
         }
     }
 }
 
-/// Starts the source's thread. Its first round is over, or the deadline is, when this returns: a page that is
-/// asked for right after the start is complete.
+/// A source whose thread has been started; its first round may still be under way.
+pub struct Started<T> {
+    place: Arc<Place<T>>,
+    first_round: Receiver<()>,
+}
+
+impl<T> Started<T> {
+    /// The place, once the first round is over or the deadline is: a page that is asked for right after the start
+    /// is complete.
+    pub fn wait(self, until: Instant) -> Arc<Place<T>> {
+        let patience = until.saturating_duration_since(Instant::now());
+        // An error is the sender going away, which is what is waited for.
+        let _ = self.first_round.recv_timeout(patience);
+        self.place
+    }
+}
+
+/// Starts the source's thread and waits for its first round, but not longer than the deadline.
 ///
 /// # Errors
 /// When the operating system has no thread left.
-pub fn spawn<S: Source>(
-    mut source: S,
-    interval: Duration,
-) -> std::io::Result<Arc<Place<S::Sample>>> {
-    let place = Arc::new(Place::new(S::NAME, deadline(interval)));
-    let (first_round, wait) = std::sync::mpsc::channel::<()>();
+pub fn spawn<S: Source>(source: S, interval: Duration) -> io::Result<Arc<Place<S::Sample>>> {
+    Ok(start(source, interval)?.wait(Instant::now() + deadline(interval)))
+}
+
+/// Starts the source's thread.
+///
+/// # Errors
+/// When the operating system has no thread left.
+pub fn start<S: Source>(mut source: S, interval: Duration) -> io::Result<Started<S::Sample>> {
+    let name = source.name();
+    let place = Arc::new(Place::new(Arc::clone(&name), deadline(interval)));
+    let (sender, first_round) = mpsc::channel::<()>();
     let place_of_thread = Arc::downgrade(&place);
     thread::Builder::new()
-        .name(S::NAME.to_owned())
+        .name(name.to_string())
         .spawn(move || {
-            let mut first_round = Some(first_round);
+            let mut first_round = Some(sender);
             let mut next = Instant::now();
             let mut failures = 0_u32;
             loop {
@@ -162,21 +190,20 @@ pub fn spawn<S: Source>(
                 drop(place);
                 first_round = None;
                 failures = if works { 0 } else { failures.saturating_add(1) };
-                next = following(next, Instant::now(), pause(interval, failures));
+                next = following(next, Instant::now(), source.pause(interval, failures));
                 thread::sleep(next.saturating_duration_since(Instant::now()));
             }
         })?;
-    // An error is the sender going away, which is what is waited for.
-    let _ = wait.recv_timeout(deadline(interval));
-    Ok(place)
+    Ok(Started { place, first_round })
 }
 
 /// How old a sample may be, and how long a round may take.
-fn deadline(interval: Duration) -> Duration {
+pub fn deadline(interval: Duration) -> Duration {
     interval * 2 + Duration::from_secs(1)
 }
 
-fn pause(interval: Duration, failures: u32) -> Duration {
+/// Twice as long after each failure, up to a minute.
+pub fn backoff(interval: Duration, failures: u32) -> Duration {
     interval
         .saturating_mul(1_u32 << failures.min(16))
         .min(LONGEST_PAUSE.max(interval))
@@ -190,7 +217,7 @@ fn following(last: Instant, now: Instant, pause: Duration) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::mpsc::{Sender, channel};
 
     use super::*;
 
@@ -200,7 +227,9 @@ mod tests {
     impl Source for Told {
         type Sample = u32;
 
-        const NAME: &'static str = "told";
+        fn name(&self) -> Arc<str> {
+            "told".into()
+        }
 
         fn collect(&mut self) -> Result<u32, Failure> {
             let gone = || Failure::new(FailureKind::Read, "nobody tells");
@@ -287,10 +316,10 @@ mod tests {
     fn failures_are_tried_again_less_and_less_often() {
         let second = Duration::from_secs(1);
         let pauses: Vec<u64> = (0..8)
-            .map(|failures| pause(second, failures).as_secs())
+            .map(|failures| backoff(second, failures).as_secs())
             .collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(pause(2 * LONGEST_PAUSE, 5), 2 * LONGEST_PAUSE);
+        assert_eq!(backoff(2 * LONGEST_PAUSE, 5), 2 * LONGEST_PAUSE);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The host source: memory of the machine, and the agent's own process.
 
-use std::{fs, io};
+use std::{fs, io, sync::Arc};
 
 use sysinfo::{MemoryRefreshKind, System};
 
@@ -35,7 +35,9 @@ fn sysconf(name: libc::c_int) -> Option<u32> {
 impl Source for HostSource {
     type Sample = Host;
 
-    const NAME: &'static str = "host";
+    fn name(&self) -> Arc<str> {
+        "host".into()
+    }
 
     fn collect(&mut self) -> Result<Host, Failure> {
         let memory_used = self.system.as_mut().and_then(|system| {

@@ -2,10 +2,14 @@
 //! trait, how one fails, and the thread that drives it. The one list of sources is in `agent.rs`.
 
 mod driver;
+pub mod gpu;
 pub mod host;
 pub mod network;
 
-pub use driver::{Place, spawn};
+pub use driver::{Place, Started, backoff, deadline, spawn, start};
+pub use network::Finding;
+
+use std::{sync::Arc, time::Duration};
 
 use crate::sample::FailureKind;
 
@@ -15,7 +19,12 @@ pub trait Source: Send + 'static {
     type Sample: Send + Sync + 'static;
 
     /// The value of the label `source`, and the thread's name.
-    const NAME: &'static str;
+    fn name(&self) -> Arc<str>;
+
+    /// How long to wait after so many failures in a row (0: none); by default twice as long after each.
+    fn pause(&self, interval: Duration, failures: u32) -> Duration {
+        backoff(interval, failures)
+    }
 
     /// Reads once. Opens what it needs on the first call, and again after a failure that lost it; it is
     /// called less and less often while it fails. May block: it has its own thread.

@@ -35,7 +35,7 @@ const REFUSAL: &str = "is too old, 5.12 is needed";
 
 /// Both ends of every connection are here, and each is the party of the other: what one way moves is once
 /// transmitted and once received.
-const PROTOCOLS: [(&str, u16); 8] = [
+const PROTOCOLS: [(&str, u16); 9] = [
     ("v4", 7001),
     ("v6", 7002),
     ("mapped", 7003),
@@ -43,7 +43,8 @@ const PROTOCOLS: [(&str, u16); 8] = [
     ("half-close", 7005),
     ("reset", 7006),
     ("short", 7007),
-    ("rhythm", 7008),
+    ("before", 7008),
+    ("rhythm", 7009),
 ];
 /// A party of its own, so that not both ends are one.
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -111,12 +112,54 @@ fn works(program: &str) -> anyhow::Result<()> {
         ),
         say("settle", settled),
         say("adopt", adopted()),
+        say("reload", reloaded()),
         say("exact", ends()),
         say("line", line()),
         say("rhythm", rhythm()),
         say("stop", agent.stop()),
     ];
     outcomes.into_iter().collect()
+}
+
+/// A protocol gets another name while a connection is open, then its party is gone for a while.
+fn reloaded() -> anyhow::Result<()> {
+    let pair = Pair::open("before", V4)?.moved(10_000, 500)?;
+    expect("before", 10_500)?;
+    let text = fs::read_to_string(CONFIG)?;
+    let renamed = text.replace("\"before\"", "\"after\"");
+    reload(&renamed)?;
+    let pair = pair.moved(300, 20)?;
+    expect("after", 320)?;
+    reload(&renamed.replace(&format!("\"{V4}\", "), ""))?;
+    let pair = pair.moved(4_000, 4_000)?;
+    thread::sleep(INTERVAL * 3);
+    reload(&renamed)?;
+    pair.moved(7, 1)?.close()?;
+    expect("after", 328)?;
+    expect("before", 10_500)
+}
+
+/// Replaces the configuration and waits until it has been taken in, and two rounds more.
+fn reload(config: &str) -> anyhow::Result<()> {
+    let taken = || -> anyhow::Result<Option<String>> {
+        let page = get("/metrics")?;
+        let series = "partymeter_config_reload_timestamp_seconds ";
+        Ok(page
+            .lines()
+            .find(|line| line.starts_with(series))
+            .map(str::to_owned))
+    };
+    let before = taken()?;
+    let next = format!("{CONFIG}.next");
+    fs::write(&next, config)?;
+    fs::rename(&next, CONFIG)?;
+    let end = Instant::now() + PATIENCE;
+    while taken()? == before {
+        ensure!(Instant::now() < end, "the configuration is not read again");
+        thread::sleep(INTERVAL / 2);
+    }
+    thread::sleep(INTERVAL * 3);
+    Ok(())
 }
 
 /// The ways a connection ends, and that nothing is added to any sum later.

@@ -9,7 +9,12 @@ use std::{
 
 use partymeter::{
     config::{self, Options, Surroundings},
-    source::{Source as _, network::NetworkSource, network::tables::Resolved},
+    source::{
+        Source as _,
+        network::NetworkSource,
+        network::tables::Resolved,
+        network::wanted::{Plan, Wanted},
+    },
 };
 
 use crate::support::{
@@ -108,7 +113,7 @@ fn settling_races_with_the_end() {
         let done = &done;
         // On a thread of its own from the start: once attached, it gives up what the rest of the test needs.
         let settler = scope.spawn(move || {
-            let mut source = NetworkSource::new(&config, Resolved::new(), false);
+            let mut source = NetworkSource::new(&Wanted::new(Plan::new(&config, Resolved::new())));
             source.collect().unwrap();
             attached.send(()).unwrap();
             let (mut rounds, mut last) = (0_u64, Bytes::default());

@@ -30,7 +30,9 @@ struct Works(u32);
 impl Source for Works {
     type Sample = Network;
 
-    const NAME: &'static str = "network";
+    fn name(&self) -> Arc<str> {
+        "network".into()
+    }
 
     fn collect(&mut self) -> Result<Network, Failure> {
         let traffic = (0..self.0).map(|party| Traffic {
@@ -53,7 +55,9 @@ struct Fails;
 impl Source for Fails {
     type Sample = Host;
 
-    const NAME: &'static str = "host";
+    fn name(&self) -> Arc<str> {
+        "host".into()
+    }
 
     fn collect(&mut self) -> Result<Host, Failure> {
         Err(Failure::new(
@@ -75,8 +79,10 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let sampler = Sampler {
+            configuration: crate::reload::Status::new(),
             node: "here".into(),
             network: Some(spawn(Works(parties), LONG).unwrap()),
+            gpus: None,
             host: host_fails.then(|| spawn(Fails, LONG).unwrap()),
         };
         let thread = thread::spawn(move || {

@@ -1,5 +1,7 @@
 //! Whole pages of a fixed snapshot, compared with files. `UPDATE_GOLDEN=1 cargo test` writes them anew.
 
+mod gpus;
+
 use std::{
     io::Write as _,
     path::Path,
@@ -10,15 +12,15 @@ use std::{
 
 use super::{Format, encode};
 use crate::{
-    model::catalog,
+    model::{catalog, gpu},
     sample::{
-        Accounting, Durations, FailureKind, Host, MapFill, Network, Process, ProgramRuns, Sessions,
-        Snapshot, SourceHealth, Times, Traffic,
+        Accounting, Configuration, Durations, FailureKind, Host, MapFill, Network, Process,
+        ProgramRuns, Sessions, Snapshot, SourceHealth, Times, Traffic,
     },
 };
 
-/// A snapshot in which every metric of the catalog has a series.
-fn complete() -> Snapshot {
+/// Pairs of which one or another has every series.
+fn all_traffic() -> Vec<Traffic> {
     let traffic = |party: &str, protocol: &str, transmit, receive, retransmit| Traffic {
         party: party.into(),
         protocol: protocol.into(),
@@ -42,6 +44,16 @@ fn complete() -> Snapshot {
     first.waiting = Some(latency);
     let mut stranger = traffic("unknown", "aby3", 0, 12, 0);
     stranger.unexpected = true;
+    vec![
+        first,
+        traffic("2001:db8::7", "mp-spdz", 0, u64::MAX, 0),
+        traffic("a \"quoted\\\" id\nof two lines", "other", 1, 2, 3),
+        stranger,
+    ]
+}
+
+/// A snapshot in which every metric of the catalog has a series.
+fn complete() -> Snapshot {
     let mut durations = Durations::default();
     for seconds in [0.00005, 0.0004, 0.0004, 0.02, 3.0] {
         durations.observe(seconds);
@@ -52,12 +64,7 @@ fn complete() -> Snapshot {
         taken: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         node: "gpu-node-7".into(),
         network: Some(Arc::new(Network {
-            traffic: vec![
-                first,
-                traffic("2001:db8::7", "mp-spdz", 0, u64::MAX, 0),
-                traffic("a \"quoted\\\" id\nof two lines", "other", 1, 2, 3),
-                stranger,
-            ],
+            traffic: all_traffic(),
             sessions: Some(vec![Sessions {
                 protocol: "aby3".into(),
                 processes: 2,
@@ -88,6 +95,7 @@ fn complete() -> Snapshot {
                 kernel: "6.12.1".to_owned(),
             },
         })),
+        gpus: Some(gpus::gpus()),
         host: Some(Arc::new(Host {
             memory_used: Some(3_221_225_472),
             process: Process {
@@ -102,20 +110,26 @@ fn complete() -> Snapshot {
         })),
         sources: vec![
             SourceHealth {
-                source: "network",
+                source: "network".into(),
+                kind: None,
                 down: None,
                 errors: [0; FailureKind::ALL.len()],
                 durations,
                 age_seconds: Some(0.125),
             },
             SourceHealth {
-                source: "host",
+                source: "host".into(),
+                kind: Some(FailureKind::Permission),
                 down: Some("cannot read /proc/self".to_owned()),
                 errors,
                 durations: Durations::default(),
                 age_seconds: None,
             },
         ],
+        configuration: Configuration {
+            success: true,
+            taken: SystemTime::UNIX_EPOCH + Duration::from_millis(1_699_999_000_250),
+        },
     }
 }
 
@@ -123,6 +137,7 @@ fn complete() -> Snapshot {
 fn empty() -> Snapshot {
     Snapshot {
         network: None,
+        gpus: None,
         host: None,
         sources: Vec::new(),
         ..complete()
@@ -178,10 +193,12 @@ fn names_every_metric_as_the_catalog_does() {
             samples.all(|line| {
                 let name = line.split(['{', ' ']).next().unwrap();
                 let suffixes = ["", "_bucket", "_sum", "_count"];
-                catalog().any(|metric| {
+                let known = catalog().map(|metric| metric.name);
+                let mut known = known.chain(gpu::families().iter().map(|family| family.name));
+                known.any(|known| {
                     suffixes
                         .iter()
-                        .any(|suffix| name.strip_suffix(suffix) == Some(metric.name))
+                        .any(|suffix| name.strip_suffix(suffix) == Some(known))
                 })
             }),
             "{page}"
@@ -196,11 +213,19 @@ fn leaves_out_what_is_missing() {
         .lines()
         .filter(|line| line.starts_with("# TYPE"))
         .collect();
-    assert_eq!(described, ["# TYPE partymeter_build info"]);
+    assert_eq!(
+        described,
+        [
+            "# TYPE partymeter_build info",
+            "# TYPE partymeter_config_reload_success gauge",
+            "# TYPE partymeter_config_reload_timestamp_seconds gauge",
+        ]
+    );
     let mut snapshot = complete();
     let mut host = Host::default();
     host.process.threads = Some(3);
     snapshot.host = Some(Arc::new(host));
+    snapshot.gpus = None;
     let page = encode(snapshot, Format::Classic).unwrap();
     assert!(page.contains("\nprocess_threads 3\n"));
     assert!(!page.contains("memory_usage_bytes") && !page.contains("process_open_fds"));
@@ -223,7 +248,10 @@ fn promtool_has_nothing_to_object() {
             return;
         }
     };
-    let page = encode(complete(), Format::Classic).unwrap();
+    // The names of dcgm-exporter break rules of Prometheus.
+    let mut snapshot = complete();
+    snapshot.gpus.as_mut().unwrap().dcgm_names = false;
+    let page = encode(snapshot, Format::Classic).unwrap();
     promtool
         .stdin
         .take()

@@ -133,6 +133,12 @@ fn forward(before: u64, now: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::network::layout::Layout;
+
+    fn names() -> Names {
+        let config = crate::config::tests::minimal();
+        Names::new(&config, &Layout::new(&config))
+    }
 
     fn counters(transmit: u64) -> Counters {
         Counters {
@@ -146,7 +152,7 @@ mod tests {
 
     #[test]
     fn never_goes_back() {
-        let names = Names::new(&crate::config::tests::minimal());
+        let names = names();
         let mut published = Published::default();
         let mut next =
             |value| published.next(&names, 0, |_| Some(counters(value)), |_| None)[0].transmit;
@@ -158,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_an_older_walk_found_is_not_open() {
-        let names = Names::new(&crate::config::tests::minimal());
+        let names = names();
         let mut published = Published::default();
         let found = Counters {
             walk: 7,
@@ -208,7 +214,7 @@ mod tests {
 
     #[test]
     fn pairs_without_a_protocol_are_shown_once_they_have_counted() {
-        let names = Names::new(&crate::config::tests::minimal());
+        let names = names();
         let mut published = Published::default();
         let mut shown = |value| {
             let traffic = published.next(&names, 0, |_| Some(counters(value)), |_| None);

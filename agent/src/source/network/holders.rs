@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent_ebpf::{Connection, Holder, Stranger};
+use agent_ebpf::{Connection, Holder, Stranger, protocol};
 
 use super::tables::Names;
 use crate::sample::Sessions;
@@ -63,8 +63,9 @@ impl Holders {
     }
 
     /// Which processes have come since they were `watched`, and which have gone.
-    pub(super) fn news(&self, watched: &mut BTreeSet<u32>) -> (Vec<u32>, Vec<u32>) {
-        let now: BTreeSet<u32> = self.found.iter().map(|holder| holder.process).collect();
+    pub(super) fn news(&self, watched: &mut BTreeSet<u32>, wanted: bool) -> (Vec<u32>, Vec<u32>) {
+        let all = self.found.iter().filter(|_| wanted);
+        let now: BTreeSet<u32> = all.map(|holder| holder.process).collect();
         let news = (
             now.difference(watched).copied().collect(),
             watched.difference(&now).copied().collect(),
@@ -75,18 +76,17 @@ impl Holders {
 
     /// Processes by protocol.
     pub(super) fn sessions(&self, names: &Names) -> Vec<Sessions> {
-        let mut processes = vec![BTreeSet::new(); names.protocols().len()];
-        for holder in &self.found {
-            if let Some(of) = processes.get_mut(names.protocol_of(holder.connection.slot)) {
-                of.insert(holder.process);
-            }
-        }
-        let all = names.protocols().iter().zip(processes).enumerate();
+        let all = names.protocols().iter().map(|(number, name)| {
+            let here = |holder: &&Holder| names.protocol_of(holder.connection.slot) == *number;
+            let holders = self.found.iter().filter(here);
+            let processes: BTreeSet<u32> = holders.map(|holder| holder.process).collect();
+            (*number, name, processes.len() as u64)
+        });
         // What is on no protocol's port is shown where there is any.
-        all.filter(|(protocol, (_, processes))| *protocol != 0 || !processes.is_empty())
-            .map(|(_, (protocol, processes))| Sessions {
-                protocol: Arc::clone(protocol),
-                processes: processes.len() as u64,
+        all.filter(|(number, _, processes)| *number != protocol::OTHER || *processes > 0)
+            .map(|(_, name, processes)| Sessions {
+                protocol: Arc::clone(name),
+                processes,
             })
             .collect()
     }
@@ -135,6 +135,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::source::network::layout::Layout;
 
     /// As the kernel side writes it.
     pub(in super::super) fn written(process: u32, slot: u32) -> Vec<u8> {
@@ -159,7 +160,9 @@ pub(super) mod tests {
 
     #[test]
     fn a_process_counts_once_for_each_protocol() {
-        let names = Names::new(&crate::config::tests::minimal());
+        let config = crate::config::tests::minimal();
+        let layout = Layout::new(&config);
+        let names = Names::new(&config, &layout);
         let mut holders = Holders::default();
         let counted = |holders: &Holders| {
             let sessions = holders.sessions(&names);
@@ -169,7 +172,15 @@ pub(super) mod tests {
             pairs.collect::<Vec<_>>()
         };
         assert_eq!(counted(&holders), [("test".to_owned(), 0)]);
-        let all = [(1, 5), (1, 5), (1, 7), (2, 5), (3, 4)];
+        let block = agent_ebpf::block::first(layout.stride);
+        let next = block + layout.stride;
+        let all = [
+            (1, block + 1),
+            (1, block + 1),
+            (1, next + 1),
+            (2, block + 1),
+            (3, block),
+        ];
         let all = all.map(|(process, slot)| written(process, slot)).concat();
         holders.looked(&all, 0, Instant::now());
         let expected = [("other".to_owned(), 1), ("test".to_owned(), 2)];

@@ -2,24 +2,28 @@
 //! what lies under it touches aya.
 
 mod error;
+mod fill;
 
 use std::{
     io,
+    mem::offset_of,
     os::fd::{AsFd as _, BorrowedFd},
 };
 
 use agent_ebpf::{
-    Address, Control, Counters, Endpoint, HISTOGRAM_CAPACITY, Histogram, Offsets, Settings, map,
-    program,
+    Address, Control, Counters, HISTOGRAM_CAPACITY, Histogram, Offsets, Settings, map, program,
 };
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, RingBuf, lpm_trie::Key},
+    maps::{HashMap, Map, MapData, MapError, RingBuf},
     programs::{BtfTracePoint, CgroupAttachMode, FExit, Iter, Program, ProgramError, SockOps},
 };
 
 pub(super) use self::error::Error;
-use self::error::{kernel_error, program_error};
+use self::{
+    error::{kernel_error, program_error},
+    fill::{change, fill},
+};
 use super::{
     cgroup::Cgroup,
     sys::{Iterator, Mapped, ProgramStatistics, program_statistics},
@@ -187,11 +191,16 @@ impl Loaded {
         }
         fill(&mut ebpf, tables, events_see_all)?;
         let settle = iterator(&ebpf, program::SETTLE, Some(map_fd(&ebpf, map::SOCKETS)?))?;
+        let reclassify = iterator(
+            &ebpf,
+            program::RECLASSIFY,
+            Some(map_fd(&ebpf, map::SOCKETS)?),
+        )?;
         let adopt = iterator(&ebpf, program::ADOPT, None)?;
         let holders = iterator(&ebpf, program::HOLDERS, None)?;
         let mapped = |error: io::Error| kernel_error("map the counters into memory", &error);
         let counters = Mapped::new(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
-        let control = Mapped::new(map_fd(&ebpf, map::CONTROL)?, 1).map_err(mapped)?;
+        let control = Mapped::writable(map_fd(&ebpf, map::CONTROL)?, 1).map_err(mapped)?;
         let histograms = Mapped::new(map_fd(&ebpf, map::HISTOGRAMS)?, histograms(slots));
         let histograms = histograms.map_err(mapped)?;
         let strangers = ebpf
@@ -221,6 +230,7 @@ impl Loaded {
             ebpf,
             adopt,
             settle,
+            reclassify,
             holders,
             counters,
             control,
@@ -247,6 +257,7 @@ pub(super) struct Programs {
     ebpf: Ebpf,
     adopt: Iterator,
     settle: Iterator,
+    reclassify: Iterator,
     holders: Iterator,
     counters: Mapped<Counters>,
     control: Mapped<Control>,
@@ -257,9 +268,25 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Adds the endpoints and prefixes that are new; nothing is taken out.
-    pub(super) fn extend(&mut self, tables: &Tables) -> Result<(), Error> {
-        fill_parties(&mut self.ebpf, tables)
+    /// Changes the tables from `old` to `new`; may be done again where it failed. Connections that begin meanwhile
+    /// may be looked up in a mixture of both.
+    pub(super) fn change(&mut self, old: &Tables, new: &Tables) -> Result<(), Error> {
+        // Looking for endpoints begins before there are any, and ends once there are none.
+        self.control.store(
+            offset_of!(Control, endpoints),
+            u32::from(old.exact || new.exact),
+        );
+        change(&mut self.ebpf, old, new)?;
+        self.control
+            .store(offset_of!(Control, auto_limit), new.auto_limit);
+        self.control
+            .store(offset_of!(Control, endpoints), u32::from(new.exact));
+        Ok(())
+    }
+
+    /// Moves accounts to the slots that are theirs by the tables as they are, and takes those away that are nobody's.
+    pub(super) fn reclassify(&self) -> io::Result<()> {
+        self.reclassify.run().map(drop)
     }
 
     /// Gives accounts to connections that have none and should.
@@ -343,7 +370,9 @@ impl Programs {
 fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
     typed::<Iter>(ebpf, program::ADOPT)?.load("task_file", btf)?;
     typed::<Iter>(ebpf, program::HOLDERS)?.load("task_file", btf)?;
-    typed::<Iter>(ebpf, program::SETTLE)?.load("bpf_sk_storage_map", btf)?;
+    for name in [program::SETTLE, program::RECLASSIFY] {
+        typed::<Iter>(ebpf, name)?.load("bpf_sk_storage_map", btf)?;
+    }
     for name in TRACEPOINTS {
         typed::<BtfTracePoint>(ebpf, name)?.load("inet_sock_set_state", btf)?;
     }
@@ -373,57 +402,6 @@ fn iterator(
         .and_then(Program::fd)
         .map_err(|error| program_error(ACTION, &error))?;
     Iterator::attach(fd.as_fd(), map).map_err(|error| kernel_error(ACTION, &error))
-}
-
-fn fill(ebpf: &mut Ebpf, tables: &Tables, events_see_all: bool) -> Result<(), Error> {
-    let write = |error: MapError| kernel_error("write the port table", &error);
-    let mut ports: Array<_, u32> = Array::try_from(map_mut(ebpf, map::PORTS)?).map_err(write)?;
-    for (port, protocol) in &tables.ports {
-        ports.set(u32::from(*port), protocol, 0).map_err(write)?;
-    }
-
-    let write = |error: MapError| kernel_error("write the settings", &error);
-    let control = Control {
-        stride: tables.stride,
-        auto_limit: tables.auto_limit,
-        endpoints: u32::from(tables.exact),
-        events_see_all: u32::from(events_see_all),
-        histogram_limit: histogram_limit(tables.slots),
-        ..Control::default()
-    };
-    let mut place: Array<_, Control> =
-        Array::try_from(map_mut(ebpf, map::CONTROL)?).map_err(write)?;
-    place.set(0, control, 0).map_err(write)?;
-    fill_parties(ebpf, tables)
-}
-
-fn fill_parties(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
-    let write = |error: MapError| kernel_error("write the party table", &error);
-    let mut prefixes: LpmTrie<_, Address, u32> =
-        LpmTrie::try_from(map_mut(ebpf, map::PREFIXES)?).map_err(write)?;
-    for ((address, bits), party) in &tables.prefixes {
-        prefixes
-            .insert(&Key::new(*bits, *address), party, 0)
-            .map_err(write)?;
-    }
-    let mut allowed: LpmTrie<_, Address, u32> =
-        LpmTrie::try_from(map_mut(ebpf, map::ALLOWED)?).map_err(write)?;
-    for (address, bits) in &tables.allowed {
-        allowed
-            .insert(&Key::new(*bits, *address), 1, 0)
-            .map_err(write)?;
-    }
-    let mut endpoints: HashMap<_, Endpoint, u32> =
-        HashMap::try_from(map_mut(ebpf, map::ENDPOINTS)?).map_err(write)?;
-    for (endpoint, party) in &tables.endpoints {
-        endpoints.insert(endpoint, party, 0).map_err(write)?;
-    }
-    Ok(())
-}
-
-fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, Error> {
-    ebpf.map_mut(name)
-        .ok_or_else(|| Error::Kernel("find a BPF map", name.to_owned()))
 }
 
 fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, Error> {

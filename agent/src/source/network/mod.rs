@@ -1,6 +1,7 @@
 //! The network source: bytes by party and protocol, counted by the kernel and attributed by our programs.
 //!
-//! `tables` turns the configuration into the kernel's tables, `resolve` its host names into addresses, `btf`
+//! `wanted` is what to count. `layout` gives parties and protocols their numbers, `tables` turns the configuration
+//! into the kernel's tables, `resolve` its host names into addresses, `btf`
 //! finds the kernel's fields and `cgroup` its sockets, `loader` runs the programs, `decode` names what they counted,
 //! `holders` the processes, `strangers` tells who should not be there, `explain` what does not work here.
 
@@ -9,16 +10,15 @@ mod cgroup;
 mod decode;
 mod explain;
 mod holders;
+pub mod layout;
 mod loader;
 pub mod resolve;
 mod strangers;
 mod sys;
 pub mod tables;
+pub mod wanted;
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use agent_ebpf::{Control, Drop, ENDPOINT_CAPACITY, PREFIX_CAPACITY, Settings, program};
 use tracing::{info, warn};
@@ -33,31 +33,28 @@ use self::{
     loader::{Fit, Loaded, Programs, Rhythm, histogram_limit},
     strangers::Strangers,
     sys::ProgramStatistics,
-    tables::{Names, Resolved, Tables},
+    tables::{Names, Tables},
+    wanted::{Plan, Wanted},
 };
 use super::{Failure, Source};
 use crate::{
-    config::{self, Config},
-    privilege,
+    config, privilege,
     sample::{Accounting, FailureKind, MapFill, Network, ProgramRuns, Traffic},
 };
 
-/// How long to wait before a host name that did not resolve is looked up again.
-const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
-
 /// Reads what the kernel has counted.
 pub struct NetworkSource {
-    config: Config,
-    resolved: Resolved,
-    missing_names: bool,
-    resolve_next: Instant,
+    wanted: Arc<Wanted>,
     running: Option<Running>,
 }
 
 /// What there is once the programs are attached.
 struct Running {
     programs: Programs,
+    plan: Arc<Plan>,
     tables: Tables,
+    /// Connections that began while the tables changed may have been looked up in the old ones.
+    look_again: bool,
     names: Names,
     published: Published,
     auto_parties: u32,
@@ -66,21 +63,17 @@ struct Running {
     /// Why processes could not be looked at, said once.
     no_holders: bool,
     strangers: Strangers,
-    /// Whether the other connections of MPC programs are looked at, and which programs these are.
-    watches: bool,
+    /// The MPC programs whose other connections are looked at.
     watched: BTreeSet<u32>,
     limits: Vec<String>,
     accounting: Accounting,
 }
 
 impl NetworkSource {
-    /// A source that has touched nothing yet. `resolved` is what was found of the host names.
-    pub fn new(config: &Config, resolved: Resolved, missing_names: bool) -> Self {
+    /// A source that has touched nothing yet.
+    pub fn new(wanted: &Arc<Wanted>) -> Self {
         Self {
-            config: config.clone(),
-            resolved,
-            missing_names,
-            resolve_next: Instant::now() + RESOLVE_AGAIN,
+            wanted: Arc::clone(wanted),
             running: None,
         }
     }
@@ -90,8 +83,10 @@ impl NetworkSource {
     /// # Errors
     /// The first thing that this machine or these privileges do not allow.
     fn start(&self) -> Result<Running, Failure> {
-        let tables = Tables::new(&self.config, &self.resolved);
-        let prepared = Prepared::new(&self.config.network, tables.slots, self.config.log.kernel);
+        let plan = self.wanted.get();
+        let tables = Tables::new(&plan.config, &plan.resolved, &plan.layout);
+        let wants = &plan.config.network;
+        let prepared = Prepared::new(wants, tables.slots, plan.config.log.kernel);
         sys::release_memory();
         let Prepared {
             loaded,
@@ -107,7 +102,6 @@ impl NetworkSource {
             .map_err(|error| read_failure("adopt open connections", &error))?;
         privilege::keep_for_reading();
 
-        let wants = &self.config.network;
         let missing = programs.missing();
         let limits = explain::limits(wants, &kernel, cgroup.as_ref(), missing);
         for limit in &limits {
@@ -121,15 +115,15 @@ impl NetworkSource {
         Ok(Running {
             programs,
             tables,
-            names: Names::new(&self.config),
+            names: Names::new(&plan.config, &plan.layout),
+            plan,
+            look_again: false,
             published: Published::default(),
             auto_parties: 0,
             settled: 0,
             holders: Holders::default(),
             no_holders: false,
             strangers: Strangers::new(Instant::now()),
-            // Without parties, each address may be one.
-            watches: !self.config.parties.is_empty(),
             watched: BTreeSet::new(),
             limits,
             accounting: Accounting {
@@ -143,35 +137,6 @@ impl NetworkSource {
                 kernel,
             },
         })
-    }
-
-    /// Looks missing host names up again, now and then, and takes in what has come.
-    fn resolve_missing(&mut self) -> Result<(), Failure> {
-        if !self.missing_names || Instant::now() < self.resolve_next {
-            return Ok(());
-        }
-        self.resolve_next = Instant::now() + RESOLVE_AGAIN;
-        let known = self.resolved.len();
-        self.missing_names = !resolve::resolve(&self.config, &mut self.resolved).is_empty();
-        if self.resolved.len() == known {
-            return Ok(());
-        }
-        info!(
-            "{} more host names resolve now",
-            self.resolved.len() - known
-        );
-        if let Some(running) = &mut self.running {
-            let tables = Tables::new(&self.config, &self.resolved);
-            running
-                .programs
-                .extend(&tables)
-                .map_err(|error| explain(&error))?;
-            running
-                .programs
-                .adopt()
-                .map_err(|error| read_failure("adopt open connections", &error))?;
-        }
-        Ok(())
     }
 }
 
@@ -232,19 +197,47 @@ impl Prepared {
 impl Source for NetworkSource {
     type Sample = Network;
 
-    const NAME: &'static str = "network";
+    fn name(&self) -> Arc<str> {
+        "network".into()
+    }
 
     fn collect(&mut self) -> Result<Network, Failure> {
-        self.resolve_missing()?;
         let running = match &mut self.running {
             Some(running) => running,
             None => self.running.insert(self.start()?),
         };
+        running.follow(self.wanted.get())?;
         running.read()
     }
 }
 
 impl Running {
+    /// Counts by the plan from now on, open connections too. What fails is done again in the next round.
+    fn follow(&mut self, plan: Arc<Plan>) -> Result<(), Failure> {
+        let next = (!Arc::ptr_eq(&plan, &self.plan))
+            .then(|| Tables::new(&plan.config, &plan.resolved, &plan.layout));
+        if let Some(next) = &next {
+            self.programs
+                .change(&self.tables, next)
+                .map_err(|error| explain(&error))?;
+        }
+        if next.is_some() || self.look_again {
+            self.programs
+                .reclassify()
+                .map_err(|error| read_failure("look at open connections again", &error))?;
+            self.programs
+                .adopt()
+                .map_err(|error| read_failure("adopt open connections", &error))?;
+            self.look_again = next.is_some();
+        }
+        if let Some(next) = next {
+            self.names.take_in(&plan.config, &plan.layout);
+            self.tables = next;
+            self.plan = plan;
+        }
+        Ok(())
+    }
+
     fn read(&mut self) -> Result<Network, Failure> {
         self.programs
             .settle()
@@ -256,7 +249,7 @@ impl Running {
             let automatic = self.programs.auto_parties().map_err(read)?;
             self.names.learn(&automatic);
             // A number may be taken and its entry not be written yet, or taken in vain: ask again then.
-            if automatic.len() >= control.auto_parties.min(control.auto_limit) as usize {
+            if automatic.len() >= taken(&control, &self.tables) as usize {
                 self.auto_parties = control.auto_parties;
             }
         }
@@ -290,10 +283,9 @@ impl Running {
 
     /// Has the kernel side look at what else the programs that hold connections connect to.
     fn watch(&mut self) {
-        if !self.watches {
-            return;
-        }
-        let (come, gone) = self.holders.news(&mut self.watched);
+        // Without parties, each address may be one.
+        let wanted = !self.plan.config.parties.is_empty();
+        let (come, gone) = self.holders.news(&mut self.watched, wanted);
         if let Err(error) = self.programs.watch(&come, &gone) {
             warn!("cannot watch the processes that hold connections: {error}");
         }
@@ -369,17 +361,27 @@ fn dropped(
         .collect()
 }
 
+/// Automatic parties that were given out.
+fn taken(control: &Control, tables: &Tables) -> u32 {
+    let most = (tables.slots / tables.stride).saturating_sub(2);
+    control
+        .auto_parties
+        .min(most)
+        .saturating_sub(tables.first_auto)
+}
+
 fn map_fill(control: &Control, tables: &Tables, open: u64) -> Vec<MapFill> {
     let table = |map, entries: usize, capacity: u32| MapFill {
         map,
         entries: entries as u64,
         capacity: Some(u64::from(capacity)),
     };
-    let automatic = control.auto_parties.min(control.auto_limit);
+    let room = tables.auto_limit.saturating_sub(tables.first_auto);
+    let automatic = taken(control, tables).min(room);
     vec![
         table("prefixes", tables.prefixes.len(), PREFIX_CAPACITY),
         table("endpoints", tables.endpoints.len(), ENDPOINT_CAPACITY),
-        table("auto_parties", automatic as usize, control.auto_limit),
+        table("auto_parties", automatic as usize, room),
         table(
             "histograms",
             control.histograms.min(control.histogram_limit) as usize,
@@ -395,14 +397,4 @@ fn map_fill(control: &Control, tables: &Tables, open: u64) -> Vec<MapFill> {
 
 fn read_failure(action: &str, error: &dyn std::error::Error) -> Failure {
     Failure::new(FailureKind::Read, format!("cannot {action}: {error}"))
-}
-
-/// Warns of the names that do not resolve, once, when the configuration lets the agent start without them.
-pub fn warn_unresolved(missing: &[resolve::Unresolved]) {
-    for name in missing {
-        warn!(
-            "{name}; looking it up again every {} s",
-            RESOLVE_AGAIN.as_secs()
-        );
-    }
 }

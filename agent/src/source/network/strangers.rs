@@ -91,7 +91,7 @@ fn tell(stranger: &Stranger, process: Option<u32>, names: &Names) {
     let connection = &stranger.connection;
     let address = written(connection.address);
     let (port, local_port) = (connection.remote_port, connection.local_port);
-    let protocol = &*names.protocols()[names.protocol_of(connection.slot)];
+    let protocol = names.protocol_name(connection.slot);
     let role = Role::ALL
         .into_iter()
         .find(|role| *role as u32 == stranger.role);
@@ -124,7 +124,7 @@ fn container(cgroup: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::network::holders;
+    use crate::source::network::{holders, layout::Layout};
 
     #[test]
     fn containers_of_every_runtime_are_found() {
@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn the_log_is_limited_and_waits_for_the_process() {
         let now = Instant::now();
-        let names = Names::new(&crate::config::tests::minimal());
+        let config = crate::config::tests::minimal();
+        let names = Names::new(&config, &Layout::new(&config));
         let mut strangers = Strangers::new(now);
         let written = holders::tests::written(u32::MAX, 1);
         let written = [&written[8..], &[0; 8]].concat();

@@ -2,6 +2,7 @@
 //! reading a map's memory. The only raw system calls of the network source.
 
 use std::{
+    ffi::c_void,
     io::{self, Read as _},
     marker::PhantomData,
     mem,
@@ -169,6 +170,30 @@ impl<T: Pod> Mapped<T> {
             length,
             element: PhantomData,
         })
+    }
+
+    /// As [`Mapped::new`], also to write to.
+    pub(super) fn writable(map: BorrowedFd<'_>, length: u32) -> io::Result<Self> {
+        let length = length as usize;
+        let memory = MmapOptions::new()
+            .len(length * size_of::<T>())
+            .map_raw(map.as_fd().as_raw_fd())?;
+        Ok(Self {
+            memory,
+            length,
+            element: PhantomData,
+        })
+    }
+
+    /// Sets one word of the first element, by its offset; the array must have been mapped as [`Mapped::writable`]. The
+    /// programs may read and write the other words meanwhile.
+    pub(super) fn store(&self, offset: usize, word: u32) {
+        let at = offset / size_of::<u32>();
+        if self.length > 0 && at < size_of::<T>() / size_of::<u32>() {
+            let words: *mut c_void = self.memory.as_mut_ptr().cast();
+            // SAFETY: within the first element, aligned (a page, then whole words), any bytes are a `T`.
+            unsafe { words.cast::<u32>().add(at).write_volatile(word) };
+        }
     }
 
     /// A copy of one element. The kernel may write meanwhile, a word at a time.

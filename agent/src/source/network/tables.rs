@@ -6,9 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use agent_ebpf::{Address, Endpoint, SLOT_CAPACITY, block, protocol};
+use agent_ebpf::{Address, Endpoint, block, protocol};
 use ipnet::IpNet;
 
+use super::layout::Layout;
 use crate::config::{Config, Host};
 
 /// What a configured host name stands for now.
@@ -21,8 +22,8 @@ pub struct Tables {
     pub ports: Vec<(u16, u32)>,
     /// Prefix (address and bits, of 128) and block.
     pub prefixes: Vec<((Address, u32), u32)>,
-    /// Prefixes that MPC programs may connect to beside their parties.
-    pub allowed: Vec<(Address, u32)>,
+    /// Prefixes that MPC programs may connect to beside their parties, and 1.
+    pub allowed: Vec<((Address, u32), u32)>,
     /// Endpoint and block.
     pub endpoints: Vec<(Endpoint, u32)>,
     /// Whether there are endpoints with a port, or will be once their host names resolve.
@@ -31,39 +32,49 @@ pub struct Tables {
     pub stride: u32,
     /// How many slots there must be.
     pub slots: u32,
-    /// How many automatic parties there may be: as configured, or as have room.
+    /// The number of the first automatic party: those before are configured parties'.
+    pub first_auto: u32,
+    /// Automatic parties have numbers below this; 0: there are none.
     pub auto_limit: u32,
 }
 
 impl Tables {
-    /// Of a configuration, with its host names resolved as far as they are.
-    pub fn new(config: &Config, resolved: &Resolved) -> Self {
-        let stride = protocol::FIRST + len(&config.protocols);
-        let room = SLOT_CAPACITY / stride - 2;
-        let (parties, auto_limit) = if config.parties.is_empty() {
-            let limit = config.network.max_auto_parties.min(room);
-            (limit, limit)
-        } else {
-            (len(&config.parties), 0)
-        };
-        let slots = block::first(stride) + parties * stride;
+    /// Of a configuration, with its host names resolved as far as they are, and the numbers of a layout that has
+    /// taken it in.
+    pub fn new(config: &Config, resolved: &Resolved, layout: &Layout) -> Self {
         let endpoints = || config.parties.iter().flat_map(|party| &party.endpoints);
         let mut tables = Self {
             exact: endpoints().any(|endpoint| endpoint.port.is_some()),
-            stride,
-            slots,
-            auto_limit,
-            allowed: config.network.allow.iter().copied().map(mapped).collect(),
+            stride: layout.stride,
+            slots: layout.slots(),
+            first_auto: layout.party_room,
+            auto_limit: if config.parties.is_empty() {
+                layout.party_room + config.network.max_auto_parties.min(layout.auto_room)
+            } else {
+                0
+            },
+            allowed: config
+                .network
+                .allow
+                .iter()
+                .map(|net| (mapped(*net), 1))
+                .collect(),
             ..Self::default()
         };
 
-        for (index, configured) in (protocol::FIRST..).zip(&config.protocols) {
+        for configured in &config.protocols {
+            let Some(index) = layout.protocol(&configured.name) else {
+                continue;
+            };
             for port in configured.ports.iter().cloned().flatten() {
                 tables.ports.push((port, index));
             }
         }
         let mut by_address = BTreeMap::<Address, BTreeSet<u32>>::new();
-        for (block, configured) in blocks(stride).zip(&config.parties) {
+        for configured in &config.parties {
+            let Some(block) = layout.block(&configured.id) else {
+                continue;
+            };
             for endpoint in &configured.endpoints {
                 for prefix in prefixes(&endpoint.host, resolved) {
                     let (address, bits) = mapped(prefix);
@@ -100,11 +111,6 @@ impl Tables {
     }
 }
 
-/// The blocks that are parties', in order.
-fn blocks(stride: u32) -> impl Iterator<Item = u32> {
-    (block::first(stride)..).step_by(stride as usize)
-}
-
 /// The labels of one slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
@@ -114,61 +120,82 @@ pub struct Labels {
     pub protocol: Arc<str>,
 }
 
-/// The labels of every slot that has any.
+/// The labels of every slot that has or had any.
 #[derive(Debug)]
 pub struct Names {
     stride: u32,
-    protocols: Vec<Arc<str>>,
+    /// Those of the configuration, with their numbers, and `other`.
+    protocols: Vec<(u32, Arc<str>)>,
+    automatic: BTreeMap<u32, Arc<str>>,
     /// In the order of slots, with the slot.
     pub slots: Vec<(u32, Labels)>,
 }
 
 impl Names {
-    /// Of a configuration. There from the start, so that their counters begin at 0: every pair of a party, but
-    /// our own, and a protocol; what has no party; and what does not fit. Pairs with `protocol="other"` are
-    /// for [`Names::seldom`].
-    pub fn new(config: &Config) -> Self {
-        let other = Arc::<str>::from("other");
-        let configured = config
-            .protocols
-            .iter()
-            .map(|protocol| Arc::from(protocol.name.as_str()));
-        let protocols: Vec<_> = [Arc::clone(&other)].into_iter().chain(configured).collect();
+    /// Of a configuration and a layout that has taken it in.
+    pub fn new(config: &Config, layout: &Layout) -> Self {
         let mut names = Self {
-            stride: len(&protocols),
-            protocols,
+            stride: layout.stride,
+            protocols: Vec::new(),
+            automatic: BTreeMap::new(),
             slots: Vec::new(),
         };
-        let stride = names.stride;
-        if config.parties.is_empty() {
-            names.add(block::other(stride), &other);
-            return names;
-        }
-        names.add(block::UNKNOWN, &Arc::from("unknown"));
-        for (block, party) in blocks(stride).zip(&config.parties) {
-            names.add(block, &Arc::from(party.id.as_str()));
-        }
+        names.take_in(config, layout);
         names
     }
 
-    /// Adds a party.
+    /// Adds the pairs of a configuration. There from the start, so that their counters begin at 0: every pair of a
+    /// party and a protocol; what has no party; and what does not fit. Pairs with `protocol="other"` are for
+    /// [`Names::seldom`]. What is there already stays.
+    pub fn take_in(&mut self, config: &Config, layout: &Layout) {
+        let other = Arc::<str>::from("other");
+        let configured = config.protocols.iter().filter_map(|protocol| {
+            let name = protocol.name.as_str();
+            Some((layout.protocol(name)?, Arc::from(name)))
+        });
+        self.protocols = [(protocol::OTHER, Arc::clone(&other))]
+            .into_iter()
+            .chain(configured)
+            .collect();
+        if config.parties.is_empty() {
+            self.add(block::other(self.stride), &other);
+            for (block, party) in std::mem::take(&mut self.automatic) {
+                self.add(block, &party);
+                self.automatic.insert(block, party);
+            }
+        } else {
+            self.add(block::UNKNOWN, &Arc::from("unknown"));
+            for party in &config.parties {
+                if let Some(block) = layout.block(&party.id) {
+                    self.add(block, &Arc::from(party.id.as_str()));
+                }
+            }
+        }
+        self.slots.sort_by_key(|(slot, _)| *slot);
+        self.slots.dedup_by_key(|(slot, _)| *slot);
+    }
+
+    /// Adds a party; a slot may then be there twice, the older first.
     fn add(&mut self, block: u32, party: &Arc<str>) {
-        for (slot, protocol) in (block..).zip(&self.protocols) {
+        for (protocol, name) in &self.protocols {
             let labels = Labels {
                 party: Arc::clone(party),
-                protocol: Arc::clone(protocol),
+                protocol: Arc::clone(name),
             };
-            self.slots.push((slot, labels));
+            self.slots.push((block + protocol, labels));
         }
     }
 
     /// Adds the automatic parties that are new, named by their address.
     pub fn learn(&mut self, automatic: &[(Address, u32)]) {
         for (address, block) in automatic {
-            if !self.slots.iter().any(|(slot, _)| slot == block) {
-                self.add(*block, &Arc::from(written(*address).to_string()));
+            if !self.automatic.contains_key(block) {
+                let party = Arc::from(written(*address).to_string());
+                self.add(*block, &party);
+                self.automatic.insert(*block, party);
             }
         }
+        self.slots.sort_by_key(|(slot, _)| *slot);
     }
 
     /// Whether a slot counts those whose address is no party's.
@@ -176,13 +203,20 @@ impl Names {
         slot < block::UNKNOWN + self.stride
     }
 
-    /// The protocol of a slot; 0, `other`, also of one that does not exist.
-    pub fn protocol_of(&self, slot: u32) -> usize {
-        (slot % self.stride) as usize
+    /// The number of a slot's protocol; 0: `other`.
+    pub fn protocol_of(&self, slot: u32) -> u32 {
+        slot % self.stride
     }
 
-    /// The names of the protocols, `other` first.
-    pub fn protocols(&self) -> &[Arc<str>] {
+    /// The name of a slot's protocol, if it is configured now.
+    pub fn protocol_name(&self, slot: u32) -> Option<&str> {
+        let number = self.protocol_of(slot);
+        let mut all = self.protocols.iter();
+        all.find(|(it, _)| *it == number).map(|(_, name)| &**name)
+    }
+
+    /// The protocols that are configured now, with their numbers, `other` first.
+    pub fn protocols(&self) -> &[(u32, Arc<str>)] {
         &self.protocols
     }
 
@@ -191,10 +225,6 @@ impl Names {
     pub fn seldom(&self, slot: u32) -> bool {
         slot.is_multiple_of(self.stride)
     }
-}
-
-fn len<T>(list: &[T]) -> u32 {
-    u32::try_from(list.len()).unwrap_or(u32::MAX)
 }
 
 fn prefixes(host: &Host, resolved: &Resolved) -> Vec<IpNet> {
@@ -243,9 +273,17 @@ mod tests {
     use super::*;
     use crate::config::{Endpoint as Place, Party, tests::minimal};
 
-    /// One protocol and "other".
-    const STRIDE: u32 = 2;
+    /// One protocol, room for eight, and "other".
+    const STRIDE: u32 = 10;
     const FIRST: u32 = block::first(STRIDE);
+
+    fn tables(config: &Config) -> Tables {
+        Tables::new(config, &Resolved::new(), &Layout::new(config))
+    }
+
+    fn names(config: &Config) -> Names {
+        Names::new(config, &Layout::new(config))
+    }
 
     fn party(id: &str, endpoints: &[(&str, Option<u16>)]) -> Party {
         let place = |(host, port): &(&str, Option<u16>)| Place {
@@ -282,7 +320,7 @@ mod tests {
             "1",
             &[("10.0.1.0/24", None), ("2001:db8::/32", None)],
         )];
-        let tables = Tables::new(&config, &Resolved::new());
+        let tables = tables(&config);
         let expected = [(address("10.0.1.0"), 120), (address("2001:db8::"), 32)];
         assert_eq!(tables.prefixes, expected.map(|prefix| (prefix, FIRST)));
         assert_eq!(
@@ -302,7 +340,7 @@ mod tests {
             party("2", &[("10.0.0.9/32", Some(7000))]),
             party("3", &[("10.0.0.9/32", Some(7001))]),
         ];
-        let tables = Tables::new(&config, &Resolved::new());
+        let tables = tables(&config);
         assert_eq!(
             tables.endpoints,
             [
@@ -321,12 +359,18 @@ mod tests {
         let mut config = minimal();
         config.parties = vec![party("1", &[("party1.example.org", None)])];
         let mut resolved = Resolved::new();
-        assert_eq!(Tables::new(&config, &resolved).prefixes, []);
+        assert_eq!(
+            Tables::new(&config, &resolved, &Layout::new(&config)).prefixes,
+            []
+        );
         let both = ["192.0.2.1", "2001:db8::1"];
         let addresses = both.iter().map(|text| text.parse().unwrap()).collect();
         resolved.insert("party1.example.org".to_owned(), addresses);
         let expected = both.map(|text| ((address(text), 128), FIRST));
-        assert_eq!(Tables::new(&config, &resolved).prefixes, expected);
+        assert_eq!(
+            Tables::new(&config, &resolved, &Layout::new(&config)).prefixes,
+            expected
+        );
     }
 
     fn pairs(names: &Names) -> Vec<(u32, &str, &str)> {
@@ -341,47 +385,85 @@ mod tests {
     fn every_slot_of_the_configuration_has_its_pair() {
         let mut config = minimal();
         config.parties = vec![party("1", &[("10.0.0.2/32", None)])];
-        let names = Names::new(&config);
+        let names = names(&config);
         assert_eq!(
             pairs(&names),
             [
                 (0, "unknown", "other"),
                 (1, "unknown", "test"),
-                (4, "1", "other"),
-                (5, "1", "test"),
+                (FIRST, "1", "other"),
+                (FIRST + 1, "1", "test"),
             ]
         );
-        assert_eq!(Tables::new(&config, &Resolved::new()).slots, 6);
-        assert!(names.seldom(4) && !names.seldom(5));
+        assert!(names.seldom(FIRST) && !names.seldom(FIRST + 1));
+    }
+
+    #[test]
+    fn what_comes_later_has_names_of_its_own_and_what_goes_keeps_its() {
+        let mut config = minimal();
+        config.parties = vec![party("1", &[("10.0.0.2/32", None)])];
+        let mut layout = Layout::new(&config);
+        let mut names = Names::new(&config, &layout);
+        config.parties[0].id = "2".to_owned();
+        config.protocols[0].name = "new".to_owned();
+        layout.take_in(&config).unwrap();
+        names.take_in(&config, &layout);
+        let second = FIRST + STRIDE;
+        let expected = [
+            (0, "unknown", "other"),
+            (1, "unknown", "test"),
+            (2, "unknown", "new"),
+            (FIRST, "1", "other"),
+            (FIRST + 1, "1", "test"),
+            (second, "2", "other"),
+            (second + 2, "2", "new"),
+        ];
+        assert_eq!(pairs(&names), expected);
+        let tables = Tables::new(&config, &Resolved::new(), &layout);
+        assert_eq!(tables.prefixes, [((address("10.0.0.2"), 128), second)]);
+        assert_eq!(tables.ports, [(7000, 2), (7001, 2)]);
+
+        config.parties.clear();
+        names.take_in(&config, &layout);
+        names.learn(&[(address("10.0.0.2"), FIRST + 9 * STRIDE)]);
+        let later = names.slots.len();
+        config.protocols[0].name = "test".to_owned();
+        names.take_in(&config, &layout);
+        assert_eq!(
+            names.slots.len(),
+            later + 2,
+            "of `other` and of the automatic party"
+        );
     }
 
     #[test]
     fn without_parties_the_kernel_makes_them() {
-        let tables = Tables::new(&minimal(), &Resolved::new());
-        assert_eq!((tables.auto_limit, tables.slots), (64, (2 + 64) * STRIDE));
-        let mut names = Names::new(&minimal());
-        assert_eq!(pairs(&names), [(2, "other", "other"), (3, "other", "test")]);
-        names.learn(&[(address("10.0.0.2"), FIRST)]);
+        let layout = Layout::new(&minimal());
+        let tables = tables(&minimal());
+        let first_auto = layout.party_room;
+        assert_eq!(
+            (tables.first_auto, tables.auto_limit),
+            (first_auto, first_auto + 64)
+        );
+        let mut names = names(&minimal());
+        assert_eq!(
+            pairs(&names),
+            [(STRIDE, "other", "other"), (STRIDE + 1, "other", "test")]
+        );
+        let block = FIRST + first_auto * STRIDE;
+        names.learn(&[(address("10.0.0.2"), block)]);
         names.learn(&[
-            (address("2001:db8::1"), FIRST + STRIDE),
-            (address("10.0.0.2"), FIRST),
+            (address("2001:db8::1"), block + STRIDE),
+            (address("10.0.0.2"), block),
         ]);
         assert_eq!(
             pairs(&names)[2..],
             [
-                (4, "10.0.0.2", "other"),
-                (5, "10.0.0.2", "test"),
-                (6, "2001:db8::1", "other"),
-                (7, "2001:db8::1", "test"),
+                (block, "10.0.0.2", "other"),
+                (block + 1, "10.0.0.2", "test"),
+                (block + STRIDE, "2001:db8::1", "other"),
+                (block + STRIDE + 1, "2001:db8::1", "test"),
             ]
         );
-    }
-
-    #[test]
-    fn automatic_parties_are_no_more_than_there_is_room_for() {
-        let mut config = minimal();
-        config.network.max_auto_parties = u32::MAX;
-        let tables = Tables::new(&config, &Resolved::new());
-        assert!(tables.slots <= SLOT_CAPACITY && tables.slots > SLOT_CAPACITY - STRIDE);
     }
 }

@@ -66,8 +66,14 @@ impl Drop for Scratch {
 pub struct Agent {
     child: Child,
     pub port: u16,
-    _config: Scratch,
+    config: Scratch,
     log: Scratch,
+}
+
+/// A configuration with what every agent here has.
+fn whole(config: &str, port: u16) -> String {
+    let interval = INTERVAL.as_millis();
+    format!("interval = \"{interval}ms\"\n{config}\n[prometheus]\nlisten = \"127.0.0.1:{port}\"\n")
 }
 
 /// What a party's connections should have counted. Unit: bytes.
@@ -88,18 +94,20 @@ impl Agent {
 
     /// Starts an agent, behind a wrapper like `setpriv …`, and waits until it answers.
     pub fn launch(config: &str, wrapper: &[&str]) -> Self {
+        Self::launch_from(Scratch::new("config.toml"), config, wrapper)
+    }
+
+    /// As [`Agent::launch`], with the configuration in that file, which may be a link to it.
+    pub fn launch_from(file: Scratch, config: &str, wrapper: &[&str]) -> Self {
         let port = free_port();
-        let text = format!(
-            "interval = \"{}ms\"\n{config}\n[prometheus]\nlisten = \"127.0.0.1:{port}\"\n",
-            INTERVAL.as_millis()
-        );
+        fs::write(&file.0, whole(config, port)).unwrap();
         // All tests are one process: what it does for another test is not strange.
-        let allowed = if text.contains("allow =") {
+        let allowed = if config.contains("allow =") {
             vec![]
         } else {
             vec!["--network-allow", "10.0.0.0/8,fd00::/8"]
         };
-        let config = Scratch::with("config.toml", &text);
+        let config = file;
         let log = Scratch::new("log");
         let program = program();
         let line: Vec<&std::ffi::OsStr> = wrapper
@@ -119,7 +127,7 @@ impl Agent {
         let agent = Self {
             child,
             port,
-            _config: config,
+            config,
             log,
         };
         let end = Instant::now() + PATIENCE;
@@ -134,6 +142,25 @@ impl Agent {
             sleep(Duration::from_millis(20));
         }
         agent
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> &std::path::Path {
+        &self.config.0
+    }
+
+    /// A configuration file for this agent, as [`Agent::launch`] writes it.
+    pub fn whole(&self, config: &str) -> String {
+        whole(config, self.port)
+    }
+
+    /// Waits until the log has that text.
+    pub fn wait_for(&self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < end, "no {text:?} in\n{}", self.log());
+            sleep(INTERVAL / 10);
+        }
     }
 
     /// What the agent has logged so far.

@@ -19,7 +19,7 @@ pub(in super::super) enum Error {
 }
 
 /// The operating system's error at the bottom of a chain, if there is one.
-fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+pub(super) fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
     let mut at = Some(error);
     while let Some(error) = at {
         if let Some(io) = error.downcast_ref() {

@@ -1,0 +1,68 @@
+//! `iter/bpf_sk_storage_map`: once the tables have changed, each account goes to the slot that is its own by the new
+//! ones. What was counted until now stays where it is: the old slot is brought up to date first. An account that is
+//! nobody's any more goes.
+//!
+//! Relies on what `settle` relies on; and on an account's deletion by the iterator that stands on it
+//! (`tools/testing/selftests/bpf/progs/bpf_iter_bpf_sk_storage_helpers.c`, 5.12). The end of a connection may race:
+//! it reads the slot once and marks the sums, so a byte goes to the old slot or to the new one, and never to both.
+//! Never at the same time as `settle` or `adopt`: one thread runs all three.
+
+use agent_ebpf::Account;
+use core::ffi::c_void;
+
+use super::{
+    account,
+    classify::{Connection, is_unknown},
+    iterator::Meta,
+    maps::drop_account,
+    socket::TcpSock,
+};
+
+/// `struct bpf_iter__bpf_sk_storage_map`.
+#[repr(C)]
+struct Context {
+    meta: *mut Meta,
+    map: *mut c_void,
+    sk: *mut c_void,
+    value: *mut Account,
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+extern "C" fn reclassify(ctx: *mut Context) -> i32 {
+    // SAFETY: the kernel passes a valid context.
+    let _ = unsafe { try_reclassify(ctx) };
+    0
+}
+
+#[inline(always)]
+unsafe fn try_reclassify(ctx: *mut Context) -> Option<()> {
+    // SAFETY: the caller's. The last two are null in the call that ends a walk.
+    let (meta, sk, value) = unsafe { ((*ctx).meta, (*ctx).sk, (*ctx).value) };
+    if meta.is_null() || value.is_null() || sk.is_null() {
+        return None;
+    }
+    let sock = TcpSock::from_sock(sk)?;
+    // SAFETY: a value of the socket storage.
+    let (before, initiator) = unsafe { ((*value).slot, (*value).initiator != 0) };
+    let connection = Connection::of(&sock, initiator)?;
+    let now = match connection.slot() {
+        // What an MPC program has begun with a stranger stays that until it is allowed.
+        None if initiator && is_unknown(before) && !connection.is_allowed() => {
+            Some(connection.strange_slot())
+        }
+        now => now,
+    };
+    if now == Some(before) {
+        return None;
+    }
+    // SAFETY: as above.
+    unsafe { account::settle(value, &sock, (*meta).session_id) };
+    match now {
+        // SAFETY: as above; a word, which whoever reads it has whole.
+        Some(slot) => unsafe { (&raw mut (*value).slot).write_volatile(slot) },
+        // SAFETY: the iterator's socket.
+        None => unsafe { drop_account(sk) },
+    }
+    Some(())
+}

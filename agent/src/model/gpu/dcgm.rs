@@ -1,0 +1,243 @@
+//! The names, units and labels of dcgm-exporter 4.8 for the same values, so that dashboards made for it work.
+
+use std::sync::LazyLock;
+
+use super::{GpuMetric, gpus, metrics};
+use crate::{
+    model::{Kind, Value},
+    sample::Snapshot,
+};
+
+/// A name of dcgm-exporter.
+pub struct Dcgm {
+    /// `DCGM_FI_…`.
+    pub name: &'static str,
+    /// The series that it is: those with these labels.
+    pub only: &'static [(&'static str, &'static str)],
+    /// How it calls it.
+    pub kind: Kind,
+    /// From our unit to its.
+    pub scale: Scale,
+    /// Its help.
+    pub help: &'static str,
+}
+
+/// How to get from one unit to another.
+#[derive(Clone, Copy, Debug)]
+pub enum Scale {
+    /// The same unit.
+    Same,
+    /// Times that.
+    Times(f64),
+    /// Divided by that.
+    Over(f64),
+}
+
+/// Bytes to MiB.
+pub(super) const MIB: Scale = Scale::Over(1_048_576.0);
+/// Hz to MHz.
+pub(super) const MEGA: Scale = Scale::Over(1e6);
+/// Seconds to nanoseconds.
+pub(super) const NANO: Scale = Scale::Times(1e9);
+/// Joules to millijoules.
+pub(super) const MILLI: Scale = Scale::Times(1e3);
+/// Ratio to percent.
+pub(super) const PERCENT: Scale = Scale::Times(100.0);
+
+/// A gauge of theirs.
+pub(super) const fn gauge(
+    name: &'static str,
+    only: &'static [(&'static str, &'static str)],
+    scale: Scale,
+    help: &'static str,
+) -> Dcgm {
+    Dcgm {
+        name,
+        only,
+        kind: Kind::Gauge,
+        scale,
+        help,
+    }
+}
+
+/// A counter of theirs.
+pub(super) const fn counter(
+    name: &'static str,
+    only: &'static [(&'static str, &'static str)],
+    scale: Scale,
+    help: &'static str,
+) -> Dcgm {
+    Dcgm {
+        name,
+        only,
+        kind: Kind::Counter,
+        scale,
+        help,
+    }
+}
+
+/// One family of its page.
+pub struct Family {
+    /// `DCGM_FI_…`.
+    pub name: &'static str,
+    /// How it calls it.
+    pub kind: Kind,
+    /// Its help.
+    pub help: &'static str,
+    sources: Vec<(&'static GpuMetric, &'static Dcgm)>,
+}
+
+/// Takes the names of the labels, their values, and the series' value.
+pub(super) type EmitLabelled<'a> = &'a mut dyn FnMut(&[&str], &[&str], Value<'_>);
+
+/// The labels of the families, but for those of MIG.
+const LABELS: [&str; 6] = [
+    "gpu",
+    "UUID",
+    "pci_bus_id",
+    "device",
+    "modelName",
+    "Hostname",
+];
+
+/// The number of the last XID error, as dcgm-exporter gives it; 0 before the first.
+const XID: &str = "DCGM_FI_DEV_XID_ERRORS";
+
+/// Every family, in the order of our own page.
+pub fn families() -> &'static [Family] {
+    static FAMILIES: LazyLock<Vec<Family>> = LazyLock::new(|| {
+        let mut families: Vec<Family> = Vec::new();
+        for metric in metrics() {
+            for dcgm in metric.dcgm {
+                match families.iter_mut().find(|family| family.name == dcgm.name) {
+                    Some(family) => family.sources.push((metric, dcgm)),
+                    None => families.push(Family {
+                        name: dcgm.name,
+                        kind: dcgm.kind,
+                        help: dcgm.help,
+                        sources: vec![(metric, dcgm)],
+                    }),
+                }
+            }
+        }
+        families.push(Family {
+            name: XID,
+            kind: Kind::Gauge,
+            help: "Value of the last XID error encountered.",
+            sources: Vec::new(),
+        });
+        families
+    });
+    &FAMILIES
+}
+
+impl Family {
+    /// Gives every series: names and values of its labels, and its value.
+    pub fn read(&self, snapshot: &Snapshot, emit: EmitLabelled<'_>) {
+        if self.name == XID {
+            for gpu in gpus(snapshot) {
+                let last = gpu
+                    .xids
+                    .iter()
+                    .max_by(|one, other| one.last.total_cmp(&other.last));
+                labelled(
+                    snapshot,
+                    &gpu.id,
+                    None,
+                    Value::Integer(last.map_or(0, |xid| xid.xid)),
+                    emit,
+                );
+            }
+        }
+        for (GpuMetric { metric, .. }, dcgm) in &self.sources {
+            (metric.read)(snapshot, &mut |values, value| {
+                let label = |name: &str| {
+                    let at = metric.labels.iter().position(|label| *label == name)?;
+                    values.get(at).copied()
+                };
+                if dcgm
+                    .only
+                    .iter()
+                    .all(|(name, wanted)| label(name) == Some(wanted))
+                    && let Some(id) = label("gpu_id")
+                {
+                    labelled(
+                        snapshot,
+                        id,
+                        label("gpu_instance_id"),
+                        scaled(value, dcgm.scale),
+                        emit,
+                    );
+                }
+            });
+        }
+    }
+}
+
+fn labelled(
+    snapshot: &Snapshot,
+    id: &str,
+    instance: Option<&str>,
+    value: Value<'_>,
+    emit: EmitLabelled<'_>,
+) {
+    let Some(reading) = gpus(snapshot)
+        .iter()
+        .find(|gpu| *gpu.id == *id)
+        .and_then(|gpu| gpu.reading.as_deref())
+    else {
+        return;
+    };
+    let facts = &reading.facts;
+    let values = [
+        id,
+        &facts.uuid,
+        &facts.pci_bus_id,
+        &facts.device,
+        &facts.model,
+        &snapshot.node,
+    ];
+    let Some(instance) = instance else {
+        emit(&LABELS, &values, value);
+        return;
+    };
+    let of = reading
+        .instances
+        .iter()
+        .find(|known| known.gpu_instance == instance);
+    let profile = of.map_or("", |instance| instance.profile.as_str());
+    emit(
+        &[&LABELS[..], &["GPU_I_PROFILE", "GPU_I_ID"]].concat(),
+        &[&values[..], &[profile, instance]].concat(),
+        value,
+    );
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact up to 9e15, in any of its units"
+)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to be whole and in range"
+)]
+fn scaled(value: Value<'_>, scale: Scale) -> Value<'_> {
+    let real = match value {
+        Value::Integer(value) => value as f64,
+        Value::Real(value) => value,
+        Value::Histogram(..) => return value,
+    };
+    let real = match scale {
+        Scale::Same => return value,
+        Scale::Times(factor) => real * factor,
+        Scale::Over(factor) => real / factor,
+    };
+    // Counts of MiB, MHz, mJ and ns are whole there.
+    let whole = real.round();
+    if (0.0..9e15).contains(&whole) {
+        Value::Integer(whole as u64)
+    } else {
+        Value::Real(real)
+    }
+}

@@ -1,0 +1,355 @@
+//! Which GPUs there are, how they do, and what they are doing: utilization and memory.
+
+use super::{
+    GpuMetric,
+    dcgm::{MIB, Scale, gauge},
+    each, gpus, one,
+};
+use crate::model::{Kind, Metric, Value};
+
+pub(super) static METRICS: &[GpuMetric] = &[
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_up",
+            kind: Kind::Gauge,
+            unit: "1",
+            help: "Whether the GPU answers; why not is in gpu_down_info, on /-/ready and in the log.",
+            labels: &["gpu_id"],
+            source: "the agent",
+            reset: "",
+            opentelemetry: "hw.status",
+            read: |snapshot, emit| {
+                for gpu in gpus(snapshot) {
+                    emit(&[&gpu.id], Value::Integer(u64::from(gpu.down.is_none())));
+                }
+            },
+        },
+        dcgm: &[],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_down_info",
+            kind: Kind::Info,
+            unit: "1",
+            help: "Why the GPU does not answer: lost, deadline (a call hangs), absent (no driver, or given up on request), permission or read.",
+            labels: &["gpu_id", "reason"],
+            source: "the agent",
+            reset: "",
+            opentelemetry: "partymeter.gpu.down",
+            read: |snapshot, emit| {
+                for gpu in gpus(snapshot) {
+                    if let Some(kind) = gpu.down {
+                        emit(&[&gpu.id, kind.name()], Value::Integer(1));
+                    }
+                }
+            },
+        },
+        dcgm: &[],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_info",
+            kind: Kind::Info,
+            unit: "1",
+            help: "Which GPU it is.",
+            labels: &[
+                "gpu_id",
+                "gpu_uuid",
+                "model",
+                "pci_bus_id",
+                "driver_version",
+                "cuda_version",
+                "vbios",
+            ],
+            source: "nvmlDeviceGetUUID, nvmlDeviceGetName, nvmlDeviceGetPciInfo_v3, nvmlDeviceGetVbiosVersion",
+            reset: "",
+            opentelemetry: "partymeter.gpu",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    let facts = &reading.facts;
+                    emit(
+                        &[
+                            id,
+                            &facts.uuid,
+                            &facts.model,
+                            &facts.pci_bus_id,
+                            &facts.driver_version,
+                            &facts.cuda_version,
+                            &facts.vbios,
+                        ],
+                        Value::Integer(1),
+                    );
+                });
+            },
+        },
+        dcgm: &[],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_utilization_percent",
+            kind: Kind::Gauge,
+            unit: "%",
+            help: "Share of the last sampling period in which a kernel ran.",
+            labels: &["gpu_id", "node"],
+            source: "nvmlDeviceGetUtilizationRates",
+            reset: "",
+            opentelemetry: "hw.gpu.utilization",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    if let Some(value) = reading.utilization {
+                        emit(&[id, &snapshot.node], Value::Integer(value));
+                    }
+                });
+            },
+        },
+        dcgm: &[gauge(
+            "DCGM_FI_DEV_GPU_UTIL",
+            &[],
+            Scale::Same,
+            "GPU utilization (in %).",
+        )],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_encoder_utilization_percent",
+            kind: Kind::Gauge,
+            unit: "%",
+            help: "Share of the last sampling period in which the video encoder was busy.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetEncoderUtilization",
+            reset: "",
+            opentelemetry: "hw.gpu.utilization",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    one(emit, id, reading.encoder);
+                });
+            },
+        },
+        dcgm: &[gauge(
+            "DCGM_FI_DEV_ENC_UTIL",
+            &[],
+            Scale::Same,
+            "Encoder utilization (in %).",
+        )],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_decoder_utilization_percent",
+            kind: Kind::Gauge,
+            unit: "%",
+            help: "Share of the last sampling period in which the video decoder was busy.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetDecoderUtilization",
+            reset: "",
+            opentelemetry: "hw.gpu.utilization",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    one(emit, id, reading.decoder);
+                });
+            },
+        },
+        dcgm: &[gauge(
+            "DCGM_FI_DEV_DEC_UTIL",
+            &[],
+            Scale::Same,
+            "Decoder utilization (in %).",
+        )],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_jpeg_utilization_percent",
+            kind: Kind::Gauge,
+            unit: "%",
+            help: "Share of the last sampling period in which the JPEG decoder was busy.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetJpgUtilization",
+            reset: "",
+            opentelemetry: "partymeter.gpu.jpeg.utilization",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    one(emit, id, reading.jpeg);
+                });
+            },
+        },
+        dcgm: &[],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_ofa_utilization_percent",
+            kind: Kind::Gauge,
+            unit: "%",
+            help: "Share of the last sampling period in which the optical flow accelerator was busy.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetOfaUtilization",
+            reset: "",
+            opentelemetry: "partymeter.gpu.ofa.utilization",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    one(emit, id, reading.ofa);
+                });
+            },
+        },
+        dcgm: &[],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_memory_controller_utilization_percent",
+            kind: Kind::Gauge,
+            unit: "%",
+            help: "Share of the last sampling period in which memory was read or written.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetUtilizationRates",
+            reset: "",
+            opentelemetry: "partymeter.gpu.memory_controller.utilization",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    one(emit, id, reading.memory_controller);
+                });
+            },
+        },
+        dcgm: &[gauge(
+            "DCGM_FI_DEV_MEM_COPY_UTIL",
+            &[],
+            Scale::Same,
+            "Memory utilization (in %).",
+        )],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_memory_used_bytes",
+            kind: Kind::Gauge,
+            unit: "By",
+            help: "Memory that is allocated.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetMemoryInfo_v2",
+            reset: "",
+            opentelemetry: "hw.gpu.memory.usage",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    one(emit, id, reading.memory.map(|memory| memory.used));
+                });
+            },
+        },
+        dcgm: &[gauge(
+            "DCGM_FI_DEV_FB_USED",
+            &[],
+            MIB,
+            "Framebuffer memory used (in MiB).",
+        )],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_memory_total_bytes",
+            kind: Kind::Gauge,
+            unit: "By",
+            help: "All memory of the GPU.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetMemoryInfo_v2",
+            reset: "",
+            opentelemetry: "hw.gpu.memory.limit",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    one(emit, id, reading.memory.map(|memory| memory.total));
+                });
+            },
+        },
+        dcgm: &[gauge(
+            "DCGM_FI_DEV_FB_TOTAL",
+            &[],
+            MIB,
+            "Framebuffer memory total (in MiB).",
+        )],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_memory_free_bytes",
+            kind: Kind::Gauge,
+            unit: "By",
+            help: "Memory that is free.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetMemoryInfo_v2",
+            reset: "",
+            opentelemetry: "partymeter.gpu.memory.free",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    one(emit, id, reading.memory.map(|memory| memory.free));
+                });
+            },
+        },
+        dcgm: &[gauge(
+            "DCGM_FI_DEV_FB_FREE",
+            &[],
+            MIB,
+            "Framebuffer memory free (in MiB).",
+        )],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_memory_reserved_bytes",
+            kind: Kind::Gauge,
+            unit: "By",
+            help: "Memory that the driver and firmware keep.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetMemoryInfo_v2",
+            reset: "",
+            opentelemetry: "partymeter.gpu.memory.reserved",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    one(emit, id, reading.memory.and_then(|memory| memory.reserved));
+                });
+            },
+        },
+        dcgm: &[gauge(
+            "DCGM_FI_DEV_FB_RESERVED",
+            &[],
+            MIB,
+            "Framebuffer memory reserved (in MiB).",
+        )],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_bar1_used_bytes",
+            kind: Kind::Gauge,
+            unit: "By",
+            help: "BAR1 memory, by which others address the GPU's, in use.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetBAR1MemoryInfo",
+            reset: "",
+            opentelemetry: "partymeter.gpu.bar1.usage",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    one(emit, id, reading.bar1.map(|(used, _)| used));
+                });
+            },
+        },
+        dcgm: &[gauge(
+            "DCGM_FI_DEV_BAR1_USED",
+            &[],
+            MIB,
+            "BAR1 memory used (in MiB).",
+        )],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_bar1_total_bytes",
+            kind: Kind::Gauge,
+            unit: "By",
+            help: "All BAR1 memory.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetBAR1MemoryInfo",
+            reset: "",
+            opentelemetry: "partymeter.gpu.bar1.limit",
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    one(emit, id, reading.bar1.map(|(_, total)| total));
+                });
+            },
+        },
+        dcgm: &[gauge(
+            "DCGM_FI_DEV_BAR1_TOTAL",
+            &[],
+            MIB,
+            "BAR1 memory (in MiB).",
+        )],
+    },
+];

@@ -1,0 +1,294 @@
+//! All GPUs of the machine: loads the library, starts a thread for each GPU, and starts the library anew when some
+//! are lost and nothing else can bring them back.
+
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tracing::{info, warn};
+
+use super::{
+    decode,
+    device::{GpuSource, Own, lock},
+    library,
+    raw::{Driver, Trouble},
+    shared::Shared,
+};
+use crate::{
+    config::Gpu as Config,
+    sample::{
+        FailureKind, SourceHealth,
+        gpu::{Gpu, Gpus, Reading, System},
+    },
+    source::{Failure, Finding, Place, Source, deadline, start},
+};
+
+/// For how long handles are given up on request.
+const RELEASE: Duration = Duration::from_mins(1);
+
+/// How long to wait before the library is started anew for some GPUs, while others work and have to be closed for
+/// it: at first, and at most. The wait doubles each time.
+const RENEW_FOR_SOME: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
+
+/// The same when all are lost, and nobody is disturbed.
+const RENEW_FOR_ALL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// How long closing waits for rounds under way.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Where the driver lists its GPUs. NVML's own count is made once, when it is started.
+const LISTED: &str = "/proc/driver/nvidia/gpus";
+
+/// The places of all GPUs, for the sampler.
+pub struct GpuPlaces {
+    system: Arc<Place<System>>,
+    roster: Arc<Roster>,
+    dcgm_names: bool,
+}
+
+impl GpuPlaces {
+    /// Everything known now; the health of each source is added to `sources`.
+    pub fn look(&self, now: Instant, sources: &mut Vec<SourceHealth>) -> Gpus {
+        let (system, health) = self.system.look(now);
+        sources.push(health);
+        let members = lock(&self.roster.members);
+        let gpus = members.iter().map(|member| {
+            let (reading, health) = member.place.look(now);
+            let gpu = Gpu::new(Arc::clone(&member.id), reading, &health, member.own.xids());
+            sources.push(health);
+            gpu
+        });
+        Gpus {
+            gpus: gpus.collect(),
+            system,
+            errors: self.roster.shared.errors(),
+            dcgm_names: self.dcgm_names,
+        }
+    }
+
+    /// Gives all handles up for a minute, so that the driver can be unloaded. Returns once they are closed, or after
+    /// a second if some GPU does not answer. Returns for how long.
+    pub fn release(&self) -> Duration {
+        info!(
+            "giving the GPUs up for {} s, so that the driver can be unloaded",
+            RELEASE.as_secs()
+        );
+        self.roster.shared.release(Instant::now() + RELEASE);
+        self.roster.close_all();
+        RELEASE
+    }
+}
+
+/// Every GPU that was ever seen.
+struct Roster {
+    shared: Arc<Shared>,
+    members: Mutex<Vec<Member>>,
+}
+
+struct Member {
+    id: Arc<str>,
+    place: Arc<Place<Reading>>,
+    own: Arc<Own>,
+}
+
+impl Roster {
+    fn close_all(&self) {
+        let owns: Vec<_> = lock(&self.members)
+            .iter()
+            .map(|member| Arc::clone(&member.own))
+            .collect();
+        let until = Instant::now() + CLOSING;
+        for own in owns {
+            own.close(until);
+        }
+    }
+}
+
+/// Starts the threads. The first round of every GPU is over when this returns, or the deadline is.
+///
+/// # Errors
+/// When the operating system has no thread left.
+pub fn spawn(config: &Config, interval: Duration) -> io::Result<GpuPlaces> {
+    let shared = Arc::new(Shared::new(interval, config.processes));
+    let roster = Arc::new(Roster {
+        shared,
+        members: Mutex::default(),
+    });
+    let fleet = Fleet {
+        library: config.library.clone(),
+        interval,
+        roster: Arc::clone(&roster),
+        listed: 0,
+        waits_since: None,
+        renewals: 0,
+    };
+    let system = crate::source::spawn(fleet, interval)?;
+    Ok(GpuPlaces {
+        system,
+        roster,
+        dcgm_names: config.dcgm_names,
+    })
+}
+
+/// What a look at the library says, for `partymeter check`.
+pub fn probe(config: &Config) -> Vec<Finding> {
+    let result = match library::load(&config.library) {
+        Ok(driver) => driver
+            .count()
+            .map_err(|error| error.to_string())
+            .map(|count| {
+                let version = driver.versions().driver.as_deref().unwrap_or("unknown");
+                let fake = if driver.versions().fake {
+                    "; they are made up by a library for tests"
+                } else {
+                    ""
+                };
+                format!("{count} by NVML, driver {version}{fake}")
+            }),
+        // A machine without GPUs is nothing to mend.
+        Err(failure) if failure.kind == FailureKind::Absent => {
+            Ok(format!("none: {}", failure.reason))
+        }
+        Err(failure) => Err(failure.reason),
+    };
+    vec![Finding {
+        what: "GPUs",
+        result,
+        optional: false,
+    }]
+}
+
+struct Fleet {
+    library: String,
+    interval: Duration,
+    roster: Arc<Roster>,
+    /// GPUs in [`LISTED`] when the library was started.
+    listed: usize,
+    /// Since when something is lost, or since the library was started anew for it.
+    waits_since: Option<Instant>,
+    /// How often it was, since something is lost.
+    renewals: u32,
+}
+
+impl Source for Fleet {
+    type Sample = System;
+
+    fn name(&self) -> Arc<str> {
+        "gpu".into()
+    }
+
+    fn collect(&mut self) -> Result<System, Failure> {
+        let shared = Arc::clone(&self.roster.shared);
+        if shared.is_released() {
+            return shared.driver().map(|_| System::default());
+        }
+        self.renew();
+        let driver = match shared.driver() {
+            Ok((driver, _)) => driver,
+            Err(_) => self.load()?,
+        };
+        let count = driver.count().map_err(|error| {
+            shared.count(error);
+            let failure = Failure::new(FailureKind::Lost, error.to_string());
+            shared.close(failure.clone());
+            self.roster.close_all();
+            failure
+        })?;
+        self.enrol(count)?;
+        let mut trouble = |error: Trouble| {
+            // Most GPUs have no confidential computing; that is no failure.
+            if !error.code.is_unsupported() {
+                shared.count(error);
+            }
+        };
+        let told = driver.conf_compute(&mut trouble);
+        Ok(decode::system(count, driver.versions(), told))
+    }
+}
+
+impl Fleet {
+    fn load(&mut self) -> Result<Arc<dyn Driver>, Failure> {
+        let shared = &self.roster.shared;
+        let driver =
+            library::load(&self.library).inspect_err(|failure| shared.close(failure.clone()))?;
+        let version = driver.versions().driver.as_deref().unwrap_or("unknown");
+        info!("NVML is loaded: driver {version}");
+        if driver.versions().fake {
+            warn!(
+                "THESE GPUS ARE MADE UP: {} is a library for tests, and no figure of them is real",
+                self.library
+            );
+        }
+        self.listed = listed();
+        shared.put(Arc::clone(&driver));
+        Ok(driver)
+    }
+
+    /// Starts a thread for each GPU that has none.
+    fn enrol(&self, count: u32) -> Result<(), Failure> {
+        let known = lock(&self.roster.members).len();
+        let mut started = Vec::new();
+        for index in u32::try_from(known).unwrap_or(u32::MAX)..count {
+            let own = Arc::new(Own::default());
+            let source = GpuSource::new(index, Arc::clone(&self.roster.shared), Arc::clone(&own));
+            let gpu = start(source, self.interval).map_err(|error| {
+                Failure::new(
+                    FailureKind::Read,
+                    format!("cannot start the thread of GPU {index}: {error}"),
+                )
+            })?;
+            started.push((index, own, gpu));
+        }
+        let until = Instant::now() + deadline(self.interval) / 2;
+        for (index, own, gpu) in started {
+            let member = Member {
+                id: index.to_string().into(),
+                place: gpu.wait(until),
+                own,
+            };
+            lock(&self.roster.members).push(member);
+        }
+        Ok(())
+    }
+
+    /// Closes the library if some GPU is lost and it is time to start it anew for that, or if the driver lists other
+    /// GPUs than at the start.
+    fn renew(&mut self) {
+        let (lost, all) = {
+            let members = lock(&self.roster.members);
+            (
+                members.iter().filter(|member| member.own.is_lost()).count(),
+                members.len(),
+            )
+        };
+        let moved = self.listed != 0 && listed() != self.listed;
+        if lost == 0 && !moved {
+            (self.waits_since, self.renewals) = (None, 0);
+            return;
+        }
+        let (first, longest) = if lost == all {
+            RENEW_FOR_ALL
+        } else {
+            RENEW_FOR_SOME
+        };
+        let wait = first
+            .saturating_mul(1 << self.renewals.min(16))
+            .min(longest);
+        if self.waits_since.get_or_insert_with(Instant::now).elapsed() >= wait {
+            self.waits_since = None;
+            self.renewals += 1;
+            info!("{lost} of {all} GPUs are lost: starting NVML anew");
+            self.roster
+                .shared
+                .close(Failure::new(FailureKind::Absent, "NVML is started anew"));
+            self.roster.close_all();
+        }
+    }
+}
+
+fn listed() -> usize {
+    Path::new(LISTED).read_dir().map_or(0, Iterator::count)
+}

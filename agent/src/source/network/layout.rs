@@ -1,0 +1,198 @@
+//! Which numbers parties and protocols have in the kernel's tables. They keep them as long as the agent runs, also
+//! once they are gone from the configuration: a counter stays whose it was. Room for more is made at the start. Pure.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use agent_ebpf::{SLOT_CAPACITY, block, protocol};
+
+use crate::config::Config;
+
+/// Protocols and parties that may come while the agent runs: as many as keep the slots under [`MODEST`].
+const SPARE: [(u32, u32); 4] = [(8, 64), (2, 64), (0, 16), (0, 0)];
+/// Slots that may be made for what may never come.
+const MODEST: u32 = 32_768;
+/// Automatic parties that there is room for where parties are configured, should they all go.
+const SPARE_AUTO: u32 = 64;
+
+/// The numbers of everything that is or was configured, and the room for more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Length of a block: protocols that have room, and one.
+    pub stride: u32,
+    /// Configured parties that have room; the blocks of automatic ones follow.
+    pub party_room: u32,
+    /// Automatic parties that have room.
+    pub auto_room: u32,
+    parties: Numbers,
+    protocols: Numbers,
+}
+
+/// Name and number, from 0 in the order of coming.
+type Numbers = BTreeMap<Arc<str>, u32>;
+
+/// There is no room for a new configuration without a restart.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{have} {what} since the start are more than the {room} that this agent made room for; restart it"
+)]
+pub struct Full {
+    what: &'static str,
+    have: usize,
+    room: u32,
+}
+
+impl Layout {
+    /// For a configuration and some growth.
+    pub fn new(config: &Config) -> Self {
+        let (parties, protocols) = (len(&config.parties), len(&config.protocols));
+        let auto = config.network.max_auto_parties;
+        let of = |(spare_protocols, spare_parties): (u32, u32)| {
+            let stride = protocol::FIRST + protocols + spare_protocols;
+            let party_room = parties + spare_parties;
+            // What the slots are limited to leaves this many blocks.
+            let left = (SLOT_CAPACITY / stride).saturating_sub(2 + party_room);
+            let wanted = if parties == 0 {
+                auto
+            } else {
+                auto.min(SPARE_AUTO)
+            };
+            Self {
+                stride,
+                party_room,
+                auto_room: wanted.min(left),
+                parties: names(config.parties.iter().map(|party| &*party.id)),
+                protocols: names(config.protocols.iter().map(|protocol| &*protocol.name)),
+            }
+        };
+        let modest = SPARE.into_iter().find(|spare| of(*spare).slots() <= MODEST);
+        of(modest.unwrap_or((0, 0)))
+    }
+
+    /// How many slots there must be.
+    pub fn slots(&self) -> u32 {
+        block::first(self.stride) + (self.party_room + self.auto_room) * self.stride
+    }
+
+    /// Gives numbers to what is new in a configuration.
+    ///
+    /// # Errors
+    /// If there is no room; nothing has changed then.
+    pub fn take_in(&mut self, config: &Config) -> Result<(), Full> {
+        let mut parties = self.parties.clone();
+        let mut protocols = self.protocols.clone();
+        add(&mut parties, config.parties.iter().map(|party| &*party.id));
+        add(&mut protocols, config.protocols.iter().map(|it| &*it.name));
+        let most_protocols = self.stride - protocol::FIRST;
+        for (what, numbers, room) in [
+            ("parties", &parties, self.party_room),
+            ("protocols", &protocols, most_protocols),
+        ] {
+            let have = numbers.len();
+            if have > room as usize {
+                return Err(Full { what, have, room });
+            }
+        }
+        (self.parties, self.protocols) = (parties, protocols);
+        Ok(())
+    }
+
+    /// The block of a party.
+    pub fn block(&self, party: &str) -> Option<u32> {
+        let number = self.parties.get(party)?;
+        Some(block::first(self.stride) + number * self.stride)
+    }
+
+    /// The number of a protocol.
+    pub fn protocol(&self, name: &str) -> Option<u32> {
+        Some(protocol::FIRST + self.protocols.get(name)?)
+    }
+}
+
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> Numbers {
+    let mut numbers = Numbers::new();
+    add(&mut numbers, all);
+    numbers
+}
+
+fn add<'a>(numbers: &mut Numbers, all: impl Iterator<Item = &'a str>) {
+    for name in all {
+        let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+        if !numbers.contains_key(name) {
+            numbers.insert(Arc::from(name), next);
+        }
+    }
+}
+
+fn len<T>(list: &[T]) -> u32 {
+    u32::try_from(list.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Party, Protocol, tests::minimal};
+
+    fn config(parties: &[&str], protocols: &[&str]) -> Config {
+        let mut config = minimal();
+        config.parties = parties
+            .iter()
+            .map(|id| Party {
+                id: (*id).to_owned(),
+                endpoints: Vec::new(),
+            })
+            .collect();
+        config.protocols = protocols
+            .iter()
+            .map(|name| Protocol {
+                name: (*name).to_owned(),
+                ports: Vec::new(),
+            })
+            .collect();
+        config
+    }
+
+    #[test]
+    fn numbers_stay_whatever_comes_and_goes() {
+        let mut layout = Layout::new(&config(&["a", "b"], &["p"]));
+        let (slots, a, b) = (layout.slots(), layout.block("a"), layout.block("b"));
+        layout.take_in(&config(&["b", "c"], &["q", "p"])).unwrap();
+        layout.take_in(&config(&["c"], &["q"])).unwrap();
+        assert_eq!((layout.block("a"), layout.block("b")), (a, b));
+        assert_eq!(a, Some(block::first(layout.stride)));
+        assert_eq!(layout.block("c"), b.map(|block| block + layout.stride));
+        assert_eq!(
+            (layout.protocol("p"), layout.protocol("q")),
+            (Some(1), Some(2))
+        );
+        assert_eq!(layout.slots(), slots);
+    }
+
+    #[test]
+    fn what_has_no_room_changes_nothing() {
+        let mut layout = Layout::new(&config(&["a"], &["p"]));
+        let before = layout.clone();
+        let many: Vec<String> = (0..=layout.party_room).map(|id| id.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let full = layout.take_in(&config(&many, &["p"])).unwrap_err();
+        assert_eq!(
+            full.to_string(),
+            "67 parties since the start are more than the 65 that this agent made room for; restart it"
+        );
+        let full = layout.take_in(&config(&["a"], &many)).unwrap_err();
+        assert!(full.to_string().starts_with("67 protocols "), "{full}");
+        assert_eq!(layout, before);
+    }
+
+    #[test]
+    fn room_for_growth_is_modest_and_never_more_than_there_is() {
+        assert!(Layout::new(&config(&[], &["p"])).slots() <= MODEST);
+        let parties: Vec<String> = (0..20_000).map(|id| id.to_string()).collect();
+        let parties: Vec<&str> = parties.iter().map(String::as_str).collect();
+        let layout = Layout::new(&config(&parties, &["p"]));
+        assert_eq!((layout.stride, layout.party_room), (2, 20_000));
+        let mut many = minimal();
+        many.network.max_auto_parties = u32::MAX;
+        let layout = Layout::new(&many);
+        assert!(layout.slots() <= SLOT_CAPACITY && layout.slots() > SLOT_CAPACITY - layout.stride);
+    }
+}
