@@ -5,8 +5,12 @@
 //! compilers agree; the asserts at the end hold them still.
 #![cfg_attr(not(feature = "user"), no_std)]
 
+pub mod latency;
+
+pub use latency::Histogram;
+
 /// The most slots that there can be: pairs of (party, protocol). The array is as long as the configuration
-/// needs; this bounds its memory to 16 MiB.
+/// needs; this bounds its memory to 48 MiB.
 pub const SLOT_CAPACITY: u32 = 1 << 18;
 /// Address prefixes that parties may have together.
 pub const PREFIX_CAPACITY: u32 = 16_384;
@@ -14,6 +18,14 @@ pub const PREFIX_CAPACITY: u32 = 16_384;
 pub const ENDPOINT_CAPACITY: u32 = 16_384;
 /// Automatic parties that can be named at one time, whatever the configuration asks for.
 pub const AUTO_PARTY_CAPACITY: u32 = 4096;
+/// Histograms that slots can have together, two each, given out as they are needed; 10 MiB.
+pub const HISTOGRAM_CAPACITY: u32 = 2048;
+/// Prefixes that MPC programs may connect to beside their parties.
+pub const ALLOWED_CAPACITY: u32 = 4096;
+/// Processes with MPC connections whose other connections are watched.
+pub const PROCESS_CAPACITY: u32 = 16_384;
+/// Bytes of the ring of [`Stranger`]s: a page, some hundred between two rounds.
+pub const STRANGER_BYTES: u32 = 4096;
 
 /// A party is, to the kernel, a block of slots: one slot for each protocol. A block is named by its first slot;
 /// the slot of a pair is the block plus the protocol. Every block is [`Control::stride`] slots long.
@@ -56,6 +68,14 @@ pub mod map {
     pub const CONTROL: &str = "CONTROL";
     /// Socket -> [`Account`](crate::Account). Socket storage.
     pub const SOCKETS: &str = "SOCKETS";
+    /// Number -> [`Histogram`](crate::Histogram). Array, mapped into the agent's memory; 0 is nobody's.
+    pub const HISTOGRAMS: &str = "HISTOGRAMS";
+    /// IPv6 (or v4-mapped) prefix that MPC programs may connect to. LPM trie.
+    pub const ALLOWED: &str = "ALLOWED";
+    /// Process with an MPC connection -> anything. Hash.
+    pub const PROCESSES: &str = "PROCESSES";
+    /// [`Stranger`](crate::Stranger)s as they come. Ring buffer.
+    pub const STRANGERS: &str = "STRANGERS";
 }
 
 /// Names of the programs, as the loader looks them up; one file each under `programs/`.
@@ -65,18 +85,45 @@ pub mod program {
     pub const SET_STATE: &str = "set_state";
     /// The same once more, for when the first was interrupted by itself.
     pub const SET_STATE_AGAIN: &str = "set_state_again";
+    /// `sock_ops`: round-trip times; and, where it is attached to the root of the cgroups, what `set_state`
+    /// does for all other sockets.
+    pub const SOCKET_EVENTS: &str = "socket_events";
+    /// `tp_btf/sock_send_length`: messages sent.
+    pub const SENT: &str = "sent";
+    /// `tp_btf/sock_recv_length`: messages received, rounds, and how long the party let us wait.
+    pub const RECEIVED: &str = "received";
+    /// `fexit/tcp_sendmsg`: as `sent`, where there is no such tracepoint.
+    pub const SENT_AT_EXIT: &str = "sent_at_exit";
+    /// `fexit/tcp_recvmsg`: as `received`, likewise.
+    pub const RECEIVED_AT_EXIT: &str = "received_at_exit";
     /// `iter/task_file`: gives accounts to MPC connections that are older than the agent.
     pub const ADOPT: &str = "adopt";
+    /// `iter/task_file`: says which process holds which MPC connection.
+    pub const HOLDERS: &str = "holders";
     /// `iter/bpf_sk_storage_map`: brings the counters of every open account up to date.
     pub const SETTLE: &str = "settle";
     /// `iter/bpf_sk_storage_map`: moves accounts to other slots once the tables have changed.
     pub const RECLASSIFY: &str = "reclassify";
     /// All of them.
-    pub const ALL: [&str; 5] = [SET_STATE, SET_STATE_AGAIN, ADOPT, SETTLE, RECLASSIFY];
+    pub const ALL: [&str; 11] = [
+        SET_STATE,
+        SET_STATE_AGAIN,
+        SOCKET_EVENTS,
+        SENT,
+        RECEIVED,
+        SENT_AT_EXIT,
+        RECEIVED_AT_EXIT,
+        ADOPT,
+        HOLDERS,
+        SETTLE,
+        RECLASSIFY,
+    ];
 }
 
 /// Name of the read-only [`Offsets`] in the object's `.rodata`.
 pub const OFFSETS: &str = "OFFSETS";
+/// Name of the read-only [`Settings`] in the object's `.rodata`.
+pub const SETTINGS: &str = "SETTINGS";
 
 /// An IPv6 address, four words in network order, as the kernel keeps it; IPv4 is v4-mapped (`::ffff:a.b.c.d`).
 /// Words, because BPF moves an array of bytes byte by byte.
@@ -95,16 +142,140 @@ pub struct Endpoint {
     pub padding: u16,
 }
 
-/// What one slot has counted since its map was made. Unit: bytes of TCP payload. Never reset.
-#[repr(C, align(64))] // one cache line: two parties' sockets never contend
+/// What one slot has counted since its map was made. Never reset; a sum may wrap.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Payload handed to the network, each byte once. Unit: bytes. From `tcp_sock.snd_nxt`.
+    pub transmit: u64,
+    /// Payload received in order. Unit: bytes. From `tcp_sock.bytes_received`.
+    pub receive: u64,
+    /// Payload sent again. Unit: bytes. From `tcp_sock.bytes_retrans`.
+    pub retransmit: u64,
+    /// Segments with payload, sent and received, those sent again included. From `tcp_sock.data_segs_out`
+    /// and `data_segs_in`.
+    pub segments: [u64; 2],
+    /// Connections that were established, by [`Role`].
+    pub opened: [u64; Role::ALL.len()],
+    /// Connections that ended, by [`End`].
+    pub closed: [u64; End::ALL.len()],
+    /// Connections that were begun here and not established.
+    pub failures: u64,
+    /// Calls that have sent, and calls that have received payload.
+    pub messages: [u64; 2],
+    /// Times that something was received after something was sent.
+    pub rounds: u64,
+}
+
+/// One slot: what it has counted, and what the last walk of the settle iterator found.
+#[repr(C, align(64))] // whole cache lines: two parties' sockets never contend
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
-    /// Payload handed to the network, each byte once. From `tcp_sock.snd_nxt`.
-    pub transmit: u64,
-    /// Payload received in order. From `tcp_sock.bytes_received`.
-    pub receive: u64,
-    /// Payload sent again. From `tcp_sock.bytes_retrans`.
-    pub retransmit: u64,
+    /// What it has counted.
+    pub totals: Totals,
+    /// The walk that the next three are of, as [`Control::walk`] numbers it. Of another walk: no connection.
+    pub walk: u64,
+    /// Sum of the smoothed round-trip times of the open connections that have one. Unit: 1/8 microsecond.
+    pub smoothed: u64,
+    /// Open connections.
+    pub open: u32,
+    /// Those of them that have a smoothed round-trip time.
+    pub measured: u32,
+    /// Its histogram of round-trip times, in [`map::HISTOGRAMS`]; 0: none yet.
+    pub latency: u32,
+    /// The one of waiting times, likewise.
+    pub waiting: u32,
+    /// When something was sent last, by the kernel's monotonic clock; 0 once something was received after that.
+    /// Unit: nanoseconds.
+    pub sent: u64,
+}
+
+/// Which side opened a connection; indexes [`Totals::opened`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// This one.
+    Initiator = 0,
+    /// The other one: it came to a port that listens here.
+    Acceptor = 1,
+}
+
+impl Role {
+    /// Every role, in the order of its number.
+    pub const ALL: [Self; 2] = [Self::Initiator, Self::Acceptor];
+
+    /// The value of the label `role`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Initiator => "initiator",
+            Self::Acceptor => "acceptor",
+        }
+    }
+}
+
+/// How a connection ended; indexes [`Totals::closed`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// In order.
+    Fin = 0,
+    /// By a reset, from either side.
+    Reset = 1,
+    /// The other side did not answer any more.
+    Timeout = 2,
+}
+
+impl End {
+    /// Every way, in the order of its number.
+    pub const ALL: [Self; 3] = [Self::Fin, Self::Reset, Self::Timeout];
+
+    /// The value of the label `reason`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "fin",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// A connection with an address that is no party's, as it begins.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// The connection.
+    pub connection: Connection,
+    /// Which [`Role`] this side has in it.
+    pub role: u32,
+    /// The process that began it, as the machine's first PID namespace numbers it; 0: not known, as where it was
+    /// accepted.
+    pub process: u32,
+}
+
+/// A counted connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The other side.
+    pub address: Address,
+    /// Its port.
+    pub remote_port: u16,
+    /// This side's.
+    pub local_port: u16,
+    /// The slot that counts it.
+    pub slot: u32,
+}
+
+/// A process and one of its MPC connections, as [`program::HOLDERS`] writes them one after the other.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The process, as the machine's first PID namespace numbers it.
+    pub process: u32,
+    /// Always 0.
+    pub padding: u32,
+    /// The connection; its slot says whose it is.
+    pub connection: Connection,
 }
 
 /// What did not fit or could not be done, by reason; indexes [`Control::dropped`].
@@ -115,17 +286,28 @@ pub enum Drop {
     SocketStorage = 0,
     /// More automatic parties than allowed: counted under `party_id="other"`.
     AutoParties = 1,
+    /// More slots with times than histograms: those times are not counted.
+    Histograms = 2,
+    /// More strangers between two rounds than the ring takes: they are counted and not logged.
+    Strangers = 3,
 }
 
 impl Drop {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 2] = [Self::SocketStorage, Self::AutoParties];
+    pub const ALL: [Self; 4] = [
+        Self::SocketStorage,
+        Self::AutoParties,
+        Self::Histograms,
+        Self::Strangers,
+    ];
 
     /// The value of the label `reason`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SocketStorage => "socket_storage",
             Self::AutoParties => "auto_parties",
+            Self::Histograms => "histograms",
+            Self::Strangers => "stranger_events",
         }
     }
 }
@@ -144,6 +326,16 @@ pub struct Control {
     pub auto_parties: u32,
     /// Whether there is or may be any entry in [`map::ENDPOINTS`]: looking one up is most of what a claim costs.
     pub endpoints: u32,
+    /// Whether [`program::SOCKET_EVENTS`] sees every socket, so that `set_state` leaves establishment to it.
+    pub events_see_all: u32,
+    /// Histograms given out so far, and asked for in vain.
+    pub histograms: u32,
+    /// How many histograms there may be.
+    pub histogram_limit: u32,
+    /// Always 0.
+    pub padding: u32,
+    /// The last walk of the settle iterator that came to its end.
+    pub walk: u64,
     /// Accounts that the settle iterator saw, added up over all runs.
     pub settled: u64,
     /// How often each [`Drop`] happened.
@@ -166,13 +358,20 @@ pub struct Account {
     pub retransmit: u64,
     /// `bytes_received` at the last settle: its last byte may be a FIN that is not marked as one yet.
     pub received: u64,
+    /// Segments that are in the slot already: `data_segs_out`, above it `data_segs_in` modulo 2^31, above
+    /// both [`CLOSED`].
+    pub segments: u64,
+    /// 1 once it is counted as opened.
+    pub opened: u32,
+    /// Lower half of `tcp_sock.rack.mstamp` when a round-trip time was last taken at a settle.
+    pub sampled: u32,
     /// 1: this side opened the connection.
     pub initiator: u32,
     /// Always 0.
     pub padding: u32,
 }
 
-/// Set in an account's three sums by the last settle: nothing may be added after it.
+/// Set in an account's four sums by the last settle: nothing may be added after it.
 pub const CLOSED: u64 = 1 << 63;
 
 /// Byte offsets of the kernel's own fields, from the running kernel's BTF. They are read-only data by the
@@ -216,20 +415,51 @@ pub struct Offsets {
     pub bytes_sent: u32,
     /// `tcp_sock.bytes_retrans`, `u64`.
     pub bytes_retrans: u32,
+    /// `tcp_sock.data_segs_out`, `u32`.
+    pub data_segs_out: u32,
+    /// `tcp_sock.data_segs_in`, `u32`.
+    pub data_segs_in: u32,
+    /// `tcp_sock.srtt_us`, `u32`, in 1/8 microseconds.
+    pub srtt_us: u32,
+    /// `tcp_sock.rack.rtt_us`, `u32`.
+    pub rack_rtt_us: u32,
+    /// `tcp_sock.rack.mstamp`, `u64`.
+    pub rack_mstamp: u32,
+    /// `tcp_sock.bpf_sock_ops_cb_flags`, `u8`.
+    pub callback_flags: u32,
+    /// `sock.sk_err`, `int`.
+    pub error: u32,
+    /// `task_struct.tgid`, `pid_t`.
+    pub process: u32,
+}
+
+/// What the programs are to do, constant to the verifier.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Not 0: take round-trip times.
+    pub latency: u32,
+    /// Not 0: let [`program::SOCKET_EVENTS`] watch the end of connections.
+    pub watch_end: u32,
+    /// How many parameters `tcp_recvmsg` has: 5 since Linux 5.19, 6 before.
+    pub receive_parameters: u32,
 }
 
 const _: () = {
     assert!(size_of::<Endpoint>() == 20);
-    assert!(size_of::<Counters>() == 64);
-    assert!(size_of::<Control>() == 24 + 8 * Drop::ALL.len());
-    assert!(size_of::<Account>() == 48);
+    assert!(size_of::<Counters>() == 192);
+    assert!(size_of::<Control>() == 48 + 8 * Drop::ALL.len());
+    assert!(size_of::<Account>() == 64);
+    assert!(size_of::<Connection>() == 24);
+    assert!(size_of::<Stranger>() == 32);
+    assert!(size_of::<Holder>() == 32);
     assert!(core::mem::offset_of!(Account, transmit) == 8);
-    assert!(core::mem::offset_of!(Control, dropped) == 24);
+    assert!(core::mem::offset_of!(Control, dropped) == 48);
 };
 
 #[cfg(feature = "user")]
 mod user {
-    use super::{Account, Control, Counters, Endpoint, Offsets};
+    use super::{Account, Control, Counters, Endpoint, Histogram, Offsets, Settings};
     // SAFETY: all of them are `repr(C)`, `Copy`, hold integers only and have no implicit padding but the
     // zeroed tail of `Counters`, so any bytes the kernel returns are a valid value.
     unsafe impl aya::Pod for Account {}
@@ -240,5 +470,9 @@ mod user {
     // SAFETY: as above.
     unsafe impl aya::Pod for Endpoint {}
     // SAFETY: as above.
+    unsafe impl aya::Pod for Histogram {}
+    // SAFETY: as above.
     unsafe impl aya::Pod for Offsets {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Settings {}
 }

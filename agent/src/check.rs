@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Looks at everything that the configuration switches on and writes a line of each. Returns whether all is
-/// well.
+/// well; what is only limited is no failure.
 ///
 /// # Errors
 /// If `out` cannot be written.
@@ -23,14 +23,16 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
             config.parties.len(),
             config.protocols.len()
         )),
+        optional: false,
     }];
     if config.network.enabled {
         let missing = resolve::unresolved(&resolve::ask(config));
         findings.extend(missing.iter().map(|name| Finding {
             what: "host names",
             result: Err(name.to_string()),
+            optional: false,
         }));
-        findings.extend(probe());
+        findings.extend(probe(config));
     }
     if config.gpu.enabled {
         findings.extend(gpu::probe(&config.gpu));
@@ -43,6 +45,7 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
                 Ok(_) => Ok(format!("{address} is free")),
                 Err(error) => Err(format!("{address}: {error}; set prometheus.listen")),
             },
+            optional: false,
         });
     }
     let width = findings
@@ -50,12 +53,19 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
         .map(|finding| finding.what.len())
         .max()
         .unwrap_or(0);
-    for Finding { what, result } in &findings {
+    for Finding {
+        what,
+        result,
+        optional,
+    } in &findings
+    {
         let (word, text) = match result {
             Ok(text) => ("ok", text),
+            Err(text) if *optional => ("PART", text),
             Err(text) => ("DOWN", text),
         };
         writeln!(out, "{what:width$}  {word:4}  {text}")?;
     }
-    Ok(findings.iter().all(|finding| finding.result.is_ok()))
+    let fine = |finding: &Finding| finding.optional || finding.result.is_ok();
+    Ok(findings.iter().all(fine))
 }

@@ -10,6 +10,10 @@ use std::{sync::Arc, time::SystemTime};
 pub struct Network {
     /// One entry for each pair of party and protocol that has a slot.
     pub traffic: Vec<Traffic>,
+    /// One entry for each protocol; `None` while the processes cannot be looked at.
+    pub sessions: Option<Vec<Sessions>>,
+    /// What this machine or these privileges do not allow, in one line each; all else goes on.
+    pub limits: Vec<String>,
     /// How often something did not fit or could not be done, by reason, since the programs were loaded.
     pub dropped: Vec<(&'static str, u64)>,
     /// Entries and capacity of each map; capacity is `None` where only memory limits it.
@@ -20,19 +24,67 @@ pub struct Network {
     pub accounting: Accounting,
 }
 
-/// Payload exchanged with one party over one protocol. Unit: bytes; counters since the programs were loaded.
-#[derive(Clone, Debug)]
+/// What goes on with one party over one protocol. Sums are since the programs were loaded.
+#[derive(Clone, Debug, Default)]
 pub struct Traffic {
     /// The party's id: configured, an address, `unknown` or `other`.
     pub party: Arc<str>,
     /// The protocol's name, or `other`.
     pub protocol: Arc<str>,
-    /// Handed to the network, each byte once.
+    /// Payload handed to the network, each byte once. Unit: bytes.
     pub transmit: u64,
-    /// Received in order.
+    /// Payload received in order. Unit: bytes.
     pub receive: u64,
-    /// Sent again.
+    /// Payload sent again. Unit: bytes.
     pub retransmit: u64,
+    /// Segments with payload, sent and received.
+    pub segments: [u64; 2],
+    /// Connections that were established, by [`agent_ebpf::Role`].
+    pub opened: [u64; agent_ebpf::Role::ALL.len()],
+    /// Connections that ended, by [`agent_ebpf::End`].
+    pub closed: [u64; agent_ebpf::End::ALL.len()],
+    /// Connections begun here that were not established.
+    pub failures: u64,
+    /// Open connections.
+    pub open: u64,
+    /// Mean of the open connections' smoothed round-trip times, in seconds; `None` where none has any.
+    pub smoothed_rtt: Option<f64>,
+    /// Round-trip times; `None` before the first.
+    pub latency: Option<Times>,
+    /// Calls that have sent, and calls that have received payload.
+    pub messages: [u64; 2],
+    /// Times that something was received after something was sent.
+    pub rounds: u64,
+    /// How long that took each time; `None` before the first.
+    pub waiting: Option<Times>,
+    /// Whether connections here are unexpected: the address is no party's.
+    pub unexpected: bool,
+}
+
+/// A histogram of times.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Times {
+    /// Samples at or under each of [`Times::BOUNDS`], not cumulative; the last is above all.
+    pub buckets: [u64; Self::BOUNDS.len() + 1],
+    /// Sum of all samples, in seconds.
+    pub sum: f64,
+}
+
+impl Times {
+    /// Upper bounds, in seconds.
+    pub const BOUNDS: [f64; 17] = [
+        0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+        0.5, 1.0, 2.5, 5.0, 10.0,
+    ];
+}
+
+/// Local processes that hold an open MPC connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    /// The protocol's name, or `other`.
+    pub protocol: Arc<str>,
+    /// How many.
+    pub processes: u64,
 }
 
 /// How full a BPF map is.
@@ -62,6 +114,10 @@ pub struct ProgramRuns {
 pub struct Accounting {
     /// The hook that claims and the one that settles.
     pub bytes: &'static str,
+    /// Where round-trip times come from: `sock_ops`, `settle` (sampled) or `off`.
+    pub latency: &'static str,
+    /// Where messages and rounds come from: `sock_send_length`, `tcp_sendmsg`, or `off`.
+    pub rhythm: &'static str,
     /// `uname -r`.
     pub kernel: String,
 }

@@ -17,11 +17,12 @@
 
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
 
-use agent_ebpf::{Account, CLOSED, Counters};
+use agent_ebpf::{Account, CLOSED, Counters, End, Role};
 
 use super::{
+    latency,
     maps::COUNTERS,
-    socket::{TcpSock, finished_sending},
+    socket::{TcpSock, finished_sending, tcp_state},
 };
 
 const RELAXED: AtomicOrdering = AtomicOrdering::Relaxed;
@@ -43,6 +44,8 @@ struct Reading {
     retransmit: u64,
     /// `receive`, and the peer's FIN.
     received: u64,
+    /// As [`Account::segments`].
+    segments: u64,
 }
 
 /// Reads the kernel's counters. `state` is the one that the connection is in, or, at its end, was in.
@@ -56,6 +59,7 @@ fn read(account: *const Account, sock: &TcpSock, state: impl FnOnce() -> u8) -> 
     let write = sock.write_seq();
     let received = sock.bytes_received();
     let retransmit = sock.bytes_retrans();
+    let (segments_out, segments_in) = (sock.data_segs_out(), sock.data_segs_in());
     let fin_sent = finished_sending(state(), next, write);
     // SAFETY: the account is a map value that lives as long as the program runs.
     let base = unsafe { (*account).sequence_base };
@@ -68,6 +72,7 @@ fn read(account: *const Account, sock: &TcpSock, state: impl FnOnce() -> u8) -> 
         receive: received.saturating_sub(u64::from(sock.finished_receiving())),
         retransmit,
         received,
+        segments: (u64::from(segments_in) << 32 | u64::from(segments_out)) & !CLOSED,
     }
 }
 
@@ -102,25 +107,59 @@ pub(super) fn adopted(slot: u32, sock: &TcpSock) -> Account {
         transmit,
         receive,
         retransmit,
+        segments,
         ..
     } = read(&raw const account, sock, || sock.state());
     account.transmit = transmit;
     account.receive = receive;
     account.retransmit = retransmit;
+    account.segments = segments;
+    account.opened = 1;
+    account.sampled = sock.newest_rtt_sent() as u32;
     account
 }
 
-/// Brings a slot up to date with an open account. Losing a race to the connection's end is fine.
+/// Counts a claimed connection as opened; `false` if it is already.
 ///
 /// # Safety
 /// `account` must be a value of the socket storage.
 #[inline(always)]
-pub(super) unsafe fn settle(account: *mut Account, sock: &TcpSock) {
+pub(super) unsafe fn count_opened(account: *mut Account, slot: u32, role: Role) -> bool {
+    // Not relaxed: LLVM 22 then forgets that the old value is wanted.
+    // SAFETY: the caller's.
+    let before =
+        unsafe { atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(&raw mut (*account).opened, 1) };
+    if before != 0 {
+        return false;
+    }
+    if let Some(counters) = COUNTERS.get_ptr_mut(slot) {
+        // SAFETY: a map value, valid for the length of the program, and the index is below the length.
+        unsafe { add(&raw mut (*counters).totals.opened[role as usize], 1) };
+    }
+    true
+}
+
+/// Brings a slot up to date with an open account, in the walk of this number. Losing a race to the connection's
+/// end is fine.
+///
+/// # Safety
+/// `account` must be a value of the socket storage.
+#[inline(always)]
+pub(super) unsafe fn settle(account: *mut Account, sock: &TcpSock, walk: u64) {
     // SAFETY: the caller's; the three sums are read before the kernel's counters on purpose: whoever
     // settles in between moves them, and the swap fails.
     let before = unsafe { core::ptr::read_volatile(account) };
     if before.transmit & CLOSED != 0 {
         return;
+    }
+    let Some(slot) = COUNTERS.get_ptr_mut(before.slot) else {
+        return;
+    };
+    // SAFETY: map values, valid for the length of the program; only this iterator writes these fields, and
+    // one runs at a time.
+    unsafe {
+        count_open(slot, sock, walk);
+        latency::sample_unarmed(account, before.sampled, slot, sock);
     }
     // Most connections are idle at most moments: three fields tell, before seven are read.
     let distance = sock.snd_nxt().wrapping_sub(before.sequence_base);
@@ -138,29 +177,65 @@ pub(super) unsafe fn settle(account: *mut Account, sock: &TcpSock) {
             now.receive -= 1;
         }
     }
-    let Some(slot) = COUNTERS.get_ptr_mut(before.slot) else {
-        return;
-    };
     // SAFETY: `account` and `slot` are map values, valid for the length of the program.
     unsafe {
+        let totals = &raw mut (*slot).totals;
         advance(
             &raw mut (*account).transmit,
             before.transmit,
             now.transmit,
-            &raw mut (*slot).transmit,
+            &raw mut (*totals).transmit,
         );
         advance(
             &raw mut (*account).receive,
             before.receive,
             now.receive,
-            &raw mut (*slot).receive,
+            &raw mut (*totals).receive,
         );
         advance(
             &raw mut (*account).retransmit,
             before.retransmit,
             now.retransmit,
-            &raw mut (*slot).retransmit,
+            &raw mut (*totals).retransmit,
         );
+        if swap(&raw mut (*account).segments, before.segments, now.segments) {
+            add_segments(slot, before.segments, now.segments);
+        }
+    }
+}
+
+/// Adds an open connection to what this walk finds of its slot.
+///
+/// # Safety
+/// `slot` must be valid for the length of the program, and nobody else write these fields.
+#[inline(always)]
+unsafe fn count_open(slot: *mut Counters, sock: &TcpSock, walk: u64) {
+    let smoothed = sock.smoothed_rtt();
+    // SAFETY: the caller's.
+    unsafe {
+        if (*slot).walk != walk {
+            (*slot).walk = walk;
+            (*slot).open = 0;
+            (*slot).measured = 0;
+            (*slot).smoothed = 0;
+        }
+        (*slot).open += 1;
+        (*slot).measured += u32::from(smoothed != 0);
+        (*slot).smoothed += u64::from(smoothed);
+    }
+}
+
+/// # Safety
+/// `slot` must be valid for the length of the program.
+#[inline(always)]
+unsafe fn add_segments(slot: *mut Counters, before: u64, now: u64) {
+    let sent = (now as u32).wrapping_sub(before as u32);
+    // The top bit is `CLOSED`'s on either side.
+    let received = ((now >> 32) as u32).wrapping_sub((before >> 32) as u32) & (u32::MAX >> 1);
+    // SAFETY: the caller's; the indexes are below the length.
+    unsafe {
+        add(&raw mut (*slot).totals.segments[0], u64::from(sent));
+        add(&raw mut (*slot).totals.segments[1], u64::from(received));
     }
 }
 
@@ -168,46 +243,92 @@ pub(super) unsafe fn settle(account: *mut Account, sock: &TcpSock) {
 /// Both places must be valid for the length of the program.
 #[inline(always)]
 unsafe fn advance(sum: *mut u64, before: u64, now: u64, counter: *mut u64) {
-    if now == before {
-        return;
-    }
     // SAFETY: the caller's.
-    let (_, swapped) = unsafe { atomic_cxchg::<u64, RELAXED, RELAXED>(sum, before, now) };
-    if swapped {
+    if unsafe { swap(sum, before, now) } {
         // SAFETY: the caller's.
         unsafe { add(counter, now.wrapping_sub(before)) };
     }
 }
 
-/// Settles for the last time, with the counters as they are; the caller holds the socket's lock.
+/// Moves a sum from `before` to `now`, if there is anything to move and nobody has moved it meanwhile.
+///
+/// # Safety
+/// `sum` must be valid for the length of the program.
+#[inline(always)]
+unsafe fn swap(sum: *mut u64, before: u64, now: u64) -> bool {
+    // SAFETY: the caller's.
+    now != before && unsafe { atomic_cxchg::<u64, RELAXED, RELAXED>(sum, before, now) }.1
+}
+
+/// Settles for the last time, with the counters as they are; the caller holds the socket's lock. Does nothing the
+/// second time.
 ///
 /// # Safety
 /// `account` must be a value of the socket storage.
 #[inline(always)]
 pub(super) unsafe fn close(account: *mut Account, sock: &TcpSock, last_state: u8) {
-    let now = read(account, sock, || last_state);
     // SAFETY: the caller's.
-    let slot = unsafe { (*account).slot };
+    let (slot, transmit) = unsafe {
+        (
+            (*account).slot,
+            (&raw const (*account).transmit).read_volatile(),
+        )
+    };
+    if transmit & CLOSED != 0 {
+        return;
+    }
+    let now = read(account, sock, || last_state);
     let Some(slot): Option<*mut Counters> = COUNTERS.get_ptr_mut(slot) else {
         return;
     };
-    // SAFETY: `account` and `slot` are map values, valid for the length of the program.
+    // SAFETY: `account` and `slot` are map values, valid for the length of the program; the index is below the
+    // length.
     unsafe {
+        let totals = &raw mut (*slot).totals;
         finish(
             &raw mut (*account).transmit,
             now.transmit,
-            &raw mut (*slot).transmit,
+            &raw mut (*totals).transmit,
         );
         finish(
             &raw mut (*account).receive,
             now.receive,
-            &raw mut (*slot).receive,
+            &raw mut (*totals).receive,
         );
         finish(
             &raw mut (*account).retransmit,
             now.retransmit,
-            &raw mut (*slot).retransmit,
+            &raw mut (*totals).retransmit,
         );
+        let before = exchange(&raw mut (*account).segments, now.segments | CLOSED);
+        if before & CLOSED == 0 {
+            add_segments(slot, before, now.segments);
+            let end = how(sock.error(), last_state);
+            add(&raw mut (*totals).closed[end as usize], 1);
+        }
+    }
+}
+
+/// How a connection ended that leaves this state with this error: `tcp_reset` and `tcp_write_err` (a timeout, or
+/// what a router said about it) set the error before they change the state, everything else leaves it 0.
+#[inline(always)]
+fn how(error: i32, last_state: u8) -> End {
+    const EPIPE: i32 = 32;
+    const ECONNABORTED: i32 = 103;
+    const ECONNRESET: i32 = 104;
+    const ECONNREFUSED: i32 = 111;
+    match error {
+        // A process that closes with unread data, or without lingering, goes straight to CLOSE.
+        0 if matches!(
+            last_state,
+            tcp_state::ESTABLISHED | tcp_state::CLOSE_WAIT | tcp_state::SYN_RECV
+        ) =>
+        {
+            End::Reset
+        }
+        0 => End::Fin,
+        EPIPE | ECONNABORTED | ECONNRESET | ECONNREFUSED => End::Reset,
+        _ => End::Timeout,
     }
 }
 
@@ -216,9 +337,17 @@ pub(super) unsafe fn close(account: *mut Account, sock: &TcpSock, last_state: u8
 #[inline(always)]
 unsafe fn finish(sum: *mut u64, now: u64, counter: *mut u64) {
     // SAFETY: the caller's.
-    let before = unsafe { atomic_xchg::<u64, RELAXED>(sum, now | CLOSED) };
+    let before = unsafe { exchange(sum, now | CLOSED) };
     if before & CLOSED == 0 && now != before {
         // SAFETY: the caller's.
         unsafe { add(counter, now.wrapping_sub(before)) };
     }
+}
+
+/// # Safety
+/// `place` must be valid for the length of the program.
+#[inline(always)]
+unsafe fn exchange(place: *mut u64, value: u64) -> u64 {
+    // SAFETY: the caller's.
+    unsafe { atomic_xchg::<u64, RELAXED>(place, value) }
 }

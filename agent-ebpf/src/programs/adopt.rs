@@ -11,17 +11,18 @@ use core::ffi::c_void;
 use super::{
     account,
     classify::Connection,
+    iterator::Meta,
     maps::{account_of, open_account},
     socket::{TcpSock, tcp_state},
 };
 
 /// `struct bpf_iter__task_file`; `fd` is a `u32` in an aligned 64-bit place.
 #[repr(C)]
-struct Context {
-    meta: *mut c_void,
-    task: *mut c_void,
+pub(super) struct Context {
+    pub(super) meta: *mut Meta,
+    pub(super) task: *mut c_void,
     fd: u64,
-    file: *mut c_void,
+    pub(super) file: *mut c_void,
 }
 
 #[unsafe(no_mangle)]

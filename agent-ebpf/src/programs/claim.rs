@@ -1,33 +1,60 @@
 //! claim: an account for an MPC connection, at its establishment.
 
-use aya_ebpf::programs::BtfTracePointContext;
+use agent_ebpf::{Role, Stranger};
+use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
 
 use super::{
     account,
-    classify::Connection,
-    maps::open_account,
-    socket::{TcpSock, tcp_state},
+    classify::{Connection, is_unknown},
+    maps::{begun_by, open_account, report_stranger},
+    socket::TcpSock,
 };
 
-/// `last_state` tells who opened it: `SYN_SENT`, or `SYN_RECV` of a listener's child (or of both ends at once,
-/// where "accepted" is as good a word as any).
+/// `initiator`: this side opened it (where both did at once, "accepted" is as good a word as any). May be called
+/// again for the same socket.
 #[inline(always)]
-pub(super) fn claim(ctx: &BtfTracePointContext, sock: &TcpSock, last_state: u8) -> Option<()> {
-    let initiator = last_state == tcp_state::SYN_SENT;
+pub(super) fn claim<C: EbpfContext>(ctx: &C, sock: &TcpSock, initiator: bool) -> Option<()> {
     let connection = Connection::of(sock, initiator)?;
-    let slot = connection.slot()?;
+    let (slot, process) = match connection.slot() {
+        Some(slot) => (slot, 0),
+        // SAFETY: the hook's socket.
+        None if initiator => (connection.strange_slot(), unsafe {
+            begun_by(sock.as_ptr())
+        }?),
+        None => return None,
+    };
     let mut opened = account::opened(slot, sock);
     opened.initiator = u32::from(initiator);
-    // SAFETY: the tracepoint's socket. It has none yet, but where `set_state_again` follows for nothing.
-    unsafe { open_account(sock.as_ptr(), &mut opened) }?;
-    report(ctx, slot, connection.local_port, connection.remote_port);
+    // SAFETY: the hook's socket.
+    let account = unsafe { open_account(sock.as_ptr(), &mut opened) }?;
+    let role = if initiator {
+        Role::Initiator
+    } else {
+        Role::Acceptor
+    };
+    // SAFETY: a value of the socket storage.
+    if unsafe { account::count_opened(account.as_ptr(), slot, role) } {
+        if is_unknown(slot) {
+            report_stranger(&Stranger {
+                connection: agent_ebpf::Connection {
+                    address: connection.remote,
+                    remote_port: connection.remote_port,
+                    local_port: connection.local_port,
+                    slot,
+                },
+                role: role as u32,
+                process,
+            });
+        }
+        report(ctx, slot, connection.local_port, connection.remote_port);
+    }
     Some(())
 }
 
 /// A function of its own, so that what is off by default takes no registers and no stack from the claim.
 #[inline(never)]
-fn report(ctx: &BtfTracePointContext, slot: u32, local_port: u16, remote_port: u16) {
+fn report<C: EbpfContext>(ctx: &C, slot: u32, local_port: u16, remote_port: u16) {
     debug!(
         ctx,
         "claimed: slot {}, local port {}, remote port {}", slot, local_port, remote_port

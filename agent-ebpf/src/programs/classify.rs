@@ -1,22 +1,24 @@
 //! Whose a socket is: from its addresses, its ports and which side opened it, to a slot.
 
 use agent_ebpf::{Address, Control, Drop, Endpoint, block, protocol};
-use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::lpm_trie::Key};
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    btf_maps::{LpmTrie, lpm_trie::Key},
+};
 
 use super::{
-    maps::{AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, count_drop},
+    maps::{ALLOWED, AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, count_drop, take_number},
     socket::TcpSock,
 };
 
 /// One end-to-end connection, seen from this node.
 pub(super) struct Connection {
-    remote: Address,
+    pub(super) remote: Address,
     local: Address,
     pub(super) remote_port: u16,
     pub(super) local_port: u16,
     /// Whether this side opened it: then the remote port is one that a party listens on, else the local one.
-    initiator: bool,
+    pub(super) initiator: bool,
 }
 
 impl Connection {
@@ -57,7 +59,7 @@ impl Connection {
             return Some(block + protocol);
         }
         if control.auto_limit == 0
-            && let Some(block) = prefix(self.remote)
+            && let Some(block) = longest(&PREFIXES, self.remote)
         {
             return Some(block + protocol);
         }
@@ -84,6 +86,18 @@ impl Connection {
         }
     }
 
+    /// Whether an MPC program may have it although it is no party's.
+    #[inline(always)]
+    pub(super) fn is_allowed(&self) -> bool {
+        self.to_itself() || longest(&ALLOWED, self.remote).is_some()
+    }
+
+    /// The slot of a connection that an MPC program has begun with a stranger.
+    #[inline(always)]
+    pub(super) fn strange_slot(&self) -> u32 {
+        block::UNKNOWN + protocol_of(self.remote_port)
+    }
+
     /// A program's connection to its own host is no party's, unless an endpoint says so.
     #[inline(always)]
     fn to_itself(&self) -> bool {
@@ -94,6 +108,12 @@ impl Connection {
         let loopback_v6 = self.remote == [0, 0, 0, u32::to_be(1)];
         loopback_v4 || loopback_v6 || self.remote == self.local
     }
+}
+
+/// Whether a slot counts those whose address is no party's: the first block is `block::UNKNOWN`.
+#[inline(always)]
+pub(super) fn is_unknown(slot: u32) -> bool {
+    CONTROL.get(0).is_some_and(|control| slot < control.stride)
 }
 
 #[inline(always)]
@@ -119,7 +139,7 @@ fn endpoint(address: Address, port: u16) -> Option<u32> {
 }
 
 #[inline(always)]
-fn prefix(address: Address) -> Option<u32> {
+fn longest<const N: usize>(prefixes: &LpmTrie<Address, u32, N>, address: Address) -> Option<u32> {
     /// [`Key`], whose fields are packed and would be moved byte by byte.
     #[repr(C)]
     struct Aligned {
@@ -128,7 +148,7 @@ fn prefix(address: Address) -> Option<u32> {
     }
     let key = Aligned { bits: 128, address };
     // SAFETY: the same layout, and a stricter alignment.
-    PREFIXES
+    prefixes
         .get(unsafe { &*(&raw const key).cast::<Key<Address>>() })
         .copied()
 }
@@ -141,7 +161,7 @@ fn auto_party(address: Address, control: &Control) -> u32 {
         return block;
     }
     // Two first connections of one address may each take a number: one of the two stays unused.
-    if let Some(number) = take_number(control.auto_limit) {
+    if let Some(number) = take_auto_number(control.auto_limit) {
         let block = block::first(control.stride) + number * control.stride;
         if AUTO_PARTIES
             .insert(address, block, u64::from(BPF_NOEXIST))
@@ -160,15 +180,8 @@ fn auto_party(address: Address, control: &Control) -> u32 {
 
 /// The next automatic party's number, if it is below `limit`.
 #[inline(always)]
-fn take_number(limit: u32) -> Option<u32> {
+fn take_auto_number(limit: u32) -> Option<u32> {
     let control = CONTROL.get_ptr_mut(0)?;
     // SAFETY: the array's element, valid for the length of the program.
-    let (taken, place) = unsafe { ((*control).auto_parties, &raw mut (*control).auto_parties) };
-    if taken >= limit {
-        return None;
-    }
-    // Not relaxed: LLVM 22 then forgets that the old value is wanted, and gives 1 each time.
-    // SAFETY: as above.
-    let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(place, 1) };
-    (number < limit).then_some(number)
+    unsafe { take_number(&raw mut (*control).auto_parties, limit) }
 }

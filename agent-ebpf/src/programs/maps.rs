@@ -1,17 +1,19 @@
 //! The maps. Their names, keys and values are described in the library beside this binary.
 
 use agent_ebpf::{
-    AUTO_PARTY_CAPACITY, Account, Address, Control, Counters, Drop, ENDPOINT_CAPACITY, Endpoint,
-    PREFIX_CAPACITY,
+    ALLOWED_CAPACITY, AUTO_PARTY_CAPACITY, Account, Address, Control, Counters, Drop,
+    ENDPOINT_CAPACITY, Endpoint, Histogram, PREFIX_CAPACITY, PROCESS_CAPACITY, STRANGER_BYTES,
+    Stranger,
 };
 use aya_ebpf::{
-    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, SkStorage},
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE},
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, SkStorage},
     helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
     macros::btf_map,
 };
 use core::{
     ffi::c_void,
+    intrinsics::{AtomicOrdering, atomic_xadd},
     ptr::{self, NonNull},
 };
 
@@ -26,6 +28,13 @@ pub(super) static PORTS: Array<u32, 65_536> = Array::new();
 
 #[btf_map]
 pub(super) static PREFIXES: LpmTrie<Address, u32, { PREFIX_CAPACITY as usize }> = LpmTrie::new();
+
+#[btf_map]
+pub(super) static ALLOWED: LpmTrie<Address, u32, { ALLOWED_CAPACITY as usize }> = LpmTrie::new();
+
+#[btf_map]
+pub(super) static PROCESSES: HashMap<u32, u32, { PROCESS_CAPACITY as usize }, ON_DEMAND> =
+    HashMap::new();
 
 #[btf_map]
 pub(super) static ENDPOINTS: HashMap<Endpoint, u32, { ENDPOINT_CAPACITY as usize }, ON_DEMAND> =
@@ -44,6 +53,17 @@ pub(super) static CONTROL: Array<Control, 1, MMAPABLE> = Array::new();
 
 #[btf_map]
 static SOCKETS: SkStorage<Account> = SkStorage::new();
+
+/// As many as there are slots, up to a limit: the loader sets it. Number 0 is nobody's.
+#[btf_map]
+pub(super) static HISTOGRAMS: Array<Histogram, 1, MMAPABLE> = Array::new();
+
+#[btf_map]
+static STRANGERS: RingBuf<Stranger, { STRANGER_BYTES as usize }> = RingBuf::new();
+
+/// The process that began a connection with a stranger, until it is established.
+#[btf_map]
+static BEGUN: SkStorage<u32> = SkStorage::new();
 
 /// What `set_state` has just done on a CPU, for `set_state_again`.
 #[repr(C)]
@@ -108,6 +128,76 @@ pub(super) unsafe fn open_account(
 pub(super) unsafe fn drop_account(sock: *mut c_void) {
     // SAFETY: the caller's. It fails only where there is none.
     let _ = unsafe { bpf_sk_storage_delete(sockets(), sock) };
+}
+
+#[inline(always)]
+fn begun() -> *mut c_void {
+    (&raw const BEGUN).cast_mut().cast()
+}
+
+/// Notes which process has begun a connection with a stranger.
+///
+/// # Safety
+/// `sock` must be a full socket that the verifier knows as one.
+#[inline(always)]
+pub(super) unsafe fn note_begun(sock: *mut c_void, process: &mut u32) {
+    let create = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
+    // SAFETY: the caller's.
+    let stored: *mut u32 =
+        unsafe { bpf_sk_storage_get(begun(), sock, ptr::from_mut(process).cast(), create) }.cast();
+    if stored.is_null() {
+        count_drop(Drop::SocketStorage);
+    }
+}
+
+/// Forgets it, as where the same socket goes elsewhere next time.
+///
+/// # Safety
+/// As for `note_begun`.
+#[inline(always)]
+pub(super) unsafe fn forget_begun(sock: *mut c_void) {
+    // SAFETY: the caller's. It fails only where there is none.
+    let _ = unsafe { bpf_sk_storage_delete(begun(), sock) };
+}
+
+/// The process that has begun this connection, if it is one with a stranger.
+///
+/// # Safety
+/// As for `note_begun`.
+#[inline(always)]
+pub(super) unsafe fn begun_by(sock: *mut c_void) -> Option<u32> {
+    // SAFETY: the caller's; without a flag the helper makes nothing.
+    let stored: *mut u32 = unsafe { bpf_sk_storage_get(begun(), sock, ptr::null_mut(), 0) }.cast();
+    // SAFETY: a map value, valid for the length of the program.
+    NonNull::new(stored).map(|process| unsafe { *process.as_ptr() })
+}
+
+/// Tells the agent of a stranger.
+#[inline(always)]
+pub(super) fn report_stranger(stranger: &Stranger) {
+    // Without waking anybody: the agent looks every round.
+    if STRANGERS
+        .output(stranger, u64::from(BPF_RB_NO_WAKEUP))
+        .is_err()
+    {
+        count_drop(Drop::Strangers);
+    }
+}
+
+/// The next number of those that `place` counts, if it is below `limit`.
+///
+/// # Safety
+/// `place` must be valid for the length of the program.
+#[inline(always)]
+pub(super) unsafe fn take_number(place: *mut u32, limit: u32) -> Option<u32> {
+    // SAFETY: the caller's.
+    if unsafe { place.read_volatile() } >= limit {
+        return None;
+    }
+    // Not relaxed: LLVM 22 then forgets that the old value is wanted, and gives 1 each time.
+    // SAFETY: the caller's.
+    let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(place, 1) };
+    (number < limit).then_some(number)
 }
 
 /// Counts what could not be done.

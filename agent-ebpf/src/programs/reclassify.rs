@@ -10,12 +10,18 @@
 use agent_ebpf::Account;
 use core::ffi::c_void;
 
-use super::{account, classify::Connection, maps::drop_account, socket::TcpSock};
+use super::{
+    account,
+    classify::{Connection, is_unknown},
+    iterator::Meta,
+    maps::drop_account,
+    socket::TcpSock,
+};
 
 /// `struct bpf_iter__bpf_sk_storage_map`.
 #[repr(C)]
 struct Context {
-    meta: *mut c_void,
+    meta: *mut Meta,
     map: *mut c_void,
     sk: *mut c_void,
     value: *mut Account,
@@ -31,20 +37,27 @@ extern "C" fn reclassify(ctx: *mut Context) -> i32 {
 
 #[inline(always)]
 unsafe fn try_reclassify(ctx: *mut Context) -> Option<()> {
-    // SAFETY: the caller's. Both are null in the call that ends a walk.
-    let (sk, value) = unsafe { ((*ctx).sk, (*ctx).value) };
-    if value.is_null() || sk.is_null() {
+    // SAFETY: the caller's. The last two are null in the call that ends a walk.
+    let (meta, sk, value) = unsafe { ((*ctx).meta, (*ctx).sk, (*ctx).value) };
+    if meta.is_null() || value.is_null() || sk.is_null() {
         return None;
     }
     let sock = TcpSock::from_sock(sk)?;
     // SAFETY: a value of the socket storage.
     let (before, initiator) = unsafe { ((*value).slot, (*value).initiator != 0) };
-    let now = Connection::of(&sock, initiator)?.slot();
+    let connection = Connection::of(&sock, initiator)?;
+    let now = match connection.slot() {
+        // What an MPC program has begun with a stranger stays that until it is allowed.
+        None if initiator && is_unknown(before) && !connection.is_allowed() => {
+            Some(connection.strange_slot())
+        }
+        now => now,
+    };
     if now == Some(before) {
         return None;
     }
     // SAFETY: as above.
-    unsafe { account::settle(value, &sock) };
+    unsafe { account::settle(value, &sock, (*meta).session_id) };
     match now {
         // SAFETY: as above; a word, which whoever reads it has whole.
         Some(slot) => unsafe { (&raw mut (*value).slot).write_volatile(slot) },

@@ -2,26 +2,33 @@
 //! the last settle when it is closed, nothing on the way. Two programs that do the same, for one reason: the
 //! kernel skips a tracing program that is interrupted by itself on one CPU (`prog->active`), as when a
 //! segment arrives in a softirq while a process closes another socket. Of two in a row at most one is
-//! skipped, and the second does nothing where the first has run. Where tracepoints can be preempted (seen on
-//! 7.3) another task can find both busy: the agent counts that as `recursion`.
+//! skipped, and the second does nothing where the first has run. Where tracepoints can be preempted (Linux 7)
+//! another task can find both busy, and the agent counts that as `recursion`: there `socket_events` does the same
+//! for all but adopted connections.
 //!
-//! Why not `sock_ops`, which has callbacks for establishment: it is called nine times for a connection whose
-//! both ends are here, and those calls were 6 % of connect, request, close; and it sees only one cgroup tree.
+//! Why not `sock_ops` alone, which has callbacks for all of it: it is called nine times for a connection whose both
+//! ends are here, wants a cgroup and one privilege more, and cannot be armed for an adopted connection.
 //!
 //! Relies on: `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
 //! (`include/trace/events/sock.h`, 4.16), raised by `tcp_set_state` and `inet_sk_set_state` with the socket's
 //! lock held, before the state is written. To ESTABLISHED: from `tcp_finish_connect` and from
 //! `tcp_rcv_state_process`, before any payload moves but that of Fast Open. To CLOSE: before anything is
-//! reset, also from `tcp_disconnect`, which zeroes every counter after it. Runs in softirq: never ask for
-//! the current task.
+//! reset, also from `tcp_disconnect`, which zeroes every counter after it. To `SYN_SENT`: from `connect`, in the
+//! process that calls it, with both addresses known. All else may run in softirq: never ask for the current task there.
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext,
+};
 use core::ffi::c_void;
 
 use super::{
     account,
     claim::claim,
-    maps::{Handled, account_of, drop_account, handled},
+    classify::Connection,
+    maps::{
+        CONTROL, COUNTERS, Handled, PROCESSES, account_of, drop_account, forget_begun, handled,
+        note_begun,
+    },
     socket::{TcpSock, tcp_state},
 };
 
@@ -63,7 +70,10 @@ impl Transition {
     fn of(ctx: &BtfTracePointContext) -> Option<Self> {
         // Compared as the kernel passes it, in 32 bits: this is where nearly every run ends.
         let to = ctx.arg::<i32>(2);
-        if to != i32::from(tcp_state::ESTABLISHED) && to != i32::from(tcp_state::CLOSE) {
+        if to != i32::from(tcp_state::ESTABLISHED)
+            && to != i32::from(tcp_state::CLOSE)
+            && to != i32::from(tcp_state::SYN_SENT)
+        {
             return None;
         }
         Some(Self {
@@ -102,19 +112,71 @@ impl Transition {
     #[inline(always)]
     fn follow(&self, ctx: &BtfTracePointContext) -> Option<()> {
         if self.to == tcp_state::ESTABLISHED {
-            return claim(ctx, &TcpSock::from_sock(self.sock)?, self.from);
+            if CONTROL.get(0)?.events_see_all != 0 {
+                return None;
+            }
+            // From SYN_RECV it is a listener's child.
+            let initiator = self.from == tcp_state::SYN_SENT;
+            return claim(ctx, &TcpSock::from_sock(self.sock)?, initiator);
         }
-        // SAFETY: the tracepoint's socket. Asked before what kind of socket it is: most have no account.
-        let account = unsafe { account_of(self.sock) }?;
-        let sock = TcpSock::from_sock(self.sock)?;
-        // SAFETY: a value of the socket storage.
-        unsafe { account::close(account.as_ptr(), &sock, self.from) };
-        // What a process still holds it may use again (`tcp_disconnect`): it starts anew. Otherwise the
-        // account goes with the socket, which is cheaper.
-        if !sock.orphaned() {
-            // SAFETY: the tracepoint's socket.
-            unsafe { drop_account(self.sock) };
+        if self.to == tcp_state::SYN_SENT {
+            return watch(self.sock);
         }
-        Some(())
+        if self.from == tcp_state::SYN_SENT {
+            return count_failure(&TcpSock::from_sock(self.sock)?);
+        }
+        // SAFETY: the tracepoint's socket, whose lock is held.
+        unsafe { end(self.sock, self.from) }
     }
+}
+
+/// A connection that a process begins: where it has MPC connections and the address is no party's and not allowed,
+/// notes which one it was. In the process that calls, unlike all else here.
+#[inline(always)]
+fn watch(sock: *mut c_void) -> Option<()> {
+    let mut process = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // SAFETY: an entry says nothing but that it is there.
+    unsafe { PROCESSES.get(process) }?;
+    let tcp = TcpSock::from_sock(sock)?;
+    let connection = Connection::of(&tcp, true)?;
+    let strange = connection.slot().is_none() && !connection.is_allowed();
+    // SAFETY: a full socket.
+    unsafe {
+        if strange {
+            note_begun(tcp.as_ptr(), &mut process);
+        } else {
+            forget_begun(tcp.as_ptr());
+        }
+    }
+    Some(())
+}
+
+/// A connection of ours that was not established.
+#[inline(always)]
+fn count_failure(sock: &TcpSock) -> Option<()> {
+    let slot = Connection::of(sock, true)?.slot()?;
+    let counters = COUNTERS.get_ptr_mut(slot)?;
+    // SAFETY: a map value, valid for the length of the program.
+    unsafe { account::add(&raw mut (*counters).totals.failures, 1) };
+    Some(())
+}
+
+/// The last settle of a connection that was in the state `from`; nothing for the second hook that sees the same end.
+///
+/// # Safety
+/// `sock` must be a socket that the verifier knows as one, with its lock held.
+#[inline(always)]
+pub(super) unsafe fn end(sock: *mut c_void, from: u8) -> Option<()> {
+    // SAFETY: the caller's. Asked before what kind of socket it is: most have no account.
+    let account = unsafe { account_of(sock) }?;
+    let tcp = TcpSock::from_sock(sock)?;
+    // SAFETY: a value of the socket storage.
+    unsafe { account::close(account.as_ptr(), &tcp, from) };
+    // What a process still holds it may use again (`tcp_disconnect`): it starts anew. Otherwise the
+    // account goes with the socket, which is cheaper.
+    if !tcp.orphaned() {
+        // SAFETY: the caller's.
+        unsafe { drop_account(sock) };
+    }
+    Some(())
 }

@@ -9,6 +9,7 @@ use core::ffi::c_void;
 
 use super::{
     account::{self, add},
+    iterator::Meta,
     maps::CONTROL,
     socket::TcpSock,
 };
@@ -16,7 +17,7 @@ use super::{
 /// `struct bpf_iter__bpf_sk_storage_map`.
 #[repr(C)]
 struct Context {
-    meta: *mut c_void,
+    meta: *mut Meta,
     map: *mut c_void,
     sk: *mut c_void,
     value: *mut Account,
@@ -32,15 +33,23 @@ extern "C" fn settle(ctx: *mut Context) -> i32 {
 
 #[inline(always)]
 unsafe fn try_settle(ctx: *mut Context) -> Option<()> {
-    // SAFETY: the caller's. Both are null in the call that ends a walk.
-    let (sk, value) = unsafe { ((*ctx).sk, (*ctx).value) };
+    // SAFETY: the caller's.
+    let (meta, sk, value) = unsafe { ((*ctx).meta, (*ctx).sk, (*ctx).value) };
+    if meta.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and the iterator's.
+    let walk = unsafe { (*meta).session_id };
+    let control = CONTROL.get_ptr_mut(0)?;
     if value.is_null() {
+        // The call that ends a walk, also one that has found nothing.
+        // SAFETY: the array's element, valid for the length of the program.
+        unsafe { (&raw mut (*control).walk).write_volatile(walk) };
         return None;
     }
     let sock = TcpSock::from_sock(sk)?;
     // SAFETY: a value of the socket storage.
-    unsafe { account::settle(value, &sock) };
-    let control = CONTROL.get_ptr_mut(0)?;
+    unsafe { account::settle(value, &sock, walk) };
     // SAFETY: the array's element, valid for the length of the program.
     unsafe { add(&raw mut (*control).settled, 1) };
     Some(())

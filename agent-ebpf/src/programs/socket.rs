@@ -1,7 +1,7 @@
 //! The kernel's `struct tcp_sock`, read by direct loads at the offsets that the running kernel's BTF gives.
 //! Only integers come out; no file else touches a kernel pointer's insides.
 
-use agent_ebpf::{Address, Offsets};
+use agent_ebpf::{Address, Offsets, Settings};
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use core::ffi::c_void;
 
@@ -9,6 +9,7 @@ use core::ffi::c_void;
 pub(super) mod tcp_state {
     pub(in super::super) const ESTABLISHED: u8 = 1;
     pub(in super::super) const SYN_SENT: u8 = 2;
+    pub(in super::super) const SYN_RECV: u8 = 3;
     pub(in super::super) const FIN_WAIT1: u8 = 4;
     pub(in super::super) const FIN_WAIT2: u8 = 5;
     pub(in super::super) const TIME_WAIT: u8 = 6;
@@ -45,7 +46,44 @@ static OFFSETS: Offsets = Offsets {
     bytes_received: 0,
     bytes_sent: 0,
     bytes_retrans: 0,
+    data_segs_out: 0,
+    data_segs_in: 0,
+    srtt_us: 0,
+    rack_rtt_us: 0,
+    rack_mstamp: 0,
+    callback_flags: 0,
+    error: 0,
+    process: 0,
 };
+
+/// As [`OFFSETS`].
+#[unsafe(no_mangle)]
+static SETTINGS: Settings = Settings {
+    latency: 0,
+    watch_end: 0,
+    receive_parameters: 0,
+};
+
+/// Whether round-trip times are wanted.
+#[inline(always)]
+pub(super) fn wants_latency() -> bool {
+    // SAFETY: a read-only global; volatile, because it is written before the program is loaded.
+    unsafe { core::ptr::read_volatile(&raw const SETTINGS.latency) != 0 }
+}
+
+/// How many parameters `tcp_recvmsg` has.
+#[inline(always)]
+pub(super) fn receive_parameters() -> u32 {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const SETTINGS.receive_parameters) }
+}
+
+/// Whether `socket_events` is to watch the end of connections.
+#[inline(always)]
+pub(super) fn watches_end() -> bool {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const SETTINGS.watch_end) != 0 }
+}
 
 /// Reads `$type` at `$base + OFFSETS.$field`. The offset is read by itself and volatile: a plain read would
 /// be folded to the 0 above, and a copy of the whole table would lose the verifier's knowledge of it.
@@ -128,6 +166,47 @@ impl TcpSock {
         load!(self.0, bytes_retrans as u64)
     }
 
+    #[inline(always)]
+    pub(super) fn data_segs_out(&self) -> u32 {
+        load!(self.0, data_segs_out as u32)
+    }
+
+    #[inline(always)]
+    pub(super) fn data_segs_in(&self) -> u32 {
+        load!(self.0, data_segs_in as u32)
+    }
+
+    /// The smoothed round-trip time in 1/8 microseconds; 0: none was measured yet.
+    #[inline(always)]
+    pub(super) fn smoothed_rtt(&self) -> u32 {
+        load!(self.0, srtt_us as u32)
+    }
+
+    /// The round-trip time of the newest segment that was delivered, in microseconds (`tcp_rack_advance`,
+    /// `net/ipv4/tcp_recovery.c`): it passes over those that were sent again and may be the first one's.
+    #[inline(always)]
+    pub(super) fn newest_rtt(&self) -> u32 {
+        load!(self.0, rack_rtt_us as u32)
+    }
+
+    /// When that segment was sent, in microseconds; 0: none was delivered yet.
+    #[inline(always)]
+    pub(super) fn newest_rtt_sent(&self) -> u64 {
+        load!(self.0, rack_mstamp as u64)
+    }
+
+    /// Which `sock_ops` callbacks are armed, `BPF_SOCK_OPS_*_CB_FLAG`.
+    #[inline(always)]
+    pub(super) fn callback_flags(&self) -> u8 {
+        load!(self.0, callback_flags as u8)
+    }
+
+    /// The error that ended the connection, or 0.
+    #[inline(always)]
+    pub(super) fn error(&self) -> i32 {
+        load!(self.0, error as i32)
+    }
+
     /// Whether `bytes_received` counts the peer's FIN: `tcp_fin` (`net/ipv4/tcp_input.c`) sets `SOCK_DONE`
     /// first of all, in the same softirq that has just added it. The state cannot tell: an orphan leaves
     /// `FIN_WAIT2` for CLOSE with and without a FIN.
@@ -177,6 +256,12 @@ impl TcpSock {
             _ => None,
         }
     }
+}
+
+/// The process of a `struct task_struct *`, by its number in the machine's first PID namespace.
+#[inline(always)]
+pub(super) fn process_of(task: *mut c_void) -> u32 {
+    load!(task, process as u32)
 }
 
 /// Whether `snd_nxt` counts our FIN: queued (`tcp_send_fin` advances `write_seq`, after `tcp_close_state`

@@ -9,7 +9,7 @@ mod value;
 
 pub use resolve::{Given, Options, Surroundings, read, resolve};
 
-use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
 
@@ -137,6 +137,14 @@ impl Protocol {
 pub struct Network {
     /// Whether the network source is on.
     pub enabled: bool,
+    /// Whether to take round-trip times.
+    pub latency: bool,
+    /// Whether to count messages, rounds and waiting times.
+    pub rhythm: bool,
+    /// The cgroup whose sockets' times the kernel reports; `None`: where cgroup2 is mounted.
+    pub cgroup: Option<PathBuf>,
+    /// Where MPC programs may connect to beside their parties.
+    pub allow: Vec<IpNet>,
     /// Most automatic parties; 1 to 4096.
     pub max_auto_parties: u32,
     /// What to do about a host name that does not resolve at the start.

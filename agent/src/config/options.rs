@@ -77,6 +77,30 @@ pub static OPTIONS: &[Opt] = &[
         help: "Count bytes by party",
     },
     Opt {
+        key: "network.latency",
+        value: "BOOL",
+        default: "true",
+        help: "Take round-trip times",
+    },
+    Opt {
+        key: "network.rhythm",
+        value: "BOOL",
+        default: "true",
+        help: "Count messages and rounds, and the time that parties are waited for",
+    },
+    Opt {
+        key: "network.cgroup",
+        value: "DIR",
+        default: "",
+        help: "The cgroup2 whose sockets' times the kernel reports; default: where it is mounted",
+    },
+    Opt {
+        key: "network.allow",
+        value: "PREFIX,…",
+        default: "",
+        help: "Addresses that MPC programs may connect to although they are no party's",
+    },
+    Opt {
         key: "network.max_auto_parties",
         value: "N",
         default: "64",

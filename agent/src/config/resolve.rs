@@ -150,17 +150,8 @@ impl<'a> Reader<'a> {
         let party_id = values.get("party_id", |value| {
             label(value.text()?, &["unknown", "other"])
         });
-        let network_enabled = values.get("network.enabled", value::boolean);
-        let max_auto_parties = values.get("network.max_auto_parties", |value| {
-            value.integer(1..=agent_ebpf::AUTO_PARTY_CAPACITY)
-        });
-        let unresolved = values.get("network.unresolved", |value| {
-            value.choice(&[("refuse", Unresolved::Refuse), ("retry", Unresolved::Retry)])
-        });
+        let network = values.network();
         let gpu = values.gpu();
-        let resolve_interval = values.get("network.resolve_interval", |value| {
-            value.duration(Duration::from_secs(1)..=Duration::from_hours(1))
-        });
         let host_enabled = values.get("host.enabled", value::boolean);
         let prometheus_listen = values.list("prometheus.listen", value::listen);
         let log_format = values.get("log.format", |value| {
@@ -199,12 +190,7 @@ impl<'a> Reader<'a> {
                     .into_iter()
                     .map(|(_, protocol)| protocol)
                     .collect(),
-                network: Network {
-                    enabled: network_enabled?,
-                    max_auto_parties: max_auto_parties?,
-                    unresolved: unresolved?,
-                    resolve_interval: resolve_interval?,
-                },
+                network: network?,
                 gpu: gpu?,
                 host_enabled: host_enabled?,
                 prometheus_listen,
@@ -310,6 +296,37 @@ struct Values<'r, 'a, 't> {
 }
 
 impl Values<'_, '_, '_> {
+    /// The section `[network]`.
+    fn network(&mut self) -> Option<Network> {
+        let enabled = self.get("network.enabled", value::boolean);
+        let latency = self.get("network.latency", value::boolean);
+        let rhythm = self.get("network.rhythm", value::boolean);
+        let cgroup = self.get("network.cgroup", |value| match value.text()? {
+            "" => Err(fault("is empty", "leave it out or name a directory")),
+            path => Ok(PathBuf::from(path)),
+        });
+        let allow = self.list("network.allow", value::net);
+        let max_auto_parties = self.get("network.max_auto_parties", |value| {
+            value.integer(1..=agent_ebpf::AUTO_PARTY_CAPACITY)
+        });
+        let unresolved = self.get("network.unresolved", |value| {
+            value.choice(&[("refuse", Unresolved::Refuse), ("retry", Unresolved::Retry)])
+        });
+        let resolve_interval = self.get("network.resolve_interval", |value| {
+            value.duration(Duration::from_secs(1)..=Duration::from_hours(1))
+        });
+        Some(Network {
+            enabled: enabled?,
+            latency: latency?,
+            rhythm: rhythm?,
+            cgroup,
+            allow,
+            max_auto_parties: max_auto_parties?,
+            unresolved: unresolved?,
+            resolve_interval: resolve_interval?,
+        })
+    }
+
     /// The section `gpu`.
     fn gpu(&mut self) -> Option<Gpu> {
         let enabled = self.get("gpu.enabled", value::boolean);

@@ -17,6 +17,10 @@ pub(crate) fn minimal() -> Config {
         }],
         network: Network {
             enabled: true,
+            latency: true,
+            rhythm: true,
+            cgroup: None,
+            allow: Vec::new(),
             max_auto_parties: 64,
             unresolved: Unresolved::Refuse,
             resolve_interval: Duration::from_secs(30),

@@ -234,8 +234,17 @@ fn looks_like_v4(host: &str) -> bool {
         && host.chars().all(|c| c.is_ascii_digit() || c == '.')
 }
 
+/// An address or a prefix.
+pub(super) fn net(value: &Value<'_>) -> Parsed<IpNet> {
+    prefix_of(value.text()?, "write one like 10.0.0.2 or 10.0.1.0/24")
+}
+
 fn prefix(text: &str) -> Parsed<Host> {
     let example = "write one like 10.0.0.2, 10.0.1.0/24 or [2001:db8::7]:5001";
+    prefix_of(text, example).map(Host::Prefix)
+}
+
+fn prefix_of(text: &str, example: &str) -> Parsed<IpNet> {
     let invalid = || fault(format!("{text:?} is no address or prefix"), example);
     let net = if text.contains('/') {
         text.parse::<IpNet>().map_err(|_invalid| invalid())?
@@ -251,7 +260,7 @@ fn prefix(text: &str) -> Parsed<Host> {
             format!("write {}", net.trunc()),
         ));
     }
-    Ok(Host::Prefix(unmapped(net)))
+    Ok(unmapped(net))
 }
 
 /// `::ffff:10.0.0.0/120` is 10.0.0.0/24, for one address has one name here.

@@ -240,9 +240,11 @@ fn metrics(request: &Request<Incoming>, sampler: &Sampler) -> Page {
     }
 }
 
-/// 200 when every enabled source reads, or what it would read is not there, else 503; a line for each.
+/// 200 when every enabled source reads, or what it would read is not there, else 503; a line for each, and for each
+/// part of one that goes without.
 fn ready(sampler: &Sampler) -> Page {
-    let sources = sampler.snapshot().sources;
+    let snapshot = sampler.snapshot();
+    let sources = &snapshot.sources;
     let line = |health: &SourceHealth| match &health.down {
         None => format!("{}: up\n", health.source),
         Some(reason) if health.kind == Some(FailureKind::Absent) => {
@@ -258,7 +260,12 @@ fn ready(sampler: &Sampler) -> Page {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    plain(status, sources.iter().map(line).collect::<String>())
+    let limits = snapshot.network.iter().flat_map(|network| &network.limits);
+    let limits = limits.map(|limit| format!("network: limited: {limit}\n"));
+    plain(
+        status,
+        sources.iter().map(line).chain(limits).collect::<String>(),
+    )
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Page {

@@ -33,7 +33,7 @@ pub fn encode(snapshot: Snapshot, format: Format) -> Result<String, fmt::Error> 
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Page { snapshot, format }));
     // Enough for names of usual length; asked for at once, because growing would copy the page many times.
-    let mut page = String::with_capacity(12 * 1024 + 320 * pairs + 24 * 1024 * gpus);
+    let mut page = String::with_capacity(12 * 1024 + 1500 * pairs + 24 * 1024 * gpus);
     match format {
         Format::OpenMetrics => text::encode(&mut page, &registry)?,
         Format::Classic => text::encode_registry(&mut page, &registry)?,

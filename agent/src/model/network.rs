@@ -1,7 +1,8 @@
 //! The metrics of the network source.
 
 use super::{Kind, Metric, Value};
-use crate::sample::{Network, Snapshot, Traffic};
+use crate::sample::{Accounting, Network, Snapshot, Times, Traffic};
+use agent_ebpf::{End, Role};
 
 const LOADED: &str = "when the programs are loaded";
 
@@ -51,18 +52,230 @@ pub(super) static METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "network_segments_total",
+        kind: Kind::Counter,
+        unit: "{segment}",
+        help: "TCP segments with payload exchanged with the party, those sent again included.",
+        labels: &["direction", "party_id", "protocol"],
+        source: "tcp_sock.data_segs_out, tcp_sock.data_segs_in",
+        reset: LOADED,
+        opentelemetry: "partymeter.network.segments",
+        read: |snapshot, emit| {
+            for it in traffic(snapshot) {
+                for (direction, count) in ["transmit", "receive"].into_iter().zip(it.segments) {
+                    emit(&[direction, &it.party, &it.protocol], Value::Integer(count));
+                }
+            }
+        },
+    },
+    Metric {
+        name: "mpc_network_latency_seconds",
+        kind: Kind::Histogram,
+        unit: "s",
+        help: "TCP round-trip times to the party, as the kernel measures them.",
+        labels: &["party_id", "protocol"],
+        source: "BPF_SOCK_OPS_RTT_CB, tcp_sock.rack.rtt_us",
+        reset: "",
+        opentelemetry: "partymeter.mpc.network.latency",
+        read: |snapshot, emit| {
+            for it in traffic(snapshot) {
+                if let Some(Times { buckets, sum }) = &it.latency {
+                    let histogram = Value::Histogram(&Times::BOUNDS, buckets, *sum);
+                    emit(&[&it.party, &it.protocol], histogram);
+                }
+            }
+        },
+    },
+    Metric {
+        name: "mpc_network_smoothed_rtt_seconds",
+        kind: Kind::Gauge,
+        unit: "s",
+        help: "Mean of the smoothed round-trip times of the open connections with the party.",
+        labels: &["party_id", "protocol"],
+        source: "tcp_sock.srtt_us",
+        reset: "",
+        opentelemetry: "partymeter.mpc.network.smoothed_rtt",
+        read: |snapshot, emit| {
+            for it in traffic(snapshot) {
+                if let Some(seconds) = it.smoothed_rtt {
+                    emit(&[&it.party, &it.protocol], Value::Real(seconds));
+                }
+            }
+        },
+    },
+    Metric {
+        name: "mpc_connections",
+        kind: Kind::Gauge,
+        unit: "{connection}",
+        help: "Open connections with the party.",
+        labels: &["party_id", "protocol"],
+        source: "bpf_iter",
+        reset: "",
+        opentelemetry: "partymeter.mpc.connections",
+        read: |snapshot, emit| {
+            for it in traffic(snapshot) {
+                emit(&[&it.party, &it.protocol], Value::Integer(it.open));
+            }
+        },
+    },
+    Metric {
+        name: "mpc_connections_opened_total",
+        kind: Kind::Counter,
+        unit: "{connection}",
+        help: "Connections with the party that were established, by this node's role.",
+        labels: &["role", "party_id", "protocol"],
+        source: "inet_sock_set_state, sock_ops",
+        reset: LOADED,
+        opentelemetry: "partymeter.mpc.connections.opened",
+        read: |snapshot, emit| {
+            for it in traffic(snapshot) {
+                for (role, count) in Role::ALL.into_iter().zip(it.opened) {
+                    emit(
+                        &[role.name(), &it.party, &it.protocol],
+                        Value::Integer(count),
+                    );
+                }
+            }
+        },
+    },
+    Metric {
+        name: "mpc_connections_closed_total",
+        kind: Kind::Counter,
+        unit: "{connection}",
+        help: "Connections with the party that ended: in order, by a reset, or because it did not answer any more.",
+        labels: &["reason", "party_id", "protocol"],
+        source: "inet_sock_set_state, sock.sk_err",
+        reset: LOADED,
+        opentelemetry: "partymeter.mpc.connections.closed",
+        read: |snapshot, emit| {
+            for it in traffic(snapshot) {
+                for (end, count) in End::ALL.into_iter().zip(it.closed) {
+                    emit(
+                        &[end.name(), &it.party, &it.protocol],
+                        Value::Integer(count),
+                    );
+                }
+            }
+        },
+    },
+    Metric {
+        name: "mpc_connection_failures_total",
+        kind: Kind::Counter,
+        unit: "{connection}",
+        help: "Connections to the party that this node began and that were not established.",
+        labels: &["party_id", "protocol"],
+        source: "inet_sock_set_state",
+        reset: LOADED,
+        opentelemetry: "partymeter.mpc.connection.failures",
+        read: |snapshot, emit| {
+            for it in traffic(snapshot) {
+                emit(&[&it.party, &it.protocol], Value::Integer(it.failures));
+            }
+        },
+    },
+    Metric {
+        name: "mpc_active_sessions",
+        kind: Kind::Gauge,
+        unit: "{process}",
+        help: "Local processes with at least one open MPC connection.",
+        labels: &["protocol"],
+        source: "bpf_iter",
+        reset: "",
+        opentelemetry: "partymeter.mpc.active_sessions",
+        read: |snapshot, emit| {
+            with(snapshot, |network| {
+                for sessions in network.sessions.iter().flatten() {
+                    emit(&[&sessions.protocol], Value::Integer(sessions.processes));
+                }
+            });
+        },
+    },
+    Metric {
+        name: "mpc_messages_total",
+        kind: Kind::Counter,
+        unit: "{message}",
+        help: "Calls that have sent payload to the party or received some from it.",
+        labels: &["direction", "party_id", "protocol"],
+        source: "sock_send_length, sock_recv_length",
+        reset: LOADED,
+        opentelemetry: "partymeter.mpc.messages",
+        read: |snapshot, emit| {
+            for it in rhythm(snapshot) {
+                for (direction, count) in ["transmit", "receive"].into_iter().zip(it.messages) {
+                    emit(&[direction, &it.party, &it.protocol], Value::Integer(count));
+                }
+            }
+        },
+    },
+    Metric {
+        name: "mpc_rounds_total",
+        kind: Kind::Counter,
+        unit: "{round}",
+        help: "Times that something was received from the party after something was sent to it (an estimate).",
+        labels: &["party_id", "protocol"],
+        source: "sock_send_length, sock_recv_length",
+        reset: LOADED,
+        opentelemetry: "partymeter.mpc.rounds",
+        read: |snapshot, emit| {
+            for it in rhythm(snapshot) {
+                emit(&[&it.party, &it.protocol], Value::Integer(it.rounds));
+            }
+        },
+    },
+    Metric {
+        name: "mpc_peer_wait_seconds",
+        kind: Kind::Histogram,
+        unit: "s",
+        help: "From the last that was sent to the party until the first that was read from it after that (an estimate).",
+        labels: &["party_id", "protocol"],
+        source: "sock_send_length, sock_recv_length",
+        reset: "",
+        opentelemetry: "partymeter.mpc.peer.wait",
+        read: |snapshot, emit| {
+            for it in rhythm(snapshot) {
+                if let Some(Times { buckets, sum }) = &it.waiting {
+                    let histogram = Value::Histogram(&Times::BOUNDS, buckets, *sum);
+                    emit(&[&it.party, &it.protocol], histogram);
+                }
+            }
+        },
+    },
+    Metric {
+        name: "mpc_unexpected_connections_total",
+        kind: Kind::Counter,
+        unit: "{connection}",
+        help: "Connections that came to a protocol's port from, or that an MPC program made to, an address that is no party's; who it was is in the log.",
+        labels: &["protocol", "role"],
+        source: "inet_sock_set_state, sock_ops",
+        reset: LOADED,
+        opentelemetry: "partymeter.mpc.unexpected_connections",
+        read: |snapshot, emit| {
+            let strangers = traffic(snapshot).iter().filter(|it| it.unexpected);
+            for it in strangers {
+                for (role, count) in Role::ALL.into_iter().zip(it.opened) {
+                    emit(&[&it.protocol, role.name()], Value::Integer(count));
+                }
+            }
+        },
+    },
+    Metric {
         name: "partymeter_network_accounting_info",
         kind: Kind::Info,
         unit: "1",
         help: "How bytes are counted on this kernel.",
-        labels: &["bytes", "kernel"],
+        labels: &["bytes", "latency", "rhythm", "kernel"],
         source: "uname(2)",
         reset: "",
         opentelemetry: "partymeter.network.accounting",
         read: |snapshot, emit| {
             with(snapshot, |network| {
-                let accounting = &network.accounting;
-                emit(&[accounting.bytes, &accounting.kernel], Value::Integer(1));
+                let Accounting {
+                    bytes,
+                    latency,
+                    rhythm,
+                    kernel,
+                } = &network.accounting;
+                emit(&[bytes, latency, rhythm, kernel], Value::Integer(1));
             });
         },
     },
@@ -169,6 +382,14 @@ fn traffic(snapshot: &Snapshot) -> &[Traffic] {
         .network
         .as_deref()
         .map_or(&[], |network| &network.traffic)
+}
+
+/// As [`traffic`]; nothing where messages are not counted, for 0 would be wrong.
+fn rhythm(snapshot: &Snapshot) -> &[Traffic] {
+    match snapshot.network.as_deref() {
+        Some(network) if network.accounting.rhythm != "off" => &network.traffic,
+        _ => &[],
+    }
 }
 
 #[expect(

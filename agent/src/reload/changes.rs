@@ -16,6 +16,10 @@ pub(super) fn merge(old: &Config, new: Config) -> (Config, Vec<String>) {
         network:
             Network {
                 enabled,
+                latency,
+                rhythm,
+                cgroup,
+                allow,
                 max_auto_parties,
                 unresolved,
                 resolve_interval,
@@ -35,6 +39,10 @@ pub(super) fn merge(old: &Config, new: Config) -> (Config, Vec<String>) {
         &enabled,
         &mut lines,
     );
+    let before = &old.network;
+    fixed("network.latency", &before.latency, &latency, &mut lines);
+    fixed("network.rhythm", &before.rhythm, &rhythm, &mut lines);
+    fixed("network.cgroup", &before.cgroup, &cgroup, &mut lines);
     let before = &old.network.resolve_interval;
     fixed(
         "network.resolve_interval",
@@ -57,6 +65,7 @@ pub(super) fn merge(old: &Config, new: Config) -> (Config, Vec<String>) {
     let mut next = old.clone();
     next.parties = parties;
     next.protocols = protocols;
+    next.network.allow = allow;
     next.network.max_auto_parties = max_auto_parties;
     next.network.unresolved = unresolved;
     (next, lines)

@@ -41,6 +41,7 @@ impl Source for Works {
             transmit: 1,
             receive: 2,
             retransmit: 3,
+            ..Traffic::default()
         });
         Ok(Network {
             traffic: traffic.collect(),
@@ -287,7 +288,7 @@ fn cuts_off_who_drips_a_head_or_says_nothing() {
 
 #[test]
 fn cuts_off_who_does_not_read_its_page() {
-    let server = Server::start(40_000, false);
+    let server = Server::start(10_000, false);
     let mut stream = server.connect();
     stream
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -327,7 +328,7 @@ fn lets_more_connections_wait_than_it_serves() {
 
 #[test]
 fn stops_in_time_whatever_its_clients_do() {
-    let server = Server::start(40_000, false);
+    let server = Server::start(10_000, false);
     let mut idle = server.connect();
     idle.write_all(HEALTHY.as_bytes()).unwrap();
     one_answer(&mut idle);

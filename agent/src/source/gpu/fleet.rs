@@ -158,6 +158,7 @@ pub fn probe(config: &Config) -> Vec<Finding> {
     vec![Finding {
         what: "GPUs",
         result,
+        optional: false,
     }]
 }
 

@@ -26,14 +26,40 @@ pub enum Error {
     },
 }
 
-/// The offsets of everything that the programs read.
+/// What the programs must know of the running kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Where the fields lie.
+    pub offsets: Offsets,
+    /// Whether a task can be preempted while it runs a program on a tracepoint, so that another one on the same
+    /// CPU finds that program busy and passes it over. Since tracepoints are guarded by SRCU (Linux 7.0).
+    pub preemptible_tracepoints: bool,
+    /// Whether there are the tracepoints `sock_send_length` and `sock_recv_length` (Linux 6.3).
+    pub message_tracepoints: bool,
+    /// How many parameters `tcp_recvmsg` has; `None`: there is no such function.
+    pub receive_parameters: Option<u32>,
+}
+
+/// What the kernel's BTF says.
 ///
 /// # Errors
 /// Where the BTF is malformed or a field is missing, in which case this kernel cannot be accounted on.
-pub fn offsets(raw: &[u8]) -> Result<Offsets, Error> {
+pub fn read(raw: &[u8]) -> Result<Kernel, Error> {
     let btf = Btf::parse(raw)?;
+    Ok(Kernel {
+        offsets: offsets(&btf)?,
+        // The guard that `__DECLARE_TRACE` (include/linux/tracepoint.h) takes, which came with it.
+        preemptible_tracepoints: btf.has_typedef("class_srcu_fast_notrace_t")?,
+        message_tracepoints: btf.has_typedef("btf_trace_sock_send_length")?
+            && btf.has_typedef("btf_trace_sock_recv_length")?,
+        receive_parameters: btf.parameters("tcp_recvmsg")?,
+    })
+}
+
+fn offsets(btf: &Btf<'_>) -> Result<Offsets, Error> {
     let common = |field| btf.offset("sock_common", field);
     let tcp = |field| btf.offset("tcp_sock", field);
+    let rack = |field| Ok(tcp("rack")? + btf.offset("tcp_rack", field)?);
     Ok(Offsets {
         family: common("skc_family")?,
         state: common("skc_state")?,
@@ -54,18 +80,32 @@ pub fn offsets(raw: &[u8]) -> Result<Offsets, Error> {
         bytes_received: tcp("bytes_received")?,
         bytes_sent: tcp("bytes_sent")?,
         bytes_retrans: tcp("bytes_retrans")?,
+        data_segs_out: tcp("data_segs_out")?,
+        data_segs_in: tcp("data_segs_in")?,
+        srtt_us: tcp("srtt_us")?,
+        rack_rtt_us: rack("rtt_us")?,
+        rack_mstamp: rack("mstamp")?,
+        callback_flags: tcp("bpf_sock_ops_cb_flags")?,
+        error: btf.offset("sock", "sk_err")?,
+        process: btf.offset("task_struct", "tgid")?,
     })
 }
 
 const MAGIC: u16 = 0xeb9f;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
+const TYPEDEF: u32 = 8;
+const FUNCTION: u32 = 12;
+const FUNCTION_TYPE: u32 = 13;
 
-/// BTF with the place of each type's record; index 0 is `void`.
+/// BTF with the place of each type's record; index 0 is `void`. Those that are looked for by name are few among
+/// them, and have lists of their own.
 struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
     records: Vec<usize>,
+    structures: Vec<usize>,
+    typedefs: Vec<usize>,
 }
 
 /// `struct btf_type`, and where what follows it begins.
@@ -112,11 +152,18 @@ impl<'a> Btf<'a> {
             types,
             strings,
             records: vec![0],
+            structures: Vec::new(),
+            typedefs: Vec::new(),
         };
         let mut at = 0;
         while at < types.len() {
             let record = btf.record(at)?;
             btf.records.push(at);
+            match record.kind() {
+                STRUCT => btf.structures.push(at),
+                TYPEDEF => btf.typedefs.push(at),
+                _ => {}
+            }
             at = record.body
                 + match record.kind() {
                     // INT, VAR, DECL_TAG
@@ -154,12 +201,39 @@ impl<'a> Btf<'a> {
             .is_some_and(|rest| rest.first() == Some(&0))
     }
 
-    /// Byte offset of a member, also one of an anonymous structure or union inside.
-    fn offset(&self, structure: &'static str, field: &'static str) -> Result<u32, Error> {
+    fn has_typedef(&self, name: &str) -> Result<bool, Error> {
+        for &at in &self.typedefs {
+            if self.is_named(self.record(at)?.name, name) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// How many parameters a function has; `None` if there is none of this name.
+    fn parameters(&self, name: &str) -> Result<Option<u32>, Error> {
         for &at in &self.records[1..] {
             let record = self.record(at)?;
-            if record.kind() == STRUCT
-                && self.is_named(record.name, structure)
+            if record.kind() != FUNCTION || !self.is_named(record.name, name) {
+                continue;
+            }
+            let cut = || Error::Malformed("a function is cut short");
+            // What is the size of a structure, is the type of a function.
+            let type_id = word(self.types, at + 8).ok_or_else(cut)?;
+            let place = self.records.get(type_id as usize).ok_or_else(cut)?;
+            let kind = self.record(*place)?;
+            if kind.kind() == FUNCTION_TYPE {
+                return Ok(u32::try_from(kind.length()).ok());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Byte offset of a member, also one of an anonymous structure or union inside.
+    fn offset(&self, structure: &'static str, field: &'static str) -> Result<u32, Error> {
+        for &at in &self.structures {
+            let record = self.record(at)?;
+            if self.is_named(record.name, structure)
                 && let Some(bits) = self.bits_of(&record, field, 0)?
             {
                 return Ok(bits / 8);
@@ -211,7 +285,7 @@ mod tests {
     }
 
     fn fixture() -> Vec<u8> {
-        let strings = b"\0outer\0a\0b\0int\0";
+        let strings = b"\0outer\0a\0b\0int\0word\0call\0";
         let name = |text: &str| {
             let needle = [b"\0", text.as_bytes(), b"\0"].concat();
             strings
@@ -240,6 +314,9 @@ mod tests {
             2,
             64,
         ]); // 3
+        push(&[name("word"), TYPEDEF << 24, 1]); // 4: typedef int word
+        push(&[0, FUNCTION_TYPE << 24 | 2, 1, name("a"), 1, name("b"), 4]); // 5: int (int a, word b)
+        push(&[name("call"), FUNCTION << 24, 5]); // 6: call, of type 5
         let mut raw = Vec::new();
         raw.extend(MAGIC.to_ne_bytes());
         raw.extend([1, 0]);
@@ -267,17 +344,27 @@ mod tests {
     }
 
     #[test]
+    fn finds_typedefs_and_functions_and_takes_nothing_else_for_one() {
+        let raw = fixture();
+        let btf = Btf::parse(&raw).unwrap();
+        let found = ["word", "outer", "wor"].map(|name| btf.has_typedef(name));
+        assert_eq!(found, [Ok(true), Ok(false), Ok(false)]);
+        let parameters = ["call", "word"].map(|name| btf.parameters(name));
+        assert_eq!(parameters, [Ok(Some(2)), Ok(None)]);
+    }
+
+    #[test]
     fn refuses_what_is_cut_short_at_every_length() {
         let raw = fixture();
         for length in 0..raw.len() {
             let cut = &raw[..length];
             assert!(
-                matches!(offsets(cut), Err(Error::Malformed(_))),
+                matches!(read(cut), Err(Error::Malformed(_))),
                 "{length} bytes"
             );
         }
         assert_eq!(
-            offsets(&raw),
+            read(&raw),
             Err(Error::NoField {
                 structure: "sock_common",
                 field: "skc_family"
@@ -291,7 +378,7 @@ mod tests {
             eprintln!("skipped: this kernel has no {KERNEL}");
             return;
         };
-        let offsets = offsets(&raw).unwrap();
+        let Kernel { offsets, .. } = read(&raw).unwrap();
         // `struct sock_common` begins the same since 3.x; the rest moves from version to version.
         assert_eq!(
             (offsets.remote_v4, offsets.local_v4, offsets.family),

@@ -2,44 +2,123 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use agent_ebpf::Counters;
+use agent_ebpf::{Counters, Histogram, Totals, latency};
 
 use super::tables::Names;
-use crate::sample::Traffic;
+use crate::sample::{Times, Traffic};
 
 /// What was published of each slot.
 #[derive(Debug, Default)]
-pub(super) struct Published(BTreeMap<u32, Counters>);
+pub(super) struct Published(BTreeMap<u32, Totals>);
 
 impl Published {
-    /// What to publish now. A counter never goes back: should the kernel side ever have to correct itself
-    /// downwards, the larger figure stands until it is reached again.
+    /// What to publish now: `walk` is the last of the settle iterator. A counter never goes back: should the kernel
+    /// side ever have to correct itself downwards, the larger figure stands until it is reached again.
     pub(super) fn next(
         &mut self,
         names: &Names,
-        read: impl Fn(u32) -> Option<Counters>,
+        walk: u64,
+        counters: impl Fn(u32) -> Option<Counters>,
+        histogram: impl Fn(u32) -> Option<Histogram>,
     ) -> Vec<Traffic> {
         let mut traffic = Vec::with_capacity(names.slots.len());
         for (slot, labels) in &names.slots {
-            let Some(now) = read(*slot) else { continue };
-            let nothing = now.transmit | now.receive | now.retransmit == 0;
+            let Some(now) = counters(*slot) else { continue };
+            let nothing = now.totals == Totals::default();
             if nothing && names.seldom(*slot) && !self.0.contains_key(slot) {
                 continue;
             }
-            let published = self.0.entry(*slot).or_default();
-            published.transmit = forward(published.transmit, now.transmit);
-            published.receive = forward(published.receive, now.receive);
-            published.retransmit = forward(published.retransmit, now.retransmit);
+            let totals = self.0.entry(*slot).or_default();
+            advance(totals, &now.totals);
+            let here = now.walk == walk;
+            let times = |number| match number {
+                0 => None,
+                number => histogram(number).as_ref().map(in_classes),
+            };
             traffic.push(Traffic {
                 party: Arc::clone(&labels.party),
                 protocol: Arc::clone(&labels.protocol),
-                transmit: published.transmit,
-                receive: published.receive,
-                retransmit: published.retransmit,
+                transmit: totals.transmit,
+                receive: totals.receive,
+                retransmit: totals.retransmit,
+                segments: totals.segments,
+                opened: totals.opened,
+                closed: totals.closed,
+                failures: totals.failures,
+                open: if here { u64::from(now.open) } else { 0 },
+                smoothed_rtt: (here && now.measured > 0).then(|| mean(&now)),
+                latency: times(now.latency),
+                messages: totals.messages,
+                rounds: totals.rounds,
+                waiting: times(now.waiting),
+                unexpected: names.is_unknown(*slot),
             });
         }
         traffic
     }
+}
+
+fn advance(published: &mut Totals, now: &Totals) {
+    // By name, so that none is forgotten.
+    let Totals {
+        transmit,
+        receive,
+        retransmit,
+        segments,
+        opened,
+        closed,
+        failures,
+        messages,
+        rounds,
+    } = now;
+    let pairs = [
+        (&mut published.transmit, transmit),
+        (&mut published.receive, receive),
+        (&mut published.retransmit, retransmit),
+        (&mut published.failures, failures),
+        (&mut published.rounds, rounds),
+    ];
+    let lists = published.segments.iter_mut().zip(segments);
+    let lists = lists.chain(published.opened.iter_mut().zip(opened));
+    let lists = lists.chain(published.closed.iter_mut().zip(closed));
+    let lists = lists.chain(published.messages.iter_mut().zip(messages));
+    for (published, now) in pairs.into_iter().chain(lists) {
+        *published = forward(*published, *now);
+    }
+}
+
+/// The mean smoothed round-trip time, in seconds.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a sum of 2^20 times of an hour is exact"
+)]
+fn mean(counters: &Counters) -> f64 {
+    counters.smoothed as f64 / f64::from(counters.measured) / 8e6
+}
+
+/// From the kernel side's fine buckets to those of the page. A bucket that a bound cuts goes above it: no time is
+/// said to be under a bound that it is not.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a sum of microseconds is exact up to 285 years; there are 640 buckets"
+)]
+fn in_classes(histogram: &Histogram) -> Times {
+    let mut classes = Times {
+        sum: histogram.sum as f64 / 1e6,
+        ..Times::default()
+    };
+    for (bucket, count) in histogram.buckets.iter().enumerate() {
+        if *count == 0 {
+            continue;
+        }
+        let last = bucket + 1 == latency::BUCKETS;
+        let longest = f64::from(latency::longest(bucket as u32)) / 1e6;
+        let class = Times::BOUNDS.iter().position(|bound| longest <= *bound);
+        let class = class.filter(|_| !last).unwrap_or(Times::BOUNDS.len());
+        classes.buckets[class] += count;
+    }
+    classes
 }
 
 /// The larger of two readings of a counter that wraps: also right where a correction took it below 0.
@@ -63,7 +142,10 @@ mod tests {
 
     fn counters(transmit: u64) -> Counters {
         Counters {
-            transmit,
+            totals: Totals {
+                transmit,
+                ..Totals::default()
+            },
             ..Counters::default()
         }
     }
@@ -72,7 +154,8 @@ mod tests {
     fn never_goes_back() {
         let names = names();
         let mut published = Published::default();
-        let mut next = |value| published.next(&names, |_| Some(counters(value)))[0].transmit;
+        let mut next =
+            |value| published.next(&names, 0, |_| Some(counters(value)), |_| None)[0].transmit;
         assert_eq!(next(u64::MAX), 0, "a correction below 0 shows as nothing");
         assert_eq!(next(10), 10);
         assert_eq!(next(9), 10);
@@ -80,11 +163,61 @@ mod tests {
     }
 
     #[test]
+    fn what_an_older_walk_found_is_not_open() {
+        let names = names();
+        let mut published = Published::default();
+        let found = Counters {
+            walk: 7,
+            open: 3,
+            measured: 2,
+            smoothed: 8 * (100 + 300),
+            ..counters(1)
+        };
+        let mut at = |walk| {
+            let traffic = published.next(&names, walk, |_| Some(found), |_| None);
+            (traffic[0].open, traffic[0].smoothed_rtt)
+        };
+        assert_eq!(at(7), (3, Some(0.000_2)));
+        assert_eq!(at(8), (0, None));
+    }
+
+    #[test]
+    fn times_are_counted_under_bounds_that_they_do_not_exceed() {
+        let mut histogram = Histogram {
+            sum: 0,
+            buckets: [0; latency::BUCKETS],
+        };
+        for time in [50, 51, 9_000, 10_000_000, 12_000_000, u32::MAX] {
+            histogram.buckets[latency::bucket(time) as usize] += 1;
+            histogram.sum += u64::from(time);
+        }
+        let classes = in_classes(&histogram);
+        let under = |bound: f64| {
+            let bounds = Times::BOUNDS.iter().zip(&classes.buckets);
+            let counts = bounds
+                .filter(|(it, _)| **it <= bound)
+                .map(|(_, count)| count);
+            counts.sum::<u64>()
+        };
+        assert_eq!(under(0.000_05), 1);
+        assert_eq!(under(0.000_1), 2);
+        assert_eq!((under(0.005), under(0.01)), (2, 3));
+        // 10 s lies inside a bucket that the bound cuts.
+        assert_eq!(under(10.0), 3);
+        assert_eq!(classes.buckets.iter().sum::<u64>(), 6);
+        assert!(
+            (classes.sum - 4_316.976_396).abs() < 1e-6,
+            "{}",
+            classes.sum
+        );
+    }
+
+    #[test]
     fn pairs_without_a_protocol_are_shown_once_they_have_counted() {
         let names = names();
         let mut published = Published::default();
         let mut shown = |value| {
-            let traffic = published.next(&names, |_| Some(counters(value)));
+            let traffic = published.next(&names, 0, |_| Some(counters(value)), |_| None);
             traffic
                 .into_iter()
                 .map(|it| it.protocol.to_string())

@@ -1,21 +1,31 @@
-//! Loads the BPF object, fills its tables, attaches its programs, and reads its maps. The only file that
-//! touches aya.
+//! Loads the BPF object, fills its tables, attaches its programs, and reads its maps. Nothing but this and
+//! what lies under it touches aya.
+
+mod error;
+mod fill;
 
 use std::{
-    collections::BTreeSet,
     io,
     mem::offset_of,
     os::fd::{AsFd as _, BorrowedFd},
 };
 
-use agent_ebpf::{Address, Control, Counters, Endpoint, Offsets, map, program, protocol};
+use agent_ebpf::{
+    Address, Control, Counters, HISTOGRAM_CAPACITY, Histogram, Offsets, Settings, map, program,
+};
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
-    programs::{BtfTracePoint, Iter, Program, ProgramError},
+    maps::{HashMap, Map, MapData, MapError, RingBuf},
+    programs::{BtfTracePoint, CgroupAttachMode, FExit, Iter, Program, ProgramError, SockOps},
 };
 
+pub(super) use self::error::Error;
+use self::{
+    error::{kernel_error, program_error},
+    fill::{change, fill},
+};
 use super::{
+    cgroup::Cgroup,
     sys::{Iterator, Mapped, ProgramStatistics, program_statistics},
     tables::Tables,
 };
@@ -28,18 +38,50 @@ const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 
 const TRACEPOINTS: [&str; 2] = [program::SET_STATE, program::SET_STATE_AGAIN];
 
-/// Why the programs are not running.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    /// The kernel has no BTF, or none that the programs can be fitted to.
-    #[error("{0}")]
-    Btf(String),
-    /// The kernel refused: no privilege.
-    #[error("the kernel refused to {0}: no permission")]
-    Permission(&'static str),
-    /// Anything else.
-    #[error("cannot {0}: {1}")]
-    Kernel(&'static str, String),
+/// By which hooks messages are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rhythm {
+    /// The tracepoints of sockets.
+    Tracepoints,
+    /// The exits of TCP's functions.
+    Exits,
+}
+
+impl Rhythm {
+    /// The programs, and what each is attached to.
+    fn programs(self) -> [(&'static str, &'static str); 2] {
+        match self {
+            Self::Tracepoints => [
+                (program::SENT, "sock_send_length"),
+                (program::RECEIVED, "sock_recv_length"),
+            ],
+            Self::Exits => [
+                (program::SENT_AT_EXIT, "tcp_sendmsg"),
+                (program::RECEIVED_AT_EXIT, "tcp_recvmsg"),
+            ],
+        }
+    }
+
+    /// The first hook's name.
+    pub(super) fn name(self) -> &'static str {
+        self.programs()[0].1
+    }
+
+    fn load(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
+        self.programs()
+            .iter()
+            .try_for_each(|(name, hook)| match self {
+                Self::Tracepoints => typed::<BtfTracePoint>(ebpf, name)?.load(hook, btf),
+                Self::Exits => typed::<FExit>(ebpf, name)?.load(hook, btf),
+            })
+    }
+
+    fn attach(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+        self.programs().iter().try_for_each(|(name, _)| match self {
+            Self::Tracepoints => typed::<BtfTracePoint>(ebpf, name)?.attach().map(drop),
+            Self::Exits => typed::<FExit>(ebpf, name)?.attach().map(drop),
+        })
+    }
 }
 
 /// The programs, accepted by the kernel and not yet attached to anything.
@@ -47,41 +89,107 @@ pub(super) struct Loaded {
     ebpf: Ebpf,
     slots: u32,
     log: bool,
+    rhythm: Option<Rhythm>,
+    missing: Missing,
+}
+
+/// What was wanted and goes without, because of what.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    /// `socket_events`.
+    pub(super) events: Option<Error>,
+    /// The programs that count messages.
+    pub(super) rhythm: Option<Error>,
+}
+
+/// What the programs are fitted to.
+pub(super) struct Fit {
+    /// To the running kernel.
+    pub(super) offsets: Offsets,
+    /// What they do.
+    pub(super) settings: Settings,
+    /// Whether `socket_events` is among them.
+    pub(super) events: bool,
+    /// The hooks of the programs that count messages; `None` without them.
+    pub(super) rhythm: Option<Rhythm>,
+    /// How many slots there are.
+    pub(super) slots: u32,
+    /// The least severe of their messages.
+    pub(super) log: Option<tracing::Level>,
 }
 
 impl Loaded {
-    /// Fits the programs to the running kernel and to `slots` slots, and has the verifier look at them.
-    pub(super) fn new(
-        offsets: Offsets,
-        slots: u32,
-        log: Option<tracing::Level>,
-    ) -> Result<Self, Error> {
+    /// Fits the programs and has the verifier look at them.
+    pub(super) fn new(fit: &Fit) -> Result<Self, Error> {
         let btf = Btf::from_sys_fs().map_err(|error| Error::Btf(error.to_string()))?;
-        let level = log.map_or(0, log_level);
+        let level = fit.log.map_or(0, log_level);
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
-            .override_global(agent_ebpf::OFFSETS, &offsets, true)
+            .override_global(agent_ebpf::OFFSETS, &fit.offsets, true)
+            .override_global(agent_ebpf::SETTINGS, &fit.settings, true)
             .override_global(LOG_LEVEL, &level, true)
-            .map_max_entries(map::COUNTERS, slots)
+            .map_max_entries(map::COUNTERS, fit.slots)
+            .map_max_entries(map::HISTOGRAMS, histograms(fit.slots))
             .load(OBJECT)
             .map_err(|error| kernel_error("create the BPF maps", &error))?;
         load(&mut ebpf, &btf).map_err(|error| program_error("load the BPF programs", &error))?;
+        // By themselves: they want one privilege more than the others, or a newer kernel.
+        let events = fit
+            .events
+            .then(|| typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)?.load());
+        let rhythm = fit.rhythm.map(|rhythm| rhythm.load(&mut ebpf, &btf));
+        let why = |outcome: Option<Result<(), ProgramError>>, action| {
+            let error = outcome.and_then(Result::err)?;
+            Some(program_error(action, &error))
+        };
+        let missing = Missing {
+            events: why(events, "load the sock_ops program"),
+            rhythm: why(rhythm, "load the programs that count messages"),
+        };
         Ok(Self {
             ebpf,
-            slots,
-            log: log.is_some(),
+            slots: fit.slots,
+            log: fit.log.is_some(),
+            rhythm: fit.rhythm,
+            missing,
         })
     }
 
+    /// What was wanted and goes without.
+    pub(super) fn missing(&self) -> &Missing {
+        &self.missing
+    }
+
     /// Attaches everything, in an order that leaves no gap: the tables are full before the first socket is
-    /// looked at, and what is older than that is adopted last, by the caller.
-    pub(super) fn attach(self, tables: &Tables) -> Result<Programs, Error> {
+    /// looked at, and what is older than that is adopted last, by the caller. (`socket_events` is attached before,
+    /// because the tables say whether it was: what it sees until then is nobody's, and older than that.)
+    ///
+    /// Where `socket_events` or the rhythm cannot be attached, all else is; [`Programs::missing`] says why.
+    pub(super) fn attach(
+        self,
+        tables: &Tables,
+        cgroup: Option<&Cgroup>,
+    ) -> Result<Programs, Error> {
         let Self {
             mut ebpf,
             slots,
             log,
+            rhythm,
+            mut missing,
         } = self;
-        fill(&mut ebpf, tables)?;
+        let mut events_see_all = false;
+        if let (Some(cgroup), None) = (cgroup, &missing.events) {
+            // The kernel adds to a link's mode that there may be others.
+            let attached = typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)
+                .and_then(|program| program.attach(&cgroup.directory, CgroupAttachMode::Single));
+            match attached {
+                Ok(_) => events_see_all = cgroup.is_root,
+                Err(error) => {
+                    missing.events = Some(program_error("attach to the cgroup", &error));
+                }
+            }
+        }
+        fill(&mut ebpf, tables, events_see_all)?;
         let settle = iterator(&ebpf, program::SETTLE, Some(map_fd(&ebpf, map::SOCKETS)?))?;
         let reclassify = iterator(
             &ebpf,
@@ -89,9 +197,19 @@ impl Loaded {
             Some(map_fd(&ebpf, map::SOCKETS)?),
         )?;
         let adopt = iterator(&ebpf, program::ADOPT, None)?;
+        let holders = iterator(&ebpf, program::HOLDERS, None)?;
         let mapped = |error: io::Error| kernel_error("map the counters into memory", &error);
         let counters = Mapped::new(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
         let control = Mapped::writable(map_fd(&ebpf, map::CONTROL)?, 1).map_err(mapped)?;
+        let histograms = Mapped::new(map_fd(&ebpf, map::HISTOGRAMS)?, histograms(slots));
+        let histograms = histograms.map_err(mapped)?;
+        let strangers = ebpf
+            .take_map(map::STRANGERS)
+            .ok_or_else(|| Error::Kernel("find a BPF map", map::STRANGERS.to_owned()))
+            .and_then(|map| {
+                RingBuf::try_from(map)
+                    .map_err(|error| kernel_error("map the ring of strangers", &error))
+            })?;
         let logger = if log {
             let logger = aya_log::EbpfLogger::init(&mut ebpf);
             Some(logger.map_err(|error| kernel_error("read the BPF side's messages", &error))?)
@@ -103,16 +221,35 @@ impl Loaded {
                 .and_then(BtfTracePoint::attach)
                 .map_err(|error| program_error("attach to the tracepoint", &error))?;
         }
+        if let (Some(rhythm), None) = (rhythm, &missing.rhythm) {
+            let attached = rhythm.attach(&mut ebpf).err();
+            missing.rhythm = attached
+                .map(|error| program_error("attach the programs that count messages", &error));
+        }
         Ok(Programs {
             ebpf,
             adopt,
             settle,
             reclassify,
+            holders,
             counters,
             control,
+            histograms,
+            strangers,
             logger,
+            missing,
         })
     }
+}
+
+/// How many histograms there may be.
+pub(super) fn histogram_limit(slots: u32) -> u32 {
+    slots.saturating_mul(2).min(HISTOGRAM_CAPACITY)
+}
+
+/// How long their array is: number 0 is nobody's.
+fn histograms(slots: u32) -> u32 {
+    histogram_limit(slots) + 1
 }
 
 /// The programs, running; they stop when this is dropped.
@@ -121,9 +258,13 @@ pub(super) struct Programs {
     adopt: Iterator,
     settle: Iterator,
     reclassify: Iterator,
+    holders: Iterator,
     counters: Mapped<Counters>,
     control: Mapped<Control>,
+    histograms: Mapped<Histogram>,
+    strangers: RingBuf<MapData>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+    missing: Missing,
 }
 
 impl Programs {
@@ -135,9 +276,7 @@ impl Programs {
             offset_of!(Control, endpoints),
             u32::from(old.exact || new.exact),
         );
-        remove_stale(&mut self.ebpf, old, new)?;
-        fill_ports(&mut self.ebpf, new)?;
-        fill_parties(&mut self.ebpf, new)?;
+        change(&mut self.ebpf, old, new)?;
         self.control
             .store(offset_of!(Control, auto_limit), new.auto_limit);
         self.control
@@ -147,12 +286,12 @@ impl Programs {
 
     /// Moves accounts to the slots that are theirs by the tables as they are, and takes those away that are nobody's.
     pub(super) fn reclassify(&self) -> io::Result<()> {
-        self.reclassify.run()
+        self.reclassify.run().map(drop)
     }
 
     /// Gives accounts to connections that have none and should.
     pub(super) fn adopt(&self) -> io::Result<()> {
-        self.adopt.run()
+        self.adopt.run().map(drop)
     }
 
     /// Brings all counters up to date.
@@ -164,9 +303,44 @@ impl Programs {
         Ok(())
     }
 
+    /// Every process and each MPC connection that it holds, as [`agent_ebpf::Holder`]s one after the other.
+    pub(super) fn holders(&self) -> io::Result<Vec<u8>> {
+        self.holders.run()
+    }
+
+    /// The next stranger that came, as the bytes of a [`agent_ebpf::Stranger`].
+    pub(super) fn next_stranger(&mut self) -> Option<Vec<u8>> {
+        self.strangers.next().map(|item| item.to_vec())
+    }
+
+    /// What was wanted and goes without.
+    pub(super) fn missing(&self) -> &Missing {
+        &self.missing
+    }
+
+    /// Watches these processes from now on and those no more.
+    pub(super) fn watch(&mut self, come: &[u32], gone: &[u32]) -> Result<(), MapError> {
+        let map = self.ebpf.map_mut(map::PROCESSES);
+        let map = map.ok_or(MapError::InvalidName {
+            name: map::PROCESSES.to_owned(),
+        })?;
+        let mut processes: HashMap<_, u32, u32> = HashMap::try_from(map)?;
+        // Where one is not there any more, so be it.
+        for process in gone {
+            drop(processes.remove(process));
+        }
+        come.iter()
+            .try_for_each(|process| processes.insert(process, 1, 0))
+    }
+
     /// A slot's counters now.
     pub(super) fn counters(&self, slot: u32) -> Option<Counters> {
         self.counters.read(slot)
+    }
+
+    /// A histogram now.
+    pub(super) fn histogram(&self, number: u32) -> Option<Histogram> {
+        self.histograms.read(number)
     }
 
     /// The shared state now.
@@ -195,6 +369,7 @@ impl Programs {
 
 fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
     typed::<Iter>(ebpf, program::ADOPT)?.load("task_file", btf)?;
+    typed::<Iter>(ebpf, program::HOLDERS)?.load("task_file", btf)?;
     for name in [program::SETTLE, program::RECLASSIFY] {
         typed::<Iter>(ebpf, name)?.load("bpf_sk_storage_map", btf)?;
     }
@@ -229,98 +404,6 @@ fn iterator(
     Iterator::attach(fd.as_fd(), map).map_err(|error| kernel_error(ACTION, &error))
 }
 
-fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
-    fill_ports(ebpf, tables)?;
-    let write = |error: MapError| kernel_error("write the settings", &error);
-    let control = Control {
-        stride: tables.stride,
-        auto_limit: tables.auto_limit,
-        auto_parties: tables.first_auto,
-        endpoints: u32::from(tables.exact),
-        ..Control::default()
-    };
-    let mut place: Array<_, Control> =
-        Array::try_from(map_mut(ebpf, map::CONTROL)?).map_err(write)?;
-    place.set(0, control, 0).map_err(write)?;
-    fill_parties(ebpf, tables)
-}
-
-fn fill_ports(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
-    let write = |error: MapError| kernel_error(PORT_TABLE, &error);
-    let mut ports: Array<_, u32> = Array::try_from(map_mut(ebpf, map::PORTS)?).map_err(write)?;
-    for (port, protocol) in &tables.ports {
-        ports.set(u32::from(*port), protocol, 0).map_err(write)?;
-    }
-    Ok(())
-}
-
-/// Takes out what is in `old` and not in `new`.
-fn remove_stale(ebpf: &mut Ebpf, old: &Tables, new: &Tables) -> Result<(), Error> {
-    let write = |error: MapError| kernel_error(PORT_TABLE, &error);
-    let mut ports: Array<_, u32> = Array::try_from(map_mut(ebpf, map::PORTS)?).map_err(write)?;
-    for port in stale(&old.ports, &new.ports) {
-        ports
-            .set(u32::from(port), protocol::OTHER, 0)
-            .map_err(write)?;
-    }
-    let mut prefixes: LpmTrie<_, Address, u32> =
-        LpmTrie::try_from(map_mut(ebpf, map::PREFIXES)?).map_err(party_error)?;
-    for (address, bits) in stale(&old.prefixes, &new.prefixes) {
-        gone(prefixes.remove(&Key::new(bits, address)))?;
-    }
-    let mut endpoints: HashMap<_, Endpoint, u32> =
-        HashMap::try_from(map_mut(ebpf, map::ENDPOINTS)?).map_err(party_error)?;
-    for endpoint in stale(&old.endpoints, &new.endpoints) {
-        gone(endpoints.remove(&endpoint))?;
-    }
-    Ok(())
-}
-
-/// The keys of `old` that `new` has not.
-fn stale<K: Ord + Copy>(old: &[(K, u32)], new: &[(K, u32)]) -> Vec<K> {
-    let kept: BTreeSet<K> = new.iter().map(|(key, _)| *key).collect();
-    let keys = old.iter().map(|(key, _)| *key);
-    keys.filter(|key| !kept.contains(key)).collect()
-}
-
-/// One key may be in a list twice, and a change be made again: what is not there need not be taken out.
-fn gone(removed: Result<(), MapError>) -> Result<(), Error> {
-    match removed {
-        Err(error) if cause(&error).is_some_and(|it| it.kind() == io::ErrorKind::NotFound) => {
-            Ok(())
-        }
-        result => result.map_err(party_error),
-    }
-}
-
-const PORT_TABLE: &str = "write the port table";
-
-#[expect(clippy::needless_pass_by_value, reason = "as map_err calls it")]
-fn party_error(error: MapError) -> Error {
-    kernel_error("write the party table", &error)
-}
-
-fn fill_parties(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
-    let mut prefixes: LpmTrie<_, Address, u32> =
-        LpmTrie::try_from(map_mut(ebpf, map::PREFIXES)?).map_err(party_error)?;
-    for ((address, bits), party) in &tables.prefixes {
-        prefixes
-            .insert(&Key::new(*bits, *address), party, 0)
-            .map_err(party_error)?;
-    }
-    let mut endpoints: HashMap<_, Endpoint, u32> =
-        HashMap::try_from(map_mut(ebpf, map::ENDPOINTS)?).map_err(party_error)?;
-    for (endpoint, party) in &tables.endpoints {
-        endpoints.insert(endpoint, party, 0).map_err(party_error)?;
-    }
-    Ok(())
-}
-
-fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, Error> {
-    ebpf.map_mut(name)
-        .ok_or_else(|| Error::Kernel("find a BPF map", name.to_owned()))
-}
-
 fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, Error> {
     let data: Option<&MapData> = match ebpf.map(name) {
         Some(Map::Array(data) | Map::SkStorage(data)) => Some(data),
@@ -337,61 +420,5 @@ fn log_level(level: tracing::Level) -> u8 {
         tracing::Level::INFO => 3,
         tracing::Level::DEBUG => 4,
         tracing::Level::TRACE => 5,
-    }
-}
-
-/// The operating system's error at the bottom of a chain, if there is one.
-fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
-    let mut at = Some(error);
-    while let Some(error) = at {
-        if let Some(io) = error.downcast_ref() {
-            return Some(io);
-        }
-        at = error.source();
-    }
-    None
-}
-
-/// EPERM only: the verifier says EACCES when it does not like a program.
-fn is_denied(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EPERM)
-}
-
-fn kernel_error(action: &'static str, error: &(dyn std::error::Error + 'static)) -> Error {
-    if cause(error).is_some_and(is_denied) {
-        return Error::Permission(action);
-    }
-    let mut text = error.to_string();
-    let mut at = error.source();
-    while let Some(error) = at {
-        text = format!("{text}: {error}");
-        at = error.source();
-    }
-    Error::Kernel(action, text)
-}
-
-/// As [`kernel_error`]; of the verifier's log only the end is of use in one line.
-fn program_error(action: &'static str, error: &ProgramError) -> Error {
-    match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => {
-            if is_denied(io_error) {
-                return Error::Permission(action);
-            }
-            let log = verifier_log.to_string();
-            tracing::debug!(target: "partymeter::verifier", "{log}");
-            // The log ends with the instruction and what is wrong with it, then figures.
-            let figures = ["processed", "verification time", "stack depth"];
-            let end: Vec<&str> = log
-                .lines()
-                .filter(|line| !line.is_empty() && !figures.iter().any(|f| line.starts_with(f)))
-                .rev()
-                .take(1)
-                .collect();
-            Error::Kernel(action, format!("{io_error}: {}", end.join(" | ")))
-        }
-        _ => kernel_error(action, error),
     }
 }

@@ -1,34 +1,45 @@
 //! The network source: bytes by party and protocol, counted by the kernel and attributed by our programs.
 //!
 //! `wanted` is what to count. `layout` gives parties and protocols their numbers, `tables` turns the configuration
-//! into the kernel's tables, `resolve` its host names into addresses, `btf` finds the kernel's fields, `loader` runs
-//! the programs, `decode` names what they counted.
+//! into the kernel's tables, `resolve` its host names into addresses, `btf`
+//! finds the kernel's fields and `cgroup` its sockets, `loader` runs the programs, `decode` names what they counted,
+//! `holders` the processes, `strangers` tells who should not be there, `explain` what does not work here.
 
 pub mod btf;
+mod cgroup;
 mod decode;
+mod explain;
+mod holders;
 pub mod layout;
 mod loader;
 pub mod resolve;
+mod strangers;
 mod sys;
 pub mod tables;
 pub mod wanted;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
-use agent_ebpf::{Control, Drop, ENDPOINT_CAPACITY, PREFIX_CAPACITY, program};
-use tracing::info;
+use agent_ebpf::{Control, Drop, ENDPOINT_CAPACITY, PREFIX_CAPACITY, Settings, program};
+use tracing::{info, warn};
 
+pub use self::explain::{Finding, probe};
 use self::{
+    btf::Kernel,
+    cgroup::Cgroup,
     decode::Published,
-    loader::{Error, Loaded, Programs},
+    explain::explain,
+    holders::Holders,
+    loader::{Fit, Loaded, Programs, Rhythm, histogram_limit},
+    strangers::Strangers,
     sys::ProgramStatistics,
     tables::{Names, Tables},
     wanted::{Plan, Wanted},
 };
 use super::{Failure, Source};
 use crate::{
-    privilege,
-    sample::{Accounting, FailureKind, MapFill, Network, ProgramRuns},
+    config, privilege,
+    sample::{Accounting, FailureKind, MapFill, Network, ProgramRuns, Traffic},
 };
 
 /// Reads what the kernel has counted.
@@ -48,6 +59,13 @@ struct Running {
     published: Published,
     auto_parties: u32,
     settled: u64,
+    holders: Holders,
+    /// Why processes could not be looked at, said once.
+    no_holders: bool,
+    strangers: Strangers,
+    /// The MPC programs whose other connections are looked at.
+    watched: BTreeSet<u32>,
+    limits: Vec<String>,
     accounting: Accounting,
 }
 
@@ -67,14 +85,31 @@ impl NetworkSource {
     fn start(&self) -> Result<Running, Failure> {
         let plan = self.wanted.get();
         let tables = Tables::new(&plan.config, &plan.resolved, &plan.layout);
-        let loaded = load(tables.slots, plan.config.log.kernel);
+        let wants = &plan.config.network;
+        let prepared = Prepared::new(wants, tables.slots, plan.config.log.kernel);
         sys::release_memory();
-        let programs = loaded?.attach(&tables).map_err(|error| explain(&error))?;
+        let Prepared {
+            loaded,
+            kernel,
+            cgroup,
+            rhythm,
+        } = prepared?;
+        let cgroup = cgroup.transpose();
+        let programs = loaded.attach(&tables, cgroup.as_ref().ok().and_then(Option::as_ref));
+        let programs = programs.map_err(|error| explain(&error))?;
         programs
             .adopt()
             .map_err(|error| read_failure("adopt open connections", &error))?;
         privilege::keep_for_reading();
 
+        let missing = programs.missing();
+        let limits = explain::limits(wants, &kernel, cgroup.as_ref(), missing);
+        for limit in &limits {
+            warn!("the network source goes without: {limit}");
+        }
+        let events = cgroup.is_ok_and(|cgroup| cgroup.is_some()) && missing.events.is_none();
+        let rhythm = rhythm.filter(|_| missing.rhythm.is_none());
+        let latency = wants.latency;
         let kernel = sysinfo::System::kernel_version().unwrap_or_default();
         info!(%kernel, "counting: claimed at inet_sock_set_state, settled from tcp_sock");
         Ok(Running {
@@ -86,51 +121,77 @@ impl NetworkSource {
             published: Published::default(),
             auto_parties: 0,
             settled: 0,
+            holders: Holders::default(),
+            no_holders: false,
+            strangers: Strangers::new(Instant::now()),
+            watched: BTreeSet::new(),
+            limits,
             accounting: Accounting {
                 bytes: "inet_sock_set_state+sk_storage",
+                latency: match (latency, events) {
+                    (false, _) => "off",
+                    (true, true) => "sock_ops",
+                    (true, false) => "settle",
+                },
+                rhythm: rhythm.map_or("off", Rhythm::name),
                 kernel,
             },
         })
     }
 }
 
-/// Has the kernel accept the programs, without attaching them.
-fn load(slots: u32, log: Option<tracing::Level>) -> Result<Loaded, Failure> {
-    let raw = std::fs::read(btf::KERNEL).map_err(|error| {
-        let mend = "this kernel was built without CONFIG_DEBUG_INFO_BTF, or sysfs is not mounted";
-        let reason = format!("no kernel BTF ({}: {error}): {mend}", btf::KERNEL);
-        Failure::new(FailureKind::Unsupported, reason)
-    })?;
-    let offsets = btf::offsets(&raw)
-        .map_err(|error| Failure::new(FailureKind::Unsupported, error.to_string()))?;
-    Loaded::new(offsets, slots, log).map_err(|error| explain(&error))
+/// The programs as the kernel has accepted them, attached to nothing, and what they are to be attached to.
+struct Prepared {
+    loaded: Loaded,
+    kernel: Kernel,
+    /// `None` where nothing wants one.
+    cgroup: Option<Result<Cgroup, String>>,
+    /// `None` where it is not wanted.
+    rhythm: Option<Rhythm>,
 }
 
-/// What the network source would meet here, part by part; attaches and keeps nothing.
-pub fn probe() -> Vec<Finding> {
-    let programs = load(1, None).map(|_| "the verifier accepts them".to_owned());
-    let privileges = match privilege::missing() {
-        missing if missing.is_empty() => Ok("enough to attach".to_owned()),
-        missing => {
-            let reason = format!("missing {}; run as root", missing.join(", "));
-            Err(Failure::new(FailureKind::Permission, reason))
-        }
-    };
-    [("privileges", privileges), ("BPF programs", programs)]
-        .map(|(what, result)| Finding {
-            what,
-            result: result.map_err(|failure| failure.reason),
+impl Prepared {
+    fn new(
+        config: &config::Network,
+        slots: u32,
+        log: Option<tracing::Level>,
+    ) -> Result<Self, Failure> {
+        let raw = std::fs::read(btf::KERNEL).map_err(|error| {
+            let mend =
+                "this kernel was built without CONFIG_DEBUG_INFO_BTF, or sysfs is not mounted";
+            let reason = format!("no kernel BTF ({}: {error}): {mend}", btf::KERNEL);
+            Failure::new(FailureKind::Unsupported, reason)
+        })?;
+        let kernel = btf::read(&raw)
+            .map_err(|error| Failure::new(FailureKind::Unsupported, error.to_string()))?;
+        // Where tracepoints can be preempted, it also sees that no connection's beginning or end is missed.
+        let wanted = config.latency || kernel.preemptible_tracepoints;
+        let cgroup = wanted.then(|| cgroup::open(config.cgroup.as_deref()));
+        let rhythm = config.rhythm.then_some(if kernel.message_tracepoints {
+            Rhythm::Tracepoints
+        } else {
+            Rhythm::Exits
+        });
+        let fit = Fit {
+            offsets: kernel.offsets,
+            settings: Settings {
+                latency: u32::from(config.latency),
+                watch_end: u32::from(kernel.preemptible_tracepoints),
+                receive_parameters: kernel.receive_parameters.unwrap_or(0),
+            },
+            events: matches!(cgroup, Some(Ok(_))),
+            rhythm,
+            slots,
+            log,
+        };
+        let loaded = Loaded::new(&fit).map_err(|error| explain(&error))?;
+        Ok(Self {
+            loaded,
+            kernel,
+            cgroup,
+            rhythm,
         })
-        .into()
-}
-
-/// One thing that was looked at: what was found, or what is wrong with it.
-#[derive(Debug)]
-pub struct Finding {
-    /// The thing.
-    pub what: &'static str,
-    /// In one line for a person.
-    pub result: Result<String, String>,
+    }
 }
 
 impl Source for NetworkSource {
@@ -192,12 +253,19 @@ impl Running {
                 self.auto_parties = control.auto_parties;
             }
         }
+        let traffic = self.published.next(
+            &self.names,
+            control.walk,
+            |slot| self.programs.counters(slot),
+            |number| self.programs.histogram(number),
+        );
+        self.look_at_holders(&traffic);
         let open = control.settled - std::mem::replace(&mut self.settled, control.settled);
         let statistics = self.programs.statistics();
         Ok(Network {
-            traffic: self
-                .published
-                .next(&self.names, |slot| self.programs.counters(slot)),
+            traffic,
+            sessions: (!self.no_holders).then(|| self.holders.sessions(&self.names)),
+            limits: self.limits.clone(),
             dropped: dropped(&control, &statistics),
             maps: map_fill(&control, &self.tables, open),
             programs: statistics
@@ -212,10 +280,64 @@ impl Running {
             accounting: self.accounting.clone(),
         })
     }
+
+    /// Has the kernel side look at what else the programs that hold connections connect to.
+    fn watch(&mut self) {
+        // Without parties, each address may be one.
+        let wanted = !self.plan.config.parties.is_empty();
+        let (come, gone) = self.holders.news(&mut self.watched, wanted);
+        if let Err(error) = self.programs.watch(&come, &gone) {
+            warn!("cannot watch the processes that hold connections: {error}");
+        }
+    }
+
+    /// Finds out which processes hold connections, when that may have changed, and tells of strangers.
+    fn look_at_holders(&mut self, traffic: &[Traffic]) {
+        let now = Instant::now();
+        while let Some(bytes) = self.programs.next_stranger() {
+            if let Some(stranger) = holders::stranger(&bytes) {
+                self.strangers.came(stranger, now);
+            }
+        }
+        // Of an opening and a closing the sum is another; adopted connections show as open ones.
+        let changes = traffic.iter().map(|it| {
+            let ends = it.opened.iter().chain(&it.closed);
+            ends.fold(it.open, |sum, count| sum.wrapping_add(*count))
+        });
+        let changes = changes.fold(0, u64::wrapping_add);
+        if self
+            .holders
+            .is_due(changes, self.strangers.are_waiting(), now)
+        {
+            match self.programs.holders() {
+                Ok(written) => {
+                    self.no_holders = false;
+                    self.holders.looked(&written, changes, now);
+                    self.watch();
+                }
+                Err(error) => {
+                    if !self.no_holders {
+                        warn!("cannot look at the processes that hold connections: {error}");
+                    }
+                    self.no_holders = true;
+                }
+            }
+        }
+        self.strangers.tell(&self.holders.found, &self.names, now);
+    }
 }
 
+/// The programs that count messages.
+const RHYTHM: [&str; 4] = [
+    program::SENT,
+    program::RECEIVED,
+    program::SENT_AT_EXIT,
+    program::RECEIVED_AT_EXIT,
+];
+
 /// What the programs count themselves; and the most changes of state that can have gone unseen, because both
-/// programs that watch for them were interrupted by themselves.
+/// programs that watch for them were interrupted by themselves (and, where `socket_events` watches, were an adopted
+/// connection's). Of the rhythm's programs there is one each: what they missed is not in its sums.
 fn dropped(
     control: &Control,
     statistics: &[(&'static str, ProgramStatistics)],
@@ -225,10 +347,17 @@ fn dropped(
         .filter(|(name, _)| [program::SET_STATE, program::SET_STATE_AGAIN].contains(name))
         .map(|(_, statistics)| statistics.misses)
         .min();
+    let of_rhythm = statistics
+        .iter()
+        .filter(|(name, _)| RHYTHM.contains(name))
+        .map(|(_, statistics)| statistics.misses);
     Drop::ALL
         .map(|drop| (drop.name(), control.dropped[drop as usize]))
         .into_iter()
-        .chain([("recursion", misses.unwrap_or(0))])
+        .chain([
+            ("recursion", misses.unwrap_or(0)),
+            ("rhythm_recursion", of_rhythm.sum()),
+        ])
         .collect()
 }
 
@@ -253,6 +382,11 @@ fn map_fill(control: &Control, tables: &Tables, open: u64) -> Vec<MapFill> {
         table("prefixes", tables.prefixes.len(), PREFIX_CAPACITY),
         table("endpoints", tables.endpoints.len(), ENDPOINT_CAPACITY),
         table("auto_parties", automatic as usize, room),
+        table(
+            "histograms",
+            control.histograms.min(control.histogram_limit) as usize,
+            histogram_limit(tables.slots),
+        ),
         MapFill {
             map: "sockets",
             entries: open,
@@ -263,74 +397,4 @@ fn map_fill(control: &Control, tables: &Tables, open: u64) -> Vec<MapFill> {
 
 fn read_failure(action: &str, error: &dyn std::error::Error) -> Failure {
     Failure::new(FailureKind::Read, format!("cannot {action}: {error}"))
-}
-
-/// What a person can do about it.
-fn explain(error: &Error) -> Failure {
-    explain_on(kernel_version(), error)
-}
-
-fn explain_on((major, minor): (u32, u32), error: &Error) -> Failure {
-    if (major, minor) < FLOOR {
-        let (floor_major, floor_minor) = FLOOR;
-        return Failure::new(
-            FailureKind::Unsupported,
-            format!(
-                "Linux {major}.{minor} is too old, {floor_major}.{floor_minor} is needed ({error})"
-            ),
-        );
-    }
-    let kind = match error {
-        Error::Btf(_) | Error::Kernel(..) => FailureKind::Unsupported,
-        Error::Permission(_) => FailureKind::Permission,
-    };
-    let mend = match error {
-        Error::Permission(_) => match privilege::missing() {
-            missing if missing.is_empty() => {
-                "; a security module or lockdown forbids it".to_owned()
-            }
-            missing => format!("; run as root or with {}", missing.join(", ")),
-        },
-        Error::Btf(_) | Error::Kernel(..) => String::new(),
-    };
-    Failure::new(kind, format!("{error}{mend}"))
-}
-
-/// Compare-and-swap in BPF, Linux 5.12. Older ones with it backported are not asked for their number: this is
-/// looked at only once the kernel has refused.
-const FLOOR: (u32, u32) = (5, 12);
-
-fn kernel_version() -> (u32, u32) {
-    let text = sysinfo::System::kernel_version().unwrap_or_default();
-    let mut numbers = text
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|part| part.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_old_kernel_is_named_before_what_it_said() {
-        let refused = Error::Kernel("load the BPF programs", "Invalid argument".to_owned());
-        let old = explain_on((5, 10), &refused);
-        assert_eq!(old.kind, FailureKind::Unsupported);
-        assert_eq!(
-            old.reason,
-            "Linux 5.10 is too old, 5.12 is needed (cannot load the BPF programs: Invalid argument)"
-        );
-        let new = explain_on((6, 1), &refused);
-        assert_eq!(new.reason, "cannot load the BPF programs: Invalid argument");
-    }
-
-    #[test]
-    fn a_missing_permission_comes_with_its_mend() {
-        let denied = explain_on((6, 1), &Error::Permission("create the BPF maps"));
-        assert_eq!(denied.kind, FailureKind::Permission);
-        let start = "the kernel refused to create the BPF maps: no permission; ";
-        assert!(denied.reason.starts_with(start), "{}", denied.reason);
-        assert!(denied.reason.len() > start.len());
-    }
 }

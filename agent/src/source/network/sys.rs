@@ -89,20 +89,21 @@ impl Iterator {
         Ok(Self { link })
     }
 
-    /// Walks everything once. `BPF_ITER_CREATE`, Linux 5.8.
-    pub(super) fn run(&self) -> io::Result<()> {
+    /// Walks everything once and hands back what the program wrote. `BPF_ITER_CREATE`, Linux 5.8.
+    pub(super) fn run(&self) -> io::Result<Vec<u8>> {
         let mut attr = empty_attr();
         attr.iter_create.link_fd = self.link.as_raw_fd().cast_unsigned();
         // SAFETY: no pointers.
         let walk = unsafe { bpf_fd(bpf_cmd::BPF_ITER_CREATE, &mut attr) }?;
-        // The programs write nothing: a read walks until the end, or until it has seen a million entries
-        // (`bpf_seq_read`, kernel/bpf/bpf_iter.c), where it says EAGAIN and goes on in the next.
+        // A read walks until the end, until what was written fills a page or so, or until it has seen a million
+        // entries (`bpf_seq_read`, kernel/bpf/bpf_iter.c), where it says EAGAIN and goes on in the next.
         let mut walk = std::fs::File::from(walk);
-        let mut nothing = [0; 8];
+        let mut written = Vec::new();
+        let mut part = [0; 4096];
         loop {
-            match walk.read(&mut nothing) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
+            match walk.read(&mut part) {
+                Ok(0) => return Ok(written),
+                Ok(length) => written.extend_from_slice(&part[..length]),
                 Err(error)
                     if matches!(
                         error.kind(),

@@ -22,6 +22,8 @@ pub struct Tables {
     pub ports: Vec<(u16, u32)>,
     /// Prefix (address and bits, of 128) and block.
     pub prefixes: Vec<((Address, u32), u32)>,
+    /// Prefixes that MPC programs may connect to beside their parties, and 1.
+    pub allowed: Vec<((Address, u32), u32)>,
     /// Endpoint and block.
     pub endpoints: Vec<(Endpoint, u32)>,
     /// Whether there are endpoints with a port, or will be once their host names resolve.
@@ -51,6 +53,12 @@ impl Tables {
             } else {
                 0
             },
+            allowed: config
+                .network
+                .allow
+                .iter()
+                .map(|net| (mapped(*net), 1))
+                .collect(),
             ..Self::default()
         };
 
@@ -182,12 +190,34 @@ impl Names {
     pub fn learn(&mut self, automatic: &[(Address, u32)]) {
         for (address, block) in automatic {
             if !self.automatic.contains_key(block) {
-                let party = Arc::from(written(*address));
+                let party = Arc::from(written(*address).to_string());
                 self.add(*block, &party);
                 self.automatic.insert(*block, party);
             }
         }
         self.slots.sort_by_key(|(slot, _)| *slot);
+    }
+
+    /// Whether a slot counts those whose address is no party's.
+    pub fn is_unknown(&self, slot: u32) -> bool {
+        slot < block::UNKNOWN + self.stride
+    }
+
+    /// The number of a slot's protocol; 0: `other`.
+    pub fn protocol_of(&self, slot: u32) -> u32 {
+        slot % self.stride
+    }
+
+    /// The name of a slot's protocol, if it is configured now.
+    pub fn protocol_name(&self, slot: u32) -> Option<&str> {
+        let number = self.protocol_of(slot);
+        let mut all = self.protocols.iter();
+        all.find(|(it, _)| *it == number).map(|(_, name)| &**name)
+    }
+
+    /// The protocols that are configured now, with their numbers, `other` first.
+    pub fn protocols(&self) -> &[(u32, Arc<str>)] {
+        &self.protocols
     }
 
     /// Whether a slot is shown only once it has counted something: a party's connections on no protocol's
@@ -230,12 +260,12 @@ fn words(address: Ipv6Addr) -> Address {
 }
 
 /// An address of the kernel's as people write it.
-fn written(address: Address) -> String {
+pub(super) fn written(address: Address) -> IpAddr {
     let mut bytes = [0; 16];
     for (four, word) in bytes.chunks_exact_mut(4).zip(address) {
         four.copy_from_slice(&word.to_ne_bytes());
     }
-    Ipv6Addr::from(bytes).to_canonical().to_string()
+    Ipv6Addr::from(bytes).to_canonical()
 }
 
 #[cfg(test)]

@@ -101,6 +101,12 @@ impl Agent {
     pub fn launch_from(file: Scratch, config: &str, wrapper: &[&str]) -> Self {
         let port = free_port();
         fs::write(&file.0, whole(config, port)).unwrap();
+        // All tests are one process: what it does for another test is not strange.
+        let allowed = if config.contains("allow =") {
+            vec![]
+        } else {
+            vec!["--network-allow", "10.0.0.0/8,fd00::/8"]
+        };
         let config = file;
         let log = Scratch::new("log");
         let program = program();
@@ -113,6 +119,7 @@ impl Agent {
             .args(&line[1..])
             .args(["run", "--config"])
             .arg(&config.0)
+            .args(allowed)
             .stdin(Stdio::null())
             .stderr(fs::File::create(&log.0).unwrap())
             .spawn()

@@ -14,8 +14,8 @@ pub struct Sums {
     pub received: u64,
 }
 
-/// Asks INET_DIAG about every connection in the namespace that is established.
-pub fn sums(namespace: &Namespace) -> Sums {
+/// What `ss` says of every connection in the namespace that is established, a line each.
+pub fn text(namespace: &Namespace) -> String {
     let output = Command::new("ip")
         .args([
             "netns",
@@ -33,7 +33,12 @@ pub fn sums(namespace: &Namespace) -> Sums {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let text = String::from_utf8(output.stdout).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Asks INET_DIAG about every connection in the namespace that is established.
+pub fn sums(namespace: &Namespace) -> Sums {
+    let text = text(namespace);
     let sum = |name: &str| {
         let values = text
             .split_whitespace()

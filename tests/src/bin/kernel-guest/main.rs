@@ -5,6 +5,8 @@
 //! source down with the reason, the rest of the agent at work. Wants a machine of its own: ports and addresses are
 //! fixed. `kernels/machine.rs` in xtask reads the lines.
 
+mod line;
+
 use std::{
     env, fs,
     io::{Read as _, Write as _},
@@ -26,12 +28,16 @@ const CONFIG: &str = "/tmp/kernel-guest.toml";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The interval of the agent.
 const INTERVAL: Duration = Duration::from_millis(200);
+/// Clients at the same time, and how many connections each makes one after the other: so many that where programs can
+/// be interrupted or preempted, they are. Each moves 3 bytes up and 5 down.
+const CLIENTS: usize = 4;
+const CONNECTIONS: usize = 1_500;
 /// What an agent below the floor says.
 const REFUSAL: &str = "is too old, 5.12 is needed";
 
 /// Both ends of every connection are here, and each is the party of the other: what one way moves is once
 /// transmitted and once received.
-const PROTOCOLS: [(&str, u16); 8] = [
+const PROTOCOLS: [(&str, u16); 9] = [
     ("v4", 7001),
     ("v6", 7002),
     ("mapped", 7003),
@@ -40,7 +46,10 @@ const PROTOCOLS: [(&str, u16); 8] = [
     ("reset", 7006),
     ("short", 7007),
     ("before", 7008),
+    ("rhythm", 7009),
 ];
+/// A party of its own, so that not both ends are one.
+const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 const MAPPED: IpAddr = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
@@ -107,6 +116,8 @@ fn works(program: &str) -> anyhow::Result<()> {
         say("adopt", adopted()),
         say("reload", reloaded()),
         say("exact", ends()),
+        say("line", line::line()),
+        say("rhythm", line::rhythm()),
         say("stop", agent.stop()),
     ];
     outcomes.into_iter().collect()
@@ -180,15 +191,15 @@ fn ends() -> anyhow::Result<()> {
     let listener = TcpListener::bind((V4, port("short")?))?;
     let address = listener.local_addr()?;
     let server = thread::spawn(move || {
-        (0..1_000).try_for_each(|_| {
+        (0..CLIENTS * CONNECTIONS).try_for_each(|_| {
             let mut stream = listener.accept()?.0;
             stream.read_exact(&mut [0; 3])?;
             stream.write_all(&[4; 5])
         })
     });
-    let clients = [(); 4].map(|()| {
+    let clients = [(); CLIENTS].map(|()| {
         thread::spawn(move || {
-            (0..250).try_for_each(|_| {
+            (0..CONNECTIONS).try_for_each(|_| {
                 let mut stream = TcpStream::connect(address)?;
                 stream.write_all(&[5; 3])?;
                 stream.read_to_end(&mut Vec::new()).map(drop)
@@ -199,13 +210,13 @@ fn ends() -> anyhow::Result<()> {
         let outcome: std::io::Result<()> = side
             .join()
             .map_err(|_| anyhow::anyhow!("a thread panicked"))?;
-        outcome.context("1,000 short connections")?;
+        outcome.context("short connections")?;
     }
 
     let all = || {
         expect("half-close", 70_010)?;
         expect("reset", 9_001)?;
-        expect("short", 8_000)?;
+        expect("short", (CLIENTS * CONNECTIONS * (3 + 5)) as u64)?;
         expect("v4", 1_065_540)?;
         expect("v6", 1_065_540)?;
         expect("mapped", 1_065_540)?;
@@ -337,7 +348,7 @@ impl Agent {
         // At this level it shows the verifier's log if the verifier refuses the programs.
         let config = format!(
             "interval = \"{}ms\"\n[[parties]]\nid = \"peer\"\nendpoints = [\"{V4}\", \"{V6}\"]\n\
-             {}[log]\nlevel = \"debug\"\n",
+             [[parties]]\nid = \"second\"\nendpoints = [\"{OTHER}\"]\n{}[log]\nlevel = \"debug\"\n",
             INTERVAL.as_millis(),
             protocols.concat()
         );

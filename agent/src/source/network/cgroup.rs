@@ -1,0 +1,81 @@
+//! The cgroup whose sockets the `sock_ops` program sees: found, opened, and whether it is the root.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+/// A cgroup that a program can be attached to.
+#[derive(Debug)]
+pub(super) struct Cgroup {
+    /// Its directory, open.
+    pub(super) directory: File,
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Whether every socket of the machine is in it or below.
+    pub(super) is_root: bool,
+}
+
+/// Opens the cgroup that is configured, else the one that is mounted.
+pub(super) fn open(configured: Option<&Path>) -> Result<Cgroup, String> {
+    let path = match configured {
+        Some(path) => path.to_owned(),
+        None => fs::read_to_string("/proc/self/mountinfo")
+            .ok()
+            .and_then(|table| mounted(&table))
+            .ok_or("no cgroup2 is mounted; mount one, or name it with network.cgroup")?,
+    };
+    let directory =
+        File::open(&path).map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+    if !path.join("cgroup.procs").exists() || !path.join("cgroup.controllers").exists() {
+        return Err(format!(
+            "{} is no cgroup2; mend network.cgroup",
+            path.display()
+        ));
+    }
+    // Every cgroup has a type but the machine's root; that of a cgroup namespace has one, too.
+    let is_root = !path.join("cgroup.type").exists();
+    Ok(Cgroup {
+        directory,
+        path,
+        is_root,
+    })
+}
+
+/// The first cgroup2 in `mountinfo` (proc(5)); a space in its path is written `\\040`.
+fn mounted(table: &str) -> Option<PathBuf> {
+    table.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        if kind.split(' ').next()? != "cgroup2" {
+            return None;
+        }
+        Some(PathBuf::from(
+            mount.split(' ').nth(4)?.replace("\\040", " "),
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_mounted_one() {
+        let table = "31 24 0:27 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
+                     41 31 0:38 / /sys/fs/cgroup/all\\040of\\040it rw,relatime shared:9 - cgroup2 cgroup2 rw\n";
+        assert_eq!(
+            mounted(table),
+            Some(PathBuf::from("/sys/fs/cgroup/all of it"))
+        );
+        assert_eq!(mounted("31 24 0:27 / /cgroup2 rw - tmpfs cgroup2 rw"), None);
+    }
+
+    #[test]
+    fn refuses_what_is_no_cgroup() {
+        let here = std::env::temp_dir();
+        let said = open(Some(&here)).unwrap_err();
+        assert!(said.contains("is no cgroup2"), "{said}");
+        let said = open(Some(&here.join("partymeter-no-such-directory"))).unwrap_err();
+        assert!(said.contains("cannot open"), "{said}");
+    }
+}

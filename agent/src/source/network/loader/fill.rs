@@ -1,0 +1,132 @@
+//! The kernel's tables: filled at the start, changed to those of another configuration.
+
+use std::{collections::BTreeSet, io};
+
+use agent_ebpf::{Address, Control, Endpoint, map, protocol};
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, LpmTrie, Map, MapError, lpm_trie::Key},
+};
+
+use super::{
+    Tables,
+    error::{Error, cause, kernel_error},
+    histogram_limit,
+};
+
+/// Fills all of them.
+pub(super) fn fill(ebpf: &mut Ebpf, tables: &Tables, events_see_all: bool) -> Result<(), Error> {
+    fill_ports(ebpf, tables)?;
+    let write = |error: MapError| kernel_error("write the settings", &error);
+    let control = Control {
+        stride: tables.stride,
+        auto_limit: tables.auto_limit,
+        auto_parties: tables.first_auto,
+        endpoints: u32::from(tables.exact),
+        events_see_all: u32::from(events_see_all),
+        histogram_limit: histogram_limit(tables.slots),
+        ..Control::default()
+    };
+    let mut place: Array<_, Control> =
+        Array::try_from(map_mut(ebpf, map::CONTROL)?).map_err(write)?;
+    place.set(0, control, 0).map_err(write)?;
+    fill_parties(ebpf, tables)
+}
+
+/// Takes out what is no more and puts in what is new.
+pub(super) fn change(ebpf: &mut Ebpf, old: &Tables, new: &Tables) -> Result<(), Error> {
+    remove_stale(ebpf, old, new)?;
+    fill_ports(ebpf, new)?;
+    fill_parties(ebpf, new)
+}
+
+fn fill_ports(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
+    let write = |error: MapError| kernel_error(PORT_TABLE, &error);
+    let mut ports: Array<_, u32> = Array::try_from(map_mut(ebpf, map::PORTS)?).map_err(write)?;
+    for (port, protocol) in &tables.ports {
+        ports.set(u32::from(*port), protocol, 0).map_err(write)?;
+    }
+    Ok(())
+}
+
+/// Takes out what is in `old` and not in `new`.
+fn remove_stale(ebpf: &mut Ebpf, old: &Tables, new: &Tables) -> Result<(), Error> {
+    let write = |error: MapError| kernel_error(PORT_TABLE, &error);
+    let mut ports: Array<_, u32> = Array::try_from(map_mut(ebpf, map::PORTS)?).map_err(write)?;
+    for port in stale(&old.ports, &new.ports) {
+        ports
+            .set(u32::from(port), protocol::OTHER, 0)
+            .map_err(write)?;
+    }
+    for (name, old, new) in [
+        (map::PREFIXES, &old.prefixes, &new.prefixes),
+        (map::ALLOWED, &old.allowed, &new.allowed),
+    ] {
+        let mut prefixes = trie(ebpf, name)?;
+        for (address, bits) in stale(old, new) {
+            gone(prefixes.remove(&Key::new(bits, address)))?;
+        }
+    }
+    let mut endpoints: HashMap<_, Endpoint, u32> =
+        HashMap::try_from(map_mut(ebpf, map::ENDPOINTS)?).map_err(party_error)?;
+    for endpoint in stale(&old.endpoints, &new.endpoints) {
+        gone(endpoints.remove(&endpoint))?;
+    }
+    Ok(())
+}
+
+/// The keys of `old` that `new` has not.
+fn stale<K: Ord + Copy>(old: &[(K, u32)], new: &[(K, u32)]) -> Vec<K> {
+    let kept: BTreeSet<K> = new.iter().map(|(key, _)| *key).collect();
+    let keys = old.iter().map(|(key, _)| *key);
+    keys.filter(|key| !kept.contains(key)).collect()
+}
+
+/// One key may be in a list twice, and a change be made again: what is not there need not be taken out.
+fn gone(removed: Result<(), MapError>) -> Result<(), Error> {
+    match removed {
+        Err(error) if cause(&error).is_some_and(|it| it.kind() == io::ErrorKind::NotFound) => {
+            Ok(())
+        }
+        result => result.map_err(party_error),
+    }
+}
+
+const PORT_TABLE: &str = "write the port table";
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err calls it")]
+fn party_error(error: MapError) -> Error {
+    kernel_error("write the party table", &error)
+}
+
+fn fill_parties(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
+    for (name, entries) in [
+        (map::PREFIXES, &tables.prefixes),
+        (map::ALLOWED, &tables.allowed),
+    ] {
+        let mut prefixes = trie(ebpf, name)?;
+        for ((address, bits), value) in entries {
+            prefixes
+                .insert(&Key::new(*bits, *address), value, 0)
+                .map_err(party_error)?;
+        }
+    }
+    let mut endpoints: HashMap<_, Endpoint, u32> =
+        HashMap::try_from(map_mut(ebpf, map::ENDPOINTS)?).map_err(party_error)?;
+    for (endpoint, party) in &tables.endpoints {
+        endpoints.insert(endpoint, party, 0).map_err(party_error)?;
+    }
+    Ok(())
+}
+
+fn trie<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<LpmTrie<&'a mut aya::maps::MapData, Address, u32>, Error> {
+    LpmTrie::try_from(map_mut(ebpf, name)?).map_err(party_error)
+}
+
+fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, Error> {
+    ebpf.map_mut(name)
+        .ok_or_else(|| Error::Kernel("find a BPF map", name.to_owned()))
+}

@@ -1,0 +1,177 @@
+//! Connections with an address that is no party's, told in the log: who came, to which process. Limited in rate, for
+//! whoever can connect can write here.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use agent_ebpf::{Holder, Role, Stranger};
+use tracing::warn;
+
+use super::tables::{Names, written};
+
+/// How many are told in a window.
+const TOLD: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(10);
+/// How long a process may take to accept a connection before it is told without one.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Those that are still to be told, and how many were lately.
+#[derive(Debug)]
+pub(super) struct Strangers {
+    waiting: Vec<(Stranger, Instant)>,
+    window: Instant,
+    told: u32,
+    untold: u64,
+}
+
+impl Strangers {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            waiting: Vec::new(),
+            window: now,
+            told: 0,
+            untold: 0,
+        }
+    }
+
+    /// Whether somebody wants to know which process holds what.
+    pub(super) fn are_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Takes one in, if there is room for it in this window's log.
+    pub(super) fn came(&mut self, stranger: Stranger, now: Instant) {
+        if now.saturating_duration_since(self.window) >= WINDOW {
+            self.end_window(now);
+        }
+        if self.told < TOLD {
+            self.told += 1;
+            self.waiting.push((stranger, now));
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// Tells of those whose process is known now, and of those that have waited long enough.
+    pub(super) fn tell(&mut self, holders: &[Holder], names: &Names, now: Instant) {
+        self.waiting.retain(|(stranger, came)| {
+            let holder = holders
+                .iter()
+                .find(|holder| holder.connection == stranger.connection)
+                .map(|holder| holder.process)
+                .or((stranger.process != 0).then_some(stranger.process));
+            let wait = holder.is_none() && now.saturating_duration_since(*came) < PATIENCE;
+            if !wait {
+                tell(stranger, holder, names);
+            }
+            wait
+        });
+        if self.untold > 0 && now.saturating_duration_since(self.window) >= WINDOW {
+            self.end_window(now);
+        }
+    }
+
+    fn end_window(&mut self, now: Instant) {
+        if self.untold > 0 {
+            warn!(
+                target: "partymeter::security",
+                connections = self.untold,
+                "unexpected connections: {} more in {} s, not told one by one",
+                self.untold,
+                now.saturating_duration_since(self.window).as_secs()
+            );
+        }
+        (self.window, self.told, self.untold) = (now, 0, 0);
+    }
+}
+
+fn tell(stranger: &Stranger, process: Option<u32>, names: &Names) {
+    let connection = &stranger.connection;
+    let address = written(connection.address);
+    let (port, local_port) = (connection.remote_port, connection.local_port);
+    let protocol = names.protocol_name(connection.slot);
+    let role = Role::ALL
+        .into_iter()
+        .find(|role| *role as u32 == stranger.role);
+    let role = role.map(Role::name);
+    let of = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", process?)).ok();
+    let command = of("comm").map(|name| name.trim_end().to_owned());
+    let cgroup = of("cgroup");
+    let container = cgroup.as_deref().and_then(container);
+    warn!(
+        target: "partymeter::security",
+        %address,
+        port,
+        local_port,
+        protocol,
+        role,
+        pid = process,
+        command,
+        container,
+        "unexpected connection: the address is no party's"
+    );
+}
+
+/// The id of a container, as every runtime has it in the names of its cgroups: 64 hexadecimal digits.
+fn container(cgroup: &str) -> Option<&str> {
+    cgroup
+        .split(|character: char| !character.is_ascii_hexdigit())
+        .find(|word| word.len() == 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::network::{holders, layout::Layout};
+
+    #[test]
+    fn containers_of_every_runtime_are_found() {
+        let id = "0123456789abcdef".repeat(4);
+        for path in [
+            format!("0::/system.slice/docker-{id}.scope\n"),
+            format!("0::/../cri-containerd-{id}.scope"),
+            format!("4:memory:/kubepods/burstable/pod1e2f-33/{id}\n0::/\n"),
+            format!("0::/machine.slice/libpod-{id}.scope/container"),
+        ] {
+            assert_eq!(container(&path), Some(id.as_str()), "{path}");
+        }
+        assert_eq!(container("0::/user.slice/user-1000.slice"), None);
+        assert_eq!(container(&format!("0::/{id}0")), None);
+    }
+
+    #[test]
+    fn the_log_is_limited_and_waits_for_the_process() {
+        let now = Instant::now();
+        let config = crate::config::tests::minimal();
+        let names = Names::new(&config, &Layout::new(&config));
+        let mut strangers = Strangers::new(now);
+        let written = holders::tests::written(u32::MAX, 1);
+        let written = [&written[8..], &[0; 8]].concat();
+        let stranger = holders::stranger(&written).unwrap();
+        let from = |remote_port| agent_ebpf::Connection {
+            remote_port,
+            ..stranger.connection
+        };
+        for port in 1..=100 {
+            let it = Stranger {
+                connection: from(port),
+                ..stranger
+            };
+            strangers.came(it, now);
+        }
+        assert_eq!((strangers.waiting.len(), strangers.untold), (10, 90));
+        let holder = Holder {
+            process: u32::MAX,
+            padding: 0,
+            connection: from(3),
+        };
+        strangers.tell(&[holder], &names, now);
+        assert_eq!(strangers.waiting.len(), 9, "one process is known");
+        strangers.tell(&[], &names, now + PATIENCE);
+        assert!(!strangers.are_waiting());
+        strangers.tell(&[], &names, now + WINDOW);
+        assert_eq!((strangers.told, strangers.untold), (0, 0));
+    }
+}
