@@ -26,8 +26,9 @@ impl Args {
         if root == Root::None {
             bail!("the benchmarks load BPF programs: run them as root, or install sudo");
         }
-        setup::ensure(project, &[Group::Test])?;
+        setup::ensure(project, &[Group::Test, Group::Bench])?;
         let agent = build::agent(project)?;
+        build::fake_nvml(project)?;
         let sh = &project.sh;
         cmd!(
             sh,
@@ -38,6 +39,10 @@ impl Args {
         root.command(sh, "env")
             .arg(format!("PATH={}", sh.var("PATH")?))
             .arg(format!("PARTYMETER_BIN={}", agent.display()))
+            .arg(format!(
+                "NVITOP_EXPORTER={}",
+                project.python().join("bin/nvitop-exporter").display()
+            ))
             .arg(project.program("partymeter-bench"))
             .args(self.quick.then_some("--quick"))
             .args(&self.names)

@@ -1,6 +1,6 @@
 //! `cargo xtask run`: builds the agent and becomes it.
 
-use std::{env, os::unix::process::CommandExt as _, process::Command};
+use std::{env, ffi::OsString, os::unix::process::CommandExt as _, path::Path, process::Command};
 
 use anyhow::Context as _;
 
@@ -13,8 +13,13 @@ use crate::{
 
 /// Set up, build and start the agent as root, with its embedded configuration or with the arguments after `--`
 #[derive(clap::Args)]
-#[command(after_help = "Example: cargo xtask run -- --config my.toml")]
+#[command(
+    after_help = "Examples: cargo xtask run -- --config my.toml\n          cargo xtask run --fake-gpus h100x8"
+)]
 pub(crate) struct Args {
+    /// Read GPUs that are made up, such as h100x8 or a100x2,l40sx1; models: a100, h100, h200, b200, l40s, t4
+    #[arg(long, value_name = "GPUS")]
+    fake_gpus: Option<String>,
     /// Arguments of `partymeter run`
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -34,10 +39,26 @@ impl Args {
         }
         // Relative paths in the arguments are the developer's, not the project's.
         let _here = project.sh.push_dir(env::current_dir()?);
-        let command = root
-            .command(&project.sh, &agent)
-            .arg("run")
-            .args(&self.arguments);
+        let mut fake = Vec::new();
+        if let Some(gpus) = &self.fake_gpus {
+            fake.push(format!("PARTYMETER_FAKE_NVML={gpus}").into());
+            let mut library = OsString::from("PARTYMETER_GPU_LIBRARY=");
+            library.push(build::fake_nvml(project)?);
+            fake.push(library);
+        }
+        // By `env`: sudo passes no variables on.
+        let program = if fake.is_empty() {
+            &*agent
+        } else {
+            Path::new("env")
+        };
+        let command = root.command(&project.sh, program).args(&fake);
+        let command = if fake.is_empty() {
+            command
+        } else {
+            command.arg(&agent)
+        };
+        let command = command.arg("run").args(&self.arguments);
         say(format_args!("$ {command}"));
         // Not a child: the developer's signals and the exit code are the agent's own.
         let error = Command::from(command).exec();

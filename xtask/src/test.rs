@@ -29,6 +29,7 @@ impl Args {
         setup::ensure(project, &[Group::Test])?;
         let agent = build::agent(project)?;
         let _bin = project.sh.push_env("PARTYMETER_BIN", agent);
+        build::fake_nvml(project)?;
         let root = Root::find(project);
         let runner = match root {
             Root::Already => Vec::new(),

@@ -40,6 +40,8 @@ pub(super) struct Setup {
     pub(super) more_parties: usize,
     /// How many protocols beside the one on the traffic's ports.
     pub(super) more_protocols: usize,
+    /// How many GPUs are made up, with everything about them switched on; 0: as it is by default.
+    pub(super) gpus: usize,
 }
 
 impl Default for Setup {
@@ -49,6 +51,7 @@ impl Default for Setup {
             interval: Duration::from_secs(1),
             more_parties: 2,
             more_protocols: 3,
+            gpus: 0,
         }
     }
 }
@@ -67,6 +70,13 @@ impl Setup {
         add(format_args!(
             "\n[[parties]]\nid = \"bench\"\nendpoints = {party:?}\n\n[[protocols]]\nname = \"bench\"\nports = [\"{ports}\"]\n"
         ));
+        if self.gpus > 0 {
+            let library = fake_library();
+            add(format_args!(
+                "\n[gpu]\nlibrary = \"{}\"\nprocesses = true\ndcgm_names = true\n",
+                library.display()
+            ));
+        }
         for party in 0..self.more_parties {
             // 198.18.0.0/15 is for benchmarks (RFC 2544).
             add(format_args!(
@@ -116,6 +126,11 @@ impl Program {
         })
     }
 
+    /// Where the library that makes GPUs up writes how often it was called.
+    pub(super) fn calls(&self) -> PathBuf {
+        self.directory.join("calls")
+    }
+
     pub(super) fn version(&self) -> &str {
         &self.version
     }
@@ -140,6 +155,13 @@ impl Program {
                 command.env_remove(name);
             }
         }
+        if setup.gpus > 0 {
+            command.env(
+                partymeter_fake_nvml::SCENARIO,
+                format!("h100x{}", setup.gpus),
+            );
+            command.env(partymeter_fake_nvml::CALLS, self.calls());
+        }
         let process = command
             .arg("run")
             .arg("--config")
@@ -162,6 +184,12 @@ impl Program {
             }
         }
     }
+}
+
+/// The library that makes GPUs up, beside this program.
+pub(super) fn fake_library() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    own.with_file_name("libpartymeter_fake_nvml.so")
 }
 
 impl Drop for Program {
@@ -236,36 +264,12 @@ impl Agent {
 
     /// Processor time that all its threads have used, in nanoseconds.
     pub(super) fn processor_time(&self) -> anyhow::Result<u64> {
-        let tasks = format!("/proc/{}/task", self.process.id());
-        let mut total = 0;
-        for task in fs::read_dir(&tasks).with_context(|| format!("cannot read {tasks}"))? {
-            // A thread that has just ended had its time before and will not be missed.
-            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
-                continue;
-            };
-            let first = text.split_whitespace().next().unwrap_or_default();
-            total += first
-                .parse::<u64>()
-                .with_context(|| format!("{tasks}/*/schedstat says {text:?}"))?;
-        }
-        Ok(total)
+        processor_time(self.process.id())
     }
 
     /// Its memory now.
     pub(super) fn memory(&self) -> anyhow::Result<Memory> {
-        let path = format!("/proc/{}/status", self.process.id());
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let field = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-            let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-            Some(kibibytes * 1024)
-        };
-        let need = |name: &str| field(name).with_context(|| format!("{path} has no {name}"));
-        Ok(Memory {
-            resident: need("VmRSS")?,
-            anonymous: need("RssAnon")?,
-            peak: need("VmHWM")?,
-        })
+        memory(self.process.id())
     }
 
     /// Stops it in order and says how long that took.
@@ -286,6 +290,40 @@ impl Agent {
         let id = Pid::from_raw(i32::try_from(self.process.id())?);
         kill(id, Signal::SIGTERM).context("cannot stop the agent")
     }
+}
+
+/// Processor time that all threads of a process have used, in nanoseconds.
+pub(super) fn processor_time(process: u32) -> anyhow::Result<u64> {
+    let tasks = format!("/proc/{process}/task");
+    let mut total = 0;
+    for task in fs::read_dir(&tasks).with_context(|| format!("cannot read {tasks}"))? {
+        // A thread that has just ended had its time before and will not be missed.
+        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
+            continue;
+        };
+        let first = text.split_whitespace().next().unwrap_or_default();
+        total += first
+            .parse::<u64>()
+            .with_context(|| format!("{tasks}/*/schedstat says {text:?}"))?;
+    }
+    Ok(total)
+}
+
+/// Memory of a process.
+pub(super) fn memory(process: u32) -> anyhow::Result<Memory> {
+    let path = format!("/proc/{process}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kibibytes * 1024)
+    };
+    let need = |name: &str| field(name).with_context(|| format!("{path} has no {name}"));
+    Ok(Memory {
+        resident: need("VmRSS")?,
+        anonymous: need("RssAnon")?,
+        peak: need("VmHWM")?,
+    })
 }
 
 impl Drop for Agent {

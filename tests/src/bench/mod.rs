@@ -7,6 +7,7 @@
 mod agent;
 mod footprint;
 mod generator;
+mod gpus;
 mod http;
 mod kernel_statistics;
 mod loopback;
@@ -67,6 +68,8 @@ enum Part {
     Settle,
     /// Scraping 16 and 4,096 pairs of party and protocol, in both formats
     Scrape,
+    /// Eight and sixteen GPUs that are made up, beside nvitop-exporter on the same ones
+    Gpus,
     /// Memory before, during and after a million scrapes; processor time while idle
     Footprint,
 }
@@ -85,6 +88,7 @@ impl Part {
             Self::Programs => programs::run(context),
             Self::Settle => settle::run(context),
             Self::Scrape => scrape::run(context),
+            Self::Gpus => gpus::run(context),
             Self::Footprint => footprint::run(context),
         }
     }

@@ -1,5 +1,5 @@
 //! The agent against real sockets, real programs and the kernel's own counters. Everything here wants root, for
-//! network namespaces and BPF; each file is one theme.
+//! network namespaces and BPF, but for `gpu`; each file is one theme.
 //!
 //! Two namespaces, A and B, joined by a cable: the party `a` is at A's addresses, `b` at B's. One agent sees the
 //! sockets of both: A's count under `b`, B's under `a`. What must agree, with error 0: the page, what the programs
@@ -10,6 +10,7 @@ mod attribution;
 mod churn;
 mod ends;
 mod families;
+mod gpu;
 mod import;
 mod line;
 mod loss;

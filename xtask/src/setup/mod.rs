@@ -37,6 +37,8 @@ pub(crate) enum Group {
     Lint,
     /// Also QEMU and busybox, for `kernels`
     Kernels,
+    /// Also nvitop-exporter, to compare with; needs what is for tests
+    Bench,
 }
 
 impl Args {
@@ -67,6 +69,9 @@ pub(crate) fn ensure(project: &Project, groups: &[Group]) -> anyhow::Result<()> 
     }
     if groups.contains(&Group::Kernels) {
         parts.push(commands::of_kernels);
+    }
+    if groups.contains(&Group::Bench) {
+        parts.push(python::exporter);
     }
     let missing: Vec<String> = parts
         .into_iter()

@@ -28,6 +28,24 @@ pub(super) fn ensure(apt: &Apt<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// nvitop-exporter, which the benchmarks compare the GPU source with.
+pub(super) fn exporter(apt: &Apt<'_>) -> anyhow::Result<()> {
+    const VERSION: &str = "1.7.0";
+    let (sh, home) = (&apt.project.sh, apt.project.python());
+    if !home.join("bin/nvitop-exporter").exists() {
+        let pip = home.join("bin/pip");
+        cmd!(
+            sh,
+            "{pip} install --quiet --disable-pip-version-check nvitop-exporter=={VERSION}"
+        )
+        .run()
+        .with_context(|| {
+            format!("the benchmarks compare with nvitop-exporter {VERSION} from PyPI")
+        })?;
+    }
+    Ok(())
+}
+
 /// Whether the interpreter still exists (the environment links to it) and has the right mpyc.
 fn is_complete(project: &Project) -> bool {
     let home = project.python();

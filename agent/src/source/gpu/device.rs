@@ -30,7 +30,7 @@ use crate::{
 pub(super) const SLOW: Duration = Duration::from_secs(10);
 
 /// How often a device is asked again for what it did not have: a mode may have been switched.
-const PROBE: Duration = Duration::from_mins(5);
+pub(super) const PROBE: Duration = Duration::from_mins(5);
 
 /// What the source, the fleet and the sampler share about one GPU.
 #[derive(Default)]

@@ -12,9 +12,9 @@ use tracing::{info, warn};
 
 use super::{
     decode,
-    device::{GpuSource, Own, lock},
+    device::{GpuSource, Own, PROBE, lock},
     library,
-    raw::{Driver, Trouble},
+    raw::{ConfCompute, Driver, Trouble},
     shared::Shared,
 };
 use crate::{
@@ -123,6 +123,7 @@ pub fn spawn(config: &Config, interval: Duration) -> io::Result<GpuPlaces> {
         roster: Arc::clone(&roster),
         listed: 0,
         waits_since: None,
+        conf_compute_next: None,
         renewals: 0,
     };
     let system = crate::source::spawn(fleet, interval)?;
@@ -169,6 +170,8 @@ struct Fleet {
     listed: usize,
     /// Since when something is lost, or since the library was started anew for it.
     waits_since: Option<Instant>,
+    /// When to ask a driver again that has no confidential computing.
+    conf_compute_next: Option<Instant>,
     /// How often it was, since something is lost.
     renewals: u32,
 }
@@ -198,13 +201,24 @@ impl Source for Fleet {
             failure
         })?;
         self.enrol(count)?;
+        let mut failed = false;
         let mut trouble = |error: Trouble| {
             // Most GPUs have no confidential computing; that is no failure.
             if !error.code.is_unsupported() {
+                failed = true;
                 shared.count(error);
             }
         };
-        let told = driver.conf_compute(&mut trouble);
+        let asked = self.conf_compute_next.is_none_or(|at| Instant::now() >= at);
+        let told = if asked {
+            driver.conf_compute(&mut trouble)
+        } else {
+            ConfCompute::default()
+        };
+        if asked {
+            let none = told == ConfCompute::default() && !failed;
+            self.conf_compute_next = none.then(|| Instant::now() + PROBE);
+        }
         Ok(decode::system(count, driver.versions(), told))
     }
 }
@@ -223,6 +237,7 @@ impl Fleet {
             );
         }
         self.listed = listed();
+        self.conf_compute_next = None;
         shared.put(Arc::clone(&driver));
         Ok(driver)
     }

@@ -170,10 +170,19 @@ impl Agent {
 
     /// An answer, head and all.
     pub fn get(&self, path: &str) -> String {
+        self.ask("GET", path, "")
+    }
+
+    /// An answer to a POST without a body.
+    pub fn post(&self, path: &str, headers: &str) -> String {
+        self.ask("POST", path, headers)
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &str) -> String {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
         )
         .unwrap();
         let mut answer = String::new();

@@ -1,0 +1,300 @@
+//! Figures against what the library makes them of: units, counters that wrap, instances, processes, confidential
+//! computing.
+
+use partymeter_fake_nvml::{
+    Scenario,
+    models::Model,
+    scenario::{ConfCompute, Instance, Load, Process},
+    values::{At, gpm_share},
+};
+
+use super::{Fake, library};
+
+/// When the clock stands still.
+const TIME: f64 = 1234.5;
+
+fn busy(model: Model, count: usize) -> Scenario {
+    let mut scenario = Scenario::of(model, count);
+    scenario.frozen = Some(TIME);
+    for gpu in &mut scenario.gpus {
+        gpu.load = Load::Curve;
+    }
+    scenario
+}
+
+#[test]
+fn units_are_ours() {
+    let scenario = busy(Model::H100, 3);
+    let fake = Fake::start(scenario.clone());
+    fake.wait_rounds(2, 2.0);
+    let (mut used, mut checked) = (0.0, 0);
+    for place in 0..3 {
+        let at = At::new(&scenario, place, TIME).unwrap();
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let exact = |value: u64| value as f64;
+        let mut check = |series: &str, wanted: f64| {
+            let series = series.replace("ID", &format!("gpu_id=\"{place}\""));
+            let now = fake.series(&series).unwrap_or(f64::NAN);
+            assert!(
+                (now - wanted).abs() <= wanted.abs() * 1e-12,
+                "{series}: {now}, not {wanted}"
+            );
+            checked += 1;
+        };
+        check(
+            "gpu_utilization_percent{ID,node=\"here\"}",
+            at.utilization().into(),
+        );
+        check("gpu_memory_used_bytes{ID}", exact(at.memory_used()));
+        check("gpu_memory_total_bytes{ID}", exact(81_559 << 20));
+        check("gpu_memory_reserved_bytes{ID}", exact(551 << 20));
+        check("gpu_power_watts{ID}", f64::from(at.power()) / 1e3);
+        check("gpu_power_limit_watts{ID}", 700.0);
+        check("gpu_energy_joules_total{ID}", exact(at.energy()) / 1e3);
+        check(
+            "gpu_temperature_celsius{ID,sensor=\"gpu\"}",
+            at.temperature().into(),
+        );
+        check(
+            "gpu_temperature_celsius{ID,sensor=\"memory\"}",
+            (at.temperature() + 8).into(),
+        );
+        check(
+            "gpu_temperature_margin_celsius{ID,limit=\"shutdown\"}",
+            -8.0,
+        );
+        check(
+            "gpu_clock_hertz{ID,domain=\"sm\"}",
+            f64::from(at.sm_clock()) * 1e6,
+        );
+        check("gpu_clock_hertz{ID,domain=\"memory\"}", 2.619e9);
+        check(
+            "gpu_throttle_seconds_total{ID,reason=\"sw_power_cap\"}",
+            exact(at.power_violation()) / 1e9,
+        );
+        check(
+            "gpu_pcie_bytes_total{ID,direction=\"transmit\"}",
+            exact(at.pcie_transmit()),
+        );
+        check(
+            "gpu_pcie_bytes_total{ID,direction=\"receive\"}",
+            exact(at.pcie_receive()),
+        );
+        check(
+            "gpu_nvlink_bytes_total{ID,link=\"17\",direction=\"transmit\"}",
+            exact(at.link_transmit(17) * 1024),
+        );
+        check(
+            "gpu_nvlink_bytes_total{ID,link=\"17\",direction=\"receive\"}",
+            exact(at.link_receive(17) * 1024),
+        );
+        check(
+            "gpu_sm_active_ratio{ID}",
+            at.load() * gpm_share(2).unwrap() / 100.0,
+        );
+        check(
+            "gpu_tensor_active_ratio{ID}",
+            at.load() * gpm_share(5).unwrap() / 100.0,
+        );
+        used += exact(at.memory_used());
+    }
+    assert_eq!(checked, 3 * 19);
+    assert_eq!(
+        fake.series("memory_usage_bytes{type=\"gpu_memory\",node=\"here\"}"),
+        Some(used)
+    );
+}
+
+#[test]
+fn counters_of_32_bits_go_on() {
+    let mut scenario = busy(Model::H100, 1);
+    scenario.gpus[0].load = Load::Idle;
+    scenario.gpus[0].pcie_wraps = true;
+    scenario.gpus[0].pcie_start = (1 << 32) - 1000;
+    let mut fake = Fake::start(scenario);
+    let series = "gpu_pcie_bytes_total{gpu_id=\"0\",direction=\"transmit\"}";
+    fake.until(series, Some(f64::from(u32::MAX) + 1.0 - 1000.0));
+    fake.change(|scenario| scenario.gpus[0].pcie_start += 3000);
+    fake.until(series, Some(f64::from(u32::MAX) + 1.0 + 2000.0));
+    fake.change(|scenario| scenario.gpus[0].pcie_start += 1 << 31);
+    fake.wait_rounds(0, 2.0);
+    fake.change(|scenario| scenario.gpus[0].pcie_start += 1 << 31);
+    fake.until(series, Some(2.0 * (f64::from(u32::MAX) + 1.0) + 2000.0));
+}
+
+#[test]
+fn instances_of_mig_have_their_own() {
+    let mut scenario = busy(Model::H100, 1);
+    let instance = |gpu_instance, compute_instance, profile: &str, memory| Instance {
+        gpu_instance,
+        compute_instance,
+        profile: profile.to_owned(),
+        memory,
+    };
+    scenario.gpus[0].mig = vec![
+        instance(1, 0, "3g.40gb", 40_448),
+        instance(9, 0, "1c.2g.20gb", 20_096),
+        instance(9, 1, "1c.2g.20gb", 20_096),
+    ];
+    let mut fake = Fake::start(scenario);
+    fake.wait_rounds(0, 2.0);
+    let page = fake.agent.get("/metrics");
+    assert_eq!(page.matches("\ngpu_mig_info{").count(), 3, "{page}");
+    assert!(page.contains(
+        "gpu_instance_id=\"9\",compute_instance_id=\"1\",profile=\"1c.2g.20gb\",uuid=\"MIG-"
+    ));
+    let total =
+        |id: u32| format!("gpu_mig_memory_total_bytes{{gpu_id=\"0\",gpu_instance_id=\"{id}\"}}");
+    assert_eq!(
+        fake.series(&total(1)),
+        Some(f64::from(40_448 << 10) * 1024.0)
+    );
+    assert_eq!(
+        fake.series(&total(9)),
+        Some(f64::from(20_096 << 10) * 1024.0)
+    );
+    assert_eq!(page.matches("\ngpu_mig_memory_used_bytes{").count(), 2);
+    assert!(
+        fake.series("gpu_mig_sm_active_ratio{gpu_id=\"0\",gpu_instance_id=\"9\"}")
+            .is_some()
+    );
+    // With MIG the whole GPU has no utilization; without it, it has again.
+    assert_eq!(
+        fake.series("gpu_utilization_percent{gpu_id=\"0\",node=\"here\"}"),
+        None
+    );
+    fake.change(|scenario| scenario.gpus[0].mig.clear());
+    let wanted = f64::from(At::new(&fake.scenario, 0, TIME).unwrap().utilization());
+    fake.until(
+        "gpu_utilization_percent{gpu_id=\"0\",node=\"here\"}",
+        Some(wanted),
+    );
+    assert!(!fake.agent.get("/metrics").contains("\ngpu_mig_"));
+}
+
+#[test]
+fn processes_are_named_if_asked_for() {
+    let mut scenario = Scenario::of(Model::H100, 1);
+    let own = std::process::id();
+    let process = |pid, memory, sm| Process { pid, memory, sm };
+    scenario.gpus[0].processes = (0..100)
+        .map(|at| process(2_000_000_000 + at, Some(1 << 20), None))
+        .chain([
+            process(own, Some(5 << 30), Some(42)),
+            process(own + 1_000_000_000, None, Some(1)),
+        ])
+        .collect();
+    let quiet = Fake::start(scenario.clone());
+    quiet.wait_rounds(0, 2.0);
+    assert!(!quiet.agent.get("/metrics").contains("gpu_process_"));
+    let fake = Fake::with(scenario, "processes = true", &library());
+    fake.wait_rounds(0, 2.0);
+    let page = fake.agent.get("/metrics");
+    let name = std::fs::read_to_string("/proc/self/comm").unwrap();
+    let line = |metric: &str| {
+        let start = format!(
+            "{metric}{{gpu_id=\"0\",pid=\"{own}\",process=\"{}\",",
+            name.trim_end()
+        );
+        page.lines()
+            .find(|line| line.starts_with(&start))
+            .and_then(|line| line.rsplit(' ').next())
+    };
+    assert_eq!(
+        line("gpu_process_memory_bytes"),
+        Some("5368709120"),
+        "{page}"
+    );
+    assert_eq!(line("gpu_process_sm_utilization_percent"), Some("42"));
+    assert_eq!(page.matches("\ngpu_process_memory_bytes{").count(), 65);
+    let rest = "gpu_process_memory_bytes{gpu_id=\"0\",pid=\"other\",process=\"\",container=\"\"}";
+    assert_eq!(fake.series(rest), Some(f64::from((100 - 63) << 20)));
+}
+
+#[test]
+fn confidential_computing_is_told() {
+    let mut scenario = busy(Model::H100, 1);
+    let told = ConfCompute {
+        // SEV-SNP, which nvml-wrapper takes for an unknown error.
+        cpu: 3,
+        environment: 2,
+        enabled: true,
+        devtools: false,
+        multi_gpu: 1,
+        ready: false,
+    };
+    scenario.conf_compute = Some(told);
+    let mut fake = Fake::start(scenario.clone());
+    for (series, wanted) in [
+        ("gpu_cc_enabled", 1.0),
+        ("gpu_cc_ready", 0.0),
+        ("gpu_cc_devtools", 0.0),
+        ("gpu_cc_protected_pcie", 1.0),
+        ("gpu_cc_environment_info{environment=\"production\"}", 1.0),
+        (
+            "gpu_cc_protected_memory_total_bytes{gpu_id=\"0\"}",
+            f64::from(81_559 << 10) * 1024.0,
+        ),
+    ] {
+        assert_eq!(fake.series(series), Some(wanted), "{series}");
+    }
+    assert!(
+        fake.series("gpu_cc_protected_memory_used_bytes{gpu_id=\"0\"}")
+            .is_some()
+    );
+    fake.change(|scenario| {
+        scenario.conf_compute = Some(ConfCompute {
+            ready: true,
+            ..told
+        });
+    });
+    fake.until("gpu_cc_ready", Some(1.0));
+    fake.change(|scenario| {
+        scenario.conf_compute = Some(ConfCompute {
+            environment: 1,
+            enabled: false,
+            devtools: true,
+            ..told
+        });
+    });
+    fake.until("gpu_cc_enabled", Some(0.0));
+    assert_eq!(fake.series("gpu_cc_devtools"), Some(1.0));
+    assert_eq!(
+        fake.series("gpu_cc_environment_info{environment=\"simulation\"}"),
+        Some(1.0)
+    );
+    let none = Fake::start(busy(Model::T4, 1));
+    assert!(!none.agent.get("/metrics").contains("gpu_cc_"));
+}
+
+/// The panels of the dashboard that dcgm-exporter publishes ask for these.
+#[test]
+fn the_names_of_dcgm_exporter_have_its_units_and_labels() {
+    let scenario = busy(Model::H100, 1);
+    let fake = Fake::with(scenario.clone(), "dcgm_names = true", &library());
+    fake.wait_rounds(0, 2.0);
+    let at = At::new(&scenario, 0, TIME).unwrap();
+    let labels = "{gpu=\"0\",UUID=\"GPU-00000001-0000-4000-8000-000000000000\",pci_bus_id=\"00000000:05:00.0\",device=\"nvidia0\",modelName=\"NVIDIA H100 80GB HBM3\",Hostname=\"here\"}";
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    for (name, wanted) in [
+        ("DEV_GPU_TEMP", f64::from(at.temperature())),
+        ("DEV_POWER_USAGE", f64::from(at.power()) / 1e3),
+        ("DEV_SM_CLOCK", f64::from(at.sm_clock())),
+        ("DEV_MEM_CLOCK", 2619.0),
+        ("DEV_GPU_UTIL", f64::from(at.utilization())),
+        ("DEV_FB_USED", (at.memory_used() >> 20) as f64),
+        ("DEV_TOTAL_ENERGY_CONSUMPTION", at.energy() as f64),
+        ("DEV_XID_ERRORS", 0.0),
+        ("PROF_PIPE_TENSOR_ACTIVE", at.load() * 0.6),
+    ] {
+        let now = fake
+            .series(&format!("DCGM_FI_{name}{labels}"))
+            .unwrap_or(f64::NAN);
+        assert!(
+            (now - wanted).abs() < 1e-9 * wanted.max(1.0),
+            "{name}: {now}, not {wanted}"
+        );
+    }
+    let without = Fake::start(scenario);
+    assert!(!without.agent.get("/metrics").contains("DCGM_"));
+}

@@ -1,0 +1,139 @@
+//! The GPU source against a library that makes GPUs up, on NVML's own interface. No root is needed here.
+
+mod failures;
+mod figures;
+mod pages;
+
+use std::{
+    fs,
+    path::PathBuf,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use partymeter_fake_nvml::{SCENARIO, Scenario};
+
+use crate::support::{
+    Agent,
+    agent::{Scratch, program},
+};
+
+/// How long anything may take that takes a few rounds.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Return codes of NVML.
+mod code {
+    pub const NOT_SUPPORTED: u32 = 3;
+    pub const INSUFFICIENT_SIZE: u32 = 7;
+    pub const GPU_IS_LOST: u32 = 15;
+    pub const UNKNOWN: u32 = 999;
+}
+
+/// The library that makes GPUs up, beside the agent.
+fn library() -> PathBuf {
+    let built = program().with_file_name("libpartymeter_fake_nvml.so");
+    assert!(
+        built.exists(),
+        "build it first: cargo xtask build --fake-nvml"
+    );
+    built
+}
+
+/// The same as an old driver has it.
+fn old_library() -> PathBuf {
+    let target = program().parent().unwrap().parent().unwrap().to_owned();
+    let built = target.join("old-driver/release/libpartymeter_fake_nvml.so");
+    assert!(
+        built.exists(),
+        "build it first: cargo xtask build --fake-nvml"
+    );
+    built
+}
+
+/// An agent that reads such GPUs, and nothing else.
+struct Fake {
+    agent: Agent,
+    file: Scratch,
+    scenario: Scenario,
+}
+
+impl Fake {
+    fn start(scenario: Scenario) -> Self {
+        Self::with(scenario, "", &library())
+    }
+
+    fn with(scenario: Scenario, keys: &str, library: &std::path::Path) -> Self {
+        let file = Scratch::with("scenario.json", &serde_json::to_string(&scenario).unwrap());
+        let config = format!(
+            "node = \"here\"\n[gpu]\nlibrary = \"{}\"\n{keys}\n[network]\nenabled = false\n",
+            library.display()
+        );
+        let variable = format!("{SCENARIO}={}", file.0.display());
+        let agent = Agent::launch(&config, &["env", &variable]);
+        Self {
+            agent,
+            file,
+            scenario,
+        }
+    }
+
+    /// Changes what is made up, while the agent runs.
+    fn change(&mut self, change: impl FnOnce(&mut Scenario)) {
+        change(&mut self.scenario);
+        // All at once: the library may be reading it.
+        let next = self.file.0.with_extension("next");
+        fs::write(&next, serde_json::to_string(&self.scenario).unwrap()).unwrap();
+        fs::rename(next, &self.file.0).unwrap();
+    }
+
+    fn series(&self, series: &str) -> Option<f64> {
+        self.agent.series(series)
+    }
+
+    /// Waits until a series is so.
+    fn until(&self, series: &str, wanted: Option<f64>) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let now = self.series(series);
+            if now == wanted {
+                return;
+            }
+            let log = self.agent.log();
+            assert!(
+                Instant::now() < end,
+                "{series} is {now:?}, not {wanted:?}\n{log}"
+            );
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Rounds that a GPU's thread has made.
+    fn rounds(&self, gpu: usize) -> f64 {
+        let series = format!("partymeter_source_duration_seconds_count{{source=\"gpu{gpu}\"}}");
+        self.series(&series).unwrap()
+    }
+
+    /// Waits until a GPU has been read anew so many times.
+    fn wait_rounds(&self, gpu: usize, rounds: f64) {
+        let before = self.rounds(gpu);
+        let end = Instant::now() + PATIENCE;
+        while self.rounds(gpu) < before + rounds {
+            assert!(
+                Instant::now() < end,
+                "GPU {gpu} is not read: {}",
+                self.agent.log()
+            );
+            sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// A rule that makes a function fail.
+fn fails(function: &str, gpu: usize, code: u32) -> partymeter_fake_nvml::Rule {
+    partymeter_fake_nvml::Rule {
+        function: function.to_owned(),
+        gpu: Some(gpu),
+        code,
+        ..Default::default()
+    }
+}

@@ -1,0 +1,79 @@
+//! What each model has, as a page: `UPDATE_GOLDEN=1 cargo test` writes them anew.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use partymeter_fake_nvml::{Scenario, models::Model, scenario::Load};
+
+use super::{Fake, library};
+
+#[test]
+fn every_model_has_its_page() {
+    for model in Model::ALL {
+        let mut scenario = Scenario::of(model, 1);
+        scenario.frozen = Some(1000.0);
+        scenario.gpus[0].load = Load::Curve;
+        let fake = Fake::with(scenario, "dcgm_names = true", &library());
+        fake.wait_rounds(0, 2.0);
+        let page = fake.agent.get("/metrics");
+        let (_, page) = page.split_once("\r\n\r\n").unwrap();
+        let of_gpus = |line: &&str| {
+            let name = line
+                .trim_start_matches("# HELP ")
+                .trim_start_matches("# TYPE ");
+            name.starts_with("gpu_") || name.starts_with("DCGM_")
+        };
+        let page = lines(page, &of_gpus);
+        compare(model.name(), &page);
+        // Their names break rules of Prometheus.
+        let ours = lines(&page, &|line| !line.contains("DCGM_"));
+        promtool(&ours);
+    }
+}
+
+fn lines(page: &str, wanted: &dyn Fn(&&str) -> bool) -> String {
+    let lines: Vec<&str> = page.lines().filter(wanted).collect();
+    lines.join("\n") + "\n"
+}
+
+fn compare(model: &str, page: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/gpu.{model}.txt"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&file, page).unwrap();
+        return;
+    }
+    let golden = fs::read_to_string(&file).unwrap();
+    for (number, (line, wanted)) in page.lines().zip(golden.lines()).enumerate() {
+        assert_eq!(line, wanted, "{}:{}", file.display(), number + 1);
+    }
+    assert_eq!(page.len(), golden.len(), "{}: the length", file.display());
+}
+
+fn promtool(page: &str) {
+    let started = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut promtool = match started {
+        Ok(promtool) => promtool,
+        Err(error) => {
+            println!("not checked: promtool does not start ({error}); it comes with Prometheus");
+            return;
+        }
+    };
+    promtool
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(page.as_bytes())
+        .unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.is_empty(), "{told}");
+}
