@@ -60,6 +60,11 @@ impl Project {
         self.target.join("prometheus")
     }
 
+    /// Where Debian's package of NVIDIA's NVML is unpacked.
+    pub(crate) fn nvml(&self) -> PathBuf {
+        self.target.join("nvml")
+    }
+
     /// The file that a command's name stands for.
     pub(crate) fn find(&self, command: &str) -> Option<PathBuf> {
         let path = self.sh.var_os("PATH")?;

@@ -1,13 +1,14 @@
-//! Debian's cloud kernels: found and fetched by apt, from the mirror that apt itself uses, with lists and a cache in
-//! the target directory. Neither apt's configuration nor what is installed changes.
+//! Debian's cloud kernels, of any release.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use xshell::cmd;
 
 use super::version::Version;
-use crate::project::{Project, say};
+use crate::{
+    project::{Project, say},
+    setup::Suites,
+};
 
 /// The releases to look in. One that the mirror has no more is passed over.
 const SUITES: [&str; 6] = [
@@ -22,8 +23,6 @@ const SUITES: [&str; 6] = [
 const FLAVOUR: &str = "-cloud-amd64";
 /// Which packages hold a kernel; of the newest versions the first is only a name for both of its parts.
 const PACKAGES: [&str; 2] = ["linux-image-", "linux-binary-"];
-/// Debian's keys, where its package of them puts them.
-const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A kernel that can be booted.
 pub(super) struct Kernel {
@@ -100,87 +99,22 @@ impl<'p> Debian<'p> {
 
     /// The names of all packages of kernels, from lists of this moment.
     fn list(&self) -> anyhow::Result<Vec<String>> {
-        if !self.project.has("apt-get") {
-            bail!("no apt-get here: it fetches Debian's kernels");
-        }
-        let sh = &self.project.sh;
-        let mirror = self.mirror()?;
-        let keys = if Path::new(KEYS).exists() {
-            format!("[signed-by={KEYS}] ")
-        } else {
-            String::new()
-        };
-        let sources: Vec<String> = SUITES
-            .iter()
-            .map(|suite| format!("deb {keys}{mirror} {suite} main\n"))
-            .collect();
-        sh.write_file(self.directory.join("sources.list"), sources.concat())?;
-        sh.create_dir(self.directory.join("lists/partial"))?;
-        let options = self.options();
         say(format_args!("looking for kernels in {}", SUITES.join(", ")));
-        // It fails as a whole where one suite is not there: what counts is what it found.
-        let update = cmd!(sh, "apt-get").args(&options).args(["update", "-qq"]);
-        let update = update.quiet().ignore_status().ignore_stderr().output()?;
-        let pattern = format!("^linux-(image|binary)-[0-9].*{FLAVOUR}$");
-        let search = cmd!(sh, "apt-cache {options...} search --names-only {pattern}");
-        let names = search.quiet().read()?;
-        let packages: Vec<String> = names
-            .lines()
-            .filter_map(|line| line.split(' ').next())
-            .filter(|name| version_of(name).is_some())
-            .map(str::to_owned)
-            .collect();
+        let suites = Suites::new(self.project, self.directory);
+        let mirror = suites.update(&SUITES, "main")?;
+        let mut packages = suites.search(&format!("^linux-(image|binary)-[0-9].*{FLAVOUR}$"))?;
+        packages.retain(|name| version_of(name).is_some());
         if packages.is_empty() {
-            bail!("apt-get found no kernel at {mirror}: {}", update.status);
+            bail!("apt-get found no kernel at {mirror}");
         }
         Ok(packages)
-    }
-
-    /// The mirror of Debian that apt is configured with.
-    fn mirror(&self) -> anyhow::Result<String> {
-        let sh = &self.project.sh;
-        let format = "$(LABEL)|$(REPO_URI)";
-        let targets = cmd!(sh, "apt-get indextargets --format {format}")
-            .quiet()
-            .read()?;
-        targets
-            .lines()
-            .find_map(|line| line.strip_prefix("Debian|"))
-            .map(str::to_owned)
-            .context("apt knows no mirror of Debian: on Debian, run `apt-get update` first")
-    }
-
-    fn options(&self) -> Vec<String> {
-        let place = |name| self.directory.join(name).display().to_string();
-        [
-            format!("Dir::Etc::sourcelist={}", place("sources.list")),
-            "Dir::Etc::sourceparts=-".to_owned(),
-            format!("Dir::State::lists={}", place("lists")),
-            format!("Dir::Cache={}", place("cache")),
-            // Only what is needed of the lists.
-            "Acquire::Languages=none".to_owned(),
-            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
-            // apt's own user may not write here.
-            "APT::Sandbox::User=root".to_owned(),
-        ]
-        .into_iter()
-        .flat_map(|option| ["-o".to_owned(), option])
-        .collect()
     }
 
     /// Puts the kernel of a package into the directory.
     fn fetch(&self, package: &str) -> anyhow::Result<()> {
         let sh = &self.project.sh;
         let place = sh.create_temp_dir()?;
-        let _here = sh.push_dir(place.path());
-        let options = self.options();
-        say(format_args!("$ apt-get download {package}"));
-        cmd!(sh, "apt-get {options...} download -qq {package}")
-            .quiet()
-            .run()?;
-        for file in sh.read_dir(place.path())? {
-            cmd!(sh, "dpkg --extract {file} files").quiet().run()?;
-        }
+        Suites::new(self.project, self.directory).unpack(package, place.path())?;
         let release = PACKAGES
             .iter()
             .find_map(|prefix| package.strip_prefix(prefix))
@@ -191,7 +125,7 @@ impl<'p> Debian<'p> {
         ];
         let image = places
             .iter()
-            .map(|inside| place.path().join("files").join(inside))
+            .map(|inside| place.path().join(inside))
             .find(|image| image.exists())
             .with_context(|| {
                 format!(

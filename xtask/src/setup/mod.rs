@@ -5,13 +5,16 @@ mod apt;
 mod bpf;
 mod commands;
 mod lint;
+mod nvml;
 mod prometheus;
 mod python;
+mod suites;
 
 use anyhow::bail;
 use apt::Apt;
 pub(crate) use bpf::has_clippy as has_bpf_clippy;
 use clap::ValueEnum;
+pub(crate) use suites::Suites;
 
 use crate::project::{Project, say};
 
@@ -78,6 +81,9 @@ pub(crate) fn ensure(project: &Project, groups: &[Group]) -> anyhow::Result<()> 
         .filter_map(|part| part(&apt).err())
         .map(|error| format!("\n  - {error:#}"))
         .collect();
+    if groups.contains(&Group::Test) {
+        nvml::look(&apt);
+    }
     if groups.contains(&Group::Lint) {
         lint::bpf_clippy(&apt);
     }

@@ -1,11 +1,17 @@
 //! What goes wrong, one thing at a time: it takes its own series away, says why, and comes back by itself.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use partymeter_fake_nvml::{Gpu, Rule, Scenario, models::Model};
 
 use super::{Fake, code, fails, library, old_library};
-use crate::support::{Agent, agent::Scratch};
+use crate::support::{
+    Agent,
+    agent::{Scratch, program},
+};
 
 fn up(gpu: usize) -> String {
     format!("gpu_up{{gpu_id=\"{gpu}\"}}")
@@ -319,6 +325,34 @@ fn without_the_library_all_else_runs() {
         Some(0.0)
     );
     assert!(!agent.get("/metrics").contains("\ngpu_"));
+}
+
+/// NVIDIA's own library, where `cargo xtask setup` could have it, on a machine without its driver.
+#[test]
+fn the_real_library_without_a_driver() {
+    let target = program().parent().unwrap().parent().unwrap().to_owned();
+    let real = target.join("nvml/usr/lib/x86_64-linux-gnu/nvidia/current/libnvidia-ml.so.1");
+    if !real.exists() || Path::new("/proc/driver/nvidia").exists() {
+        println!("skipped: NVIDIA's library is not unpacked, or its driver is loaded");
+        return;
+    }
+    let agent = Agent::launch(
+        &format!(
+            "[gpu]\nlibrary = \"{}\"\n[network]\nenabled = false\n",
+            real.display()
+        ),
+        &[],
+    );
+    let ready = agent.get("/-/ready");
+    assert!(
+        ready.contains("200 OK") && ready.contains("host: up"),
+        "{ready}"
+    );
+    let reason = "the NVIDIA driver is not loaded: load the module nvidia (driver_not_loaded)";
+    assert!(
+        ready.contains("gpu: absent: ") && ready.contains(reason),
+        "{ready}"
+    );
 }
 
 /// Something that is no NVML at all.

@@ -1,0 +1,108 @@
+//! Packages of other releases and sections of Debian than this machine's: found and fetched by apt, from the mirror
+//! that apt itself uses, with lists and a cache of their own. Neither apt's configuration nor what is installed
+//! changes.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use xshell::cmd;
+
+use crate::project::{Project, say};
+
+/// Debian's keys, where its package of them puts them.
+const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Suites with a section each, and the directory of their lists.
+pub(crate) struct Suites<'p> {
+    project: &'p Project,
+    directory: &'p Path,
+}
+
+impl<'p> Suites<'p> {
+    pub(crate) const fn new(project: &'p Project, directory: &'p Path) -> Self {
+        Self { project, directory }
+    }
+
+    /// Brings the lists up to date; one that the mirror has no more is passed over. Returns the mirror.
+    pub(crate) fn update(&self, suites: &[&str], section: &str) -> anyhow::Result<String> {
+        if !self.project.has("apt-get") {
+            bail!("no apt-get here: it fetches packages of Debian's");
+        }
+        let sh = &self.project.sh;
+        let mirror = self.mirror()?;
+        let keys = if Path::new(KEYS).exists() {
+            format!("[signed-by={KEYS}] ")
+        } else {
+            String::new()
+        };
+        let sources: Vec<String> = suites
+            .iter()
+            .map(|suite| format!("deb {keys}{mirror} {suite} {section}\n"))
+            .collect();
+        sh.create_dir(self.directory.join("lists/partial"))?;
+        sh.write_file(self.directory.join("sources.list"), sources.concat())?;
+        // It fails as a whole where one suite is not there: what counts is what it found.
+        let update = cmd!(sh, "apt-get")
+            .args(self.options())
+            .args(["update", "-qq"]);
+        update.quiet().ignore_status().ignore_stderr().output()?;
+        Ok(mirror)
+    }
+
+    /// The names of all packages that a pattern fits.
+    pub(crate) fn search(&self, pattern: &str) -> anyhow::Result<Vec<String>> {
+        let (sh, options) = (&self.project.sh, self.options());
+        let names = cmd!(sh, "apt-cache {options...} search --names-only {pattern}");
+        let names = names.quiet().read()?;
+        let names = names.lines().filter_map(|line| line.split(' ').next());
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// Puts a package's files under `into`.
+    pub(crate) fn unpack(&self, package: &str, into: &Path) -> anyhow::Result<()> {
+        let sh = &self.project.sh;
+        let place = sh.create_temp_dir()?;
+        let _here = sh.push_dir(place.path());
+        let options = self.options();
+        say(format_args!("$ apt-get download {package}"));
+        cmd!(sh, "apt-get {options...} download -qq {package}")
+            .quiet()
+            .run()?;
+        for file in sh.read_dir(place.path())? {
+            cmd!(sh, "dpkg --extract {file} {into}").quiet().run()?;
+        }
+        Ok(())
+    }
+
+    /// The mirror of Debian that apt is configured with.
+    fn mirror(&self) -> anyhow::Result<String> {
+        let sh = &self.project.sh;
+        let format = "$(LABEL)|$(REPO_URI)";
+        let targets = cmd!(sh, "apt-get indextargets --format {format}")
+            .quiet()
+            .read()?;
+        targets
+            .lines()
+            .find_map(|line| line.strip_prefix("Debian|"))
+            .map(str::to_owned)
+            .context("apt knows no mirror of Debian: on Debian, run `apt-get update` first")
+    }
+
+    fn options(&self) -> Vec<String> {
+        let place = |name| self.directory.join(name).display().to_string();
+        [
+            format!("Dir::Etc::sourcelist={}", place("sources.list")),
+            "Dir::Etc::sourceparts=-".to_owned(),
+            format!("Dir::State::lists={}", place("lists")),
+            format!("Dir::Cache={}", place("cache")),
+            // Only what is needed of the lists.
+            "Acquire::Languages=none".to_owned(),
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
+            // apt's own user may not write here.
+            "APT::Sandbox::User=root".to_owned(),
+        ]
+        .into_iter()
+        .flat_map(|option| ["-o".to_owned(), option])
+        .collect()
+    }
+}
