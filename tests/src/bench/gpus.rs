@@ -56,7 +56,91 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
             _ => say("nvitop-exporter is not here: NVITOP_EXPORTER names it"),
         }
     }
-    Ok(vec![table])
+    Ok(vec![table, many_rounds(context)?])
+}
+
+/// The first argument with which this program starts itself to read GPUs without a pause.
+const ROUNDS: &str = "@gpu-rounds";
+
+/// Growth from the first tenth of the rounds to the last, in megabytes: what an allocator may still take.
+const GROWTH_AIM: f64 = 0.5;
+
+/// Whether this process is to read GPUs without a pause.
+pub(super) fn is_role() -> bool {
+    std::env::args().nth(1).as_deref() == Some(ROUNDS)
+}
+
+/// Reads so many rounds, and says resident memory after a tenth of them and at the end, in bytes.
+pub(super) fn role() -> anyhow::Result<()> {
+    let wanted: u64 = std::env::args()
+        .nth(2)
+        .context("how many rounds?")?
+        .parse()?;
+    let config = partymeter::config::Gpu {
+        enabled: true,
+        library: fake_library().display().to_string(),
+        processes: true,
+        dcgm_names: true,
+    };
+    let gpus = partymeter::source::gpu::spawn(&config, Duration::from_micros(20))?;
+    let resident = || anyhow::Ok(agent::memory(std::process::id())?.resident);
+    let mut after_a_tenth = None;
+    loop {
+        thread::sleep(Duration::from_millis(20));
+        let mut sources = Vec::new();
+        let seen = gpus.look(Instant::now(), &mut sources);
+        ensure!(!seen.gpus.is_empty(), "there are no GPUs");
+        let of_gpus = sources.iter().filter(|health| &*health.source != "gpu");
+        let rounds: u64 = of_gpus.flat_map(|health| health.durations.buckets).sum();
+        if rounds >= wanted / 10 && after_a_tenth.is_none() {
+            after_a_tenth = Some(resident()?);
+        }
+        if let Some(before) = after_a_tenth
+            && rounds >= wanted
+        {
+            say(format_args!("{rounds} {before} {}", resident()?));
+            return Ok(());
+        }
+    }
+}
+
+const GROWTH_COLUMNS: [&str; 6] = [
+    "rounds",
+    "resident MB after a tenth",
+    "at the end",
+    "growth MB",
+    "aim",
+    "met",
+];
+
+/// Memory over many rounds of sixteen GPUs, read without a pause by the source itself.
+fn many_rounds(context: &Context) -> anyhow::Result<Table> {
+    let wanted = if context.quick { 50_000 } else { 1_000_000 };
+    let output = Command::new(std::env::current_exe()?)
+        .args([ROUNDS, &wanted.to_string()])
+        .env(partymeter_fake_nvml::SCENARIO, "h100x16")
+        .output()?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let figures: Vec<u64> = told
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let [rounds, before, after] = figures[..] else {
+        anyhow::bail!("the rounds failed: {told}");
+    };
+    let note = "rounds of sixteen GPUs without a pause, by the source itself in a process of its own; growth is what \
+                the last nine tenths added";
+    let mut table = Table::new("gpu rounds", note, &GROWTH_COLUMNS);
+    let growth = (figure(after) - figure(before)) / 1e6;
+    let mut cells = vec![
+        Cell::count(rounds),
+        Cell::number(figure(before) / 1e6, 2),
+        Cell::number(figure(after) / 1e6, 2),
+        Cell::number(growth, 2),
+    ];
+    cells.extend(Aim::cells(Some(Aim::AtMost(GROWTH_AIM)), growth));
+    table.row(cells);
+    Ok(table)
 }
 
 /// Uses of a processor in percent, while nobody scrapes.

@@ -98,6 +98,7 @@ impl Part {
 pub(crate) fn main() -> ExitCode {
     let result = match generator::role() {
         Some(role) => role.run(),
+        None if gpus::is_role() => gpus::role(),
         None => run(&Args::parse()),
     };
     match result {
