@@ -5,6 +5,7 @@ mod bench;
 mod bpf_toolchain;
 mod build;
 mod docs;
+mod gpu_check;
 mod kernels;
 mod lint;
 mod privilege;
@@ -28,6 +29,7 @@ enum Verb {
     Lint(lint::Args),
     Bench(bench::Args),
     Kernels(kernels::Args),
+    GpuCheck(gpu_check::Args),
     Docs(docs::Args),
 }
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Verb::Lint(args) => args.run(&project),
         Verb::Bench(args) => args.run(&project),
         Verb::Kernels(args) => args.run(&project),
+        Verb::GpuCheck(args) => args.run(&project),
         Verb::Docs(args) => args.run(&project),
     });
     match outcome {

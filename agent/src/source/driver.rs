@@ -116,15 +116,17 @@ impl<T> Place<T> {
         match result {
             Ok(sample) => {
                 state.newest = Some((Arc::new(sample), now));
-                if state.down.take().is_some() && !first {
+                let down = state.down.take();
+                if down.is_some_and(|failure| !failure.told_elsewhere) && !first {
                     info!(source = &*self.name, "the {} source is back", self.name);
                 }
                 true
             }
             Err(failure) => {
-                let Failure { kind, reason } = &failure;
+                let Failure { kind, reason, .. } = &failure;
                 state.errors[*kind as usize] += 1;
-                if first || state.down.as_ref() != Some(&failure) {
+                let news = first || state.down.as_ref() != Some(&failure);
+                if news && !failure.told_elsewhere {
                     warn!(
                         source = &*self.name,
                         kind = kind.name(),

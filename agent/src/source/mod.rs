@@ -42,6 +42,8 @@ pub struct Failure {
     pub kind: FailureKind,
     /// One line for a person: what failed, where, and what would mend it.
     pub reason: String,
+    /// Whether another source has it, too, and says so in the log.
+    pub told_elsewhere: bool,
 }
 
 impl Failure {
@@ -50,6 +52,14 @@ impl Failure {
         Self {
             kind,
             reason: reason.into(),
+            told_elsewhere: false,
         }
+    }
+
+    /// The same for one that suffers from it and does not own it: a failure is logged once.
+    #[must_use]
+    pub fn elsewhere(mut self) -> Self {
+        self.told_elsewhere = true;
+        self
     }
 }

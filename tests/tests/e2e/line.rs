@@ -315,3 +315,33 @@ fn a_process_is_a_session_as_long_as_it_holds_a_connection() {
     drop(from_other);
     expect(&agent, &sessions(0.0));
 }
+
+/// One privilege less: bytes are counted all the same.
+#[test]
+fn without_cap_net_admin_only_round_trips_are_fewer() {
+    needs_root!();
+    let lab = Lab::new();
+    let fewer = [
+        "setpriv",
+        "--inh-caps=-all",
+        "--bounding-set=-all,+bpf,+perfmon",
+    ];
+    let agent = Agent::launch(&lab.config(), &fewer);
+    let ready = agent.get("/-/ready");
+    assert!(
+        ready.contains("200 OK") && ready.contains("CAP_NET_ADMIN"),
+        "{ready}"
+    );
+    let (a, b) = lab.connection();
+    ping_pong((&a, &b), 50, 1000);
+    agent.expect_moved_live(&lab, 50_000, 50);
+    drop((a, b));
+    agent.expect_moved(50_000, 50);
+    expect(
+        &agent,
+        &[(
+            format!("mpc_connections_opened_total{{role=\"initiator\",{OF_A}}}"),
+            1.0,
+        )],
+    );
+}

@@ -175,7 +175,7 @@ impl Source for GpuSource {
     }
 
     fn collect(&mut self) -> Result<Reading, Failure> {
-        let (driver, generation) = self.shared.driver()?;
+        let (driver, generation) = self.shared.driver().map_err(Failure::elsewhere)?;
         if let Some((failure, until, before)) = &self.waits
             && generation == *before
             && Instant::now() < *until

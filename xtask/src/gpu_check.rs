@@ -1,0 +1,35 @@
+//! `cargo xtask gpu-check`: the tests that need a real GPU.
+
+use anyhow::bail;
+use xshell::cmd;
+
+use crate::{
+    build,
+    project::Project,
+    setup::{self, Group},
+};
+
+/// Compare the agent with nvidia-smi on a machine that has a GPU, at rest and under a load
+///
+/// The figures of both are printed. The load goes through the CUDA driver and wants python3; it takes 2 GiB of GPU 0
+/// for 12 seconds.
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+
+impl Args {
+    #[expect(clippy::unused_self, reason = "every verb has the same form")]
+    pub(crate) fn run(&self, project: &Project) -> anyhow::Result<()> {
+        setup::ensure(project, &[Group::Build])?;
+        let agent = build::agent(project)?;
+        let _bin = project.sh.push_env("PARTYMETER_BIN", agent);
+        let _gpu = project.sh.push_env("PARTYMETER_GPU_REQUIRED", "1");
+        let tests = cmd!(
+            project.sh,
+            "cargo test --release -p partymeter-tests --test gpu -- --nocapture --test-threads 1"
+        );
+        if tests.run().is_err() {
+            bail!("the GPU checks failed, see above");
+        }
+        Ok(())
+    }
+}
