@@ -10,7 +10,7 @@ pub mod scenario;
 mod state;
 pub mod values;
 
-pub use scenario::{Gpu, Rule, Scenario};
+pub use scenario::{Figure, Gpu, Rule, Scenario};
 
 /// The variable that names the scenario: a file, or GPUs as `h100x8` or `a100x2,l40sx1`.
 pub const SCENARIO: &str = "PARTYMETER_FAKE_NVML";

@@ -122,6 +122,12 @@ pub struct Gpu {
     /// `nvmlClocksEventReason*`.
     #[serde(default)]
     pub reasons: u64,
+    /// Percent of each fan.
+    #[serde(default)]
+    pub fans: Vec<u32>,
+    /// What single field values say instead of what the model and its load make of them.
+    #[serde(default)]
+    pub figures: Vec<Figure>,
 }
 
 impl Gpu {
@@ -139,8 +145,23 @@ impl Gpu {
             pcie_wraps: false,
             ecc: [0; 4],
             reasons: 0,
+            fans: Vec::new(),
+            figures: Vec::new(),
         }
     }
+}
+
+/// What a field value says. One that the model does not have stays not supported.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Figure {
+    /// `NVML_FI_*`.
+    pub field: u32,
+    /// The link; `None`: any, and where the field has no scope.
+    #[serde(default)]
+    pub scope: Option<u32>,
+    /// In the unit of the field, cut to its type.
+    pub value: i64,
 }
 
 /// How busy a GPU is.

@@ -152,12 +152,13 @@ device! {
     }
     nvmlDeviceGetNumFans(device, count: *mut c_uint) {
         whole(&device)?;
-        put(count, 0)
+        put(count, device.at().gpu.fans.len() as c_uint)
     }
-    nvmlDeviceGetFanSpeed_v2(device, _fan: c_uint, percent: *mut c_uint) {
+    nvmlDeviceGetFanSpeed_v2(device, fan: c_uint, percent: *mut c_uint) {
         whole(&device)?;
-        let _ = percent;
-        Err(code::NOT_SUPPORTED)
+        let fans = &device.at().gpu.fans;
+        supported(!fans.is_empty())?;
+        put(percent, *fans.get(fan as usize).ok_or(code::INVALID_ARGUMENT)?)
     }
     nvmlDeviceGetClockInfo(device, domain: nvmlClockType_t, megahertz: *mut c_uint) {
         whole(&device)?;

@@ -60,16 +60,34 @@ fn told(device: &Device, id: u32, scope: u32) -> Option<Told> {
         NVML_FI_DEV_NVLINK_ERROR_DL_REPLAY
         | NVML_FI_DEV_NVLINK_ERROR_DL_RECOVERY
         | NVML_FI_DEV_NVLINK_ERROR_DL_CRC => link.filter(|_| traits.hopper).map(|_| U64(0)),
-        206..=210 | 221 => link.filter(|_| traits.blackwell).map(|_| U64(0)),
+        206..=211 | 213..=215 | 221 => link.filter(|_| traits.blackwell).map(|_| U64(0)),
         32..=37 | 96..=101 => legacy_link(32, 96),
         39..=44 | 102..=107 => legacy_link(39, 102),
         46..=51 | 108..=113 => legacy_link(46, 108),
         53..=58 | 114..=119 => legacy_link(53, 114),
+        148..=159 => legacy_link(148, 154),
         // Renumbered with CUDA 13.0 Update 1, driver 580.82: there 251 to 253 are of power smoothing.
         269..=271 => anew(device).then_some(U64(0)),
         251..=253 => (!anew(device)).then_some(U64(0)),
         _ => None,
     }
+}
+
+/// The same with the figure that the scenario states for it.
+fn stated(device: &Device, id: u32, scope: u32) -> Option<Told> {
+    let told = told(device, id, scope)?;
+    let figures = &device.at().gpu.figures;
+    let concerns = |figure: &&crate::Figure| {
+        figure.field == id && figure.scope.is_none_or(|stated| stated == scope)
+    };
+    let Some(figure) = figures.iter().find(concerns) else {
+        return Some(told);
+    };
+    Some(match told {
+        Told::U32(_) => Told::U32(figure.value as u32),
+        Told::U64(_) => Told::U64(figure.value as u64),
+        Told::I32(_) => Told::I32(figure.value as i32),
+    })
 }
 
 /// Whether the driver has the field ids of CUDA 13.0 Update 1.
@@ -90,7 +108,7 @@ device! {
             let wrong = device.scenario.rules.iter().find(|rule| {
                 rule.field == Some(value.fieldId) && (rule.gpu.is_none() || rule.gpu == Some(device.place))
             });
-            value.nvmlReturn = match (wrong, told(&device, value.fieldId, value.scopeId)) {
+            value.nvmlReturn = match (wrong, stated(&device, value.fieldId, value.scopeId)) {
                 (Some(rule), _) => rule.code,
                 (None, None) => code::NOT_SUPPORTED,
                 (None, Some(told)) => {

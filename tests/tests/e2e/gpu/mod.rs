@@ -3,6 +3,7 @@
 mod failures;
 mod figures;
 mod pages;
+mod single;
 
 use std::{
     fs,

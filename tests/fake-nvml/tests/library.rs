@@ -1,0 +1,312 @@
+//! The library as a program meets it: loaded by its path, through nvml-wrapper. A process has one such library and
+//! one scenario, so one test goes through everything.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::PathBuf,
+    ptr::{null, null_mut},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nvml_wrapper::{
+    Nvml,
+    bitmasks::event::EventTypes,
+    enum_wrappers::device::{TemperatureSensor, TemperatureThreshold},
+    enums::event::XidError,
+    error::NvmlError,
+};
+use partymeter_fake_nvml::{
+    CALLS, Rule, SCENARIO, Scenario,
+    models::Model,
+    scenario::{Instance, Load, Process},
+    values::{self, At},
+};
+
+/// Longer than the library waits before it looks at its scenario again.
+const SEEN: Duration = Duration::from_millis(60);
+
+/// Codes of `nvmlReturn_t`.
+const INVALID_ARGUMENT: u32 = 2;
+const INSUFFICIENT_SIZE: u32 = 7;
+const VERSION_MISMATCH: u32 = 25;
+const UNKNOWN: u32 = 999;
+
+/// The library beside this test, where cargo puts the one that it builds for it.
+fn library() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.with_file_name("libpartymeter_fake_nvml.so")
+}
+
+fn start() -> Nvml {
+    let library = library();
+    let started = Nvml::builder().lib_path(OsStr::new(&library)).init();
+    started.unwrap_or_else(|error| panic!("{}: {error}", library.display()))
+}
+
+/// A scenario in a file of its own.
+struct Told {
+    file: PathBuf,
+    scenario: Scenario,
+}
+
+impl Told {
+    fn change(&mut self, change: impl FnOnce(&mut Scenario)) {
+        change(&mut self.scenario);
+        self.write();
+        thread::sleep(SEEN);
+    }
+
+    fn write(&self) {
+        let next = self.file.with_extension("next");
+        fs::write(&next, serde_json::to_string(&self.scenario).unwrap()).unwrap();
+        fs::rename(next, &self.file).unwrap();
+    }
+}
+
+fn rule(function: &str) -> Rule {
+    Rule {
+        function: function.to_owned(),
+        ..Rule::default()
+    }
+}
+
+#[test]
+fn the_library_does_as_its_scenario_says() {
+    let directory = std::env::temp_dir().join(format!("fake-nvml-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let mut told = Told {
+        file: directory.join("scenario.json"),
+        scenario: Scenario::of(Model::H100, 3),
+    };
+    told.scenario.frozen = Some(500.0);
+    told.scenario.gpus[1].load = Load::Curve;
+    told.write();
+    let calls = directory.join("calls");
+    // SAFETY: nothing else in this process reads or writes the environment now.
+    unsafe {
+        std::env::set_var(SCENARIO, &told.file);
+        std::env::set_var(CALLS, &calls);
+    }
+
+    let nvml = start();
+    figures(&nvml, &told);
+    limits(&nvml);
+    models(&nvml, &mut told);
+    instances(&nvml, &mut told);
+    processes(&nvml, &mut told);
+    failures(&nvml, &mut told);
+    hang(&nvml, &mut told);
+    xids(&nvml, &mut told);
+    // Before the library is loaded anew, which counts from nothing.
+    let counted = fs::read_to_string(&calls).unwrap();
+    let power = counted
+        .lines()
+        .find_map(|line| line.strip_prefix("nvmlDeviceGetPowerUsage "));
+    assert!(power.unwrap().parse::<u64>().unwrap() > 3, "{counted}");
+    reload(nvml, &mut told);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+fn figures(nvml: &Nvml, told: &Told) {
+    assert_eq!(nvml.device_count().unwrap(), 3);
+    for index in 0..3 {
+        let place = index as usize;
+        let device = nvml.device_by_index(index).unwrap();
+        let at = At::new(&told.scenario, place, 500.0).unwrap();
+        assert_eq!(device.power_usage().unwrap(), at.power());
+        assert_eq!(device.total_energy_consumption().unwrap(), at.energy());
+        let temperature = device.temperature(TemperatureSensor::Gpu).unwrap();
+        assert_eq!(temperature, at.temperature());
+        let rates = device.utilization_rates().unwrap();
+        let wanted = (at.utilization(), at.memory_utilization());
+        assert_eq!((rates.gpu, rates.memory), wanted);
+        let found = nvml.device_by_uuid(device.uuid().unwrap()).unwrap();
+        assert_eq!(found.pci_info().unwrap().bus_id, values::bus_id(place));
+    }
+    let power = |place| At::new(&told.scenario, place, 500.0).unwrap().power();
+    assert_ne!(power(0), power(1), "the curve is to differ from idle");
+}
+
+/// What has no room, points nowhere or is of another version.
+fn limits(nvml: &Nvml) {
+    let device = nvml.device_by_index(0).unwrap();
+    let lib = nvml.lib();
+    let mut text = [7; 8];
+    // SAFETY: the device lives; the lengths are those of the memory, or the pointer is null.
+    let codes = unsafe {
+        let handle = device.handle();
+        [
+            lib.nvmlDeviceGetName(handle, text.as_mut_ptr(), 8),
+            lib.nvmlDeviceGetName(handle, null_mut(), 96),
+            lib.nvmlDeviceGetName(null_mut(), text.as_mut_ptr(), 8),
+            lib.nvmlDeviceGetPowerUsage(handle, null_mut()),
+            lib.nvmlDeviceGetHandleByUUID(null(), null_mut()),
+        ]
+    };
+    assert_eq!(codes[0], INSUFFICIENT_SIZE);
+    assert_eq!(codes[1..], [INVALID_ARGUMENT; 4]);
+    assert_eq!(text, [7; 8], "written into what has no room");
+    // SAFETY: as above; memory of zeros is a value of that structure.
+    let code = unsafe {
+        let mut memory = std::mem::zeroed();
+        lib.nvmlDeviceGetMemoryInfo_v2(device.handle(), &raw mut memory)
+    };
+    assert_eq!(code, VERSION_MISMATCH);
+}
+
+fn models(nvml: &Nvml, told: &mut Told) {
+    told.change(|scenario| scenario.gpus[2].model = Model::T4);
+    let device = nvml.device_by_index(2).unwrap();
+    assert_eq!(device.name().unwrap(), "Tesla T4");
+    let error = device.mig_mode();
+    assert!(matches!(error, Err(NvmlError::NotSupported)), "{error:?}");
+    let error = device.temperature_threshold(TemperatureThreshold::MemoryMax);
+    assert!(matches!(error, Err(NvmlError::NotSupported)), "{error:?}");
+}
+
+fn instances(nvml: &Nvml, told: &mut Told) {
+    told.change(|scenario| {
+        scenario.gpus[0].mig.push(Instance {
+            gpu_instance: 9,
+            compute_instance: 0,
+            profile: "1g.10gb".to_owned(),
+            memory: 9856,
+        });
+    });
+    let device = nvml.device_by_index(0).unwrap();
+    let error = device.utilization_rates();
+    assert!(matches!(error, Err(NvmlError::NotSupported)), "{error:?}");
+    assert!(device.power_usage().is_ok());
+    let instance = device.mig_device_by_index(0).unwrap();
+    assert_eq!(instance.memory_info().unwrap().total, 9856 << 20);
+    let uuid = values::mig_uuid(told.scenario.seed, 0, 0);
+    assert_eq!(instance.uuid().unwrap(), uuid);
+    assert!(instance.power_usage().is_err());
+    assert!(instance.temperature(TemperatureSensor::Gpu).is_err());
+    let error = device.mig_device_by_index(1).map(drop);
+    assert!(matches!(error, Err(NvmlError::NotFound)), "{error:?}");
+    told.change(|scenario| scenario.gpus[0].mig.clear());
+}
+
+fn processes(nvml: &Nvml, told: &mut Told) {
+    let process = Process {
+        pid: 4711,
+        memory: Some(1 << 30),
+        sm: Some(40),
+    };
+    told.change(|scenario| scenario.gpus[0].processes = vec![process; 2]);
+    let device = nvml.device_by_index(0).unwrap();
+    assert_eq!(device.running_compute_processes().unwrap().len(), 2);
+    let mut count = 0;
+    // SAFETY: the device lives; there is room for none, as the count says.
+    let code = unsafe {
+        let lib = nvml.lib();
+        lib.nvmlDeviceGetComputeRunningProcesses_v3(device.handle(), &raw mut count, null_mut())
+    };
+    assert_eq!((code, count), (INSUFFICIENT_SIZE, 2));
+}
+
+fn failures(nvml: &Nvml, told: &mut Told) {
+    told.change(|scenario| {
+        scenario.rules = vec![
+            Rule {
+                gpu: Some(1),
+                code: UNKNOWN,
+                ..rule("nvmlDeviceGetPowerUsage")
+            },
+            Rule {
+                milliseconds: 150,
+                ..rule("nvmlDeviceGetTemperature")
+            },
+        ];
+    });
+    let sound = nvml.device_by_index(0).unwrap();
+    let device = nvml.device_by_index(1).unwrap();
+    assert!(sound.power_usage().is_ok());
+    let error = device.power_usage();
+    assert!(matches!(error, Err(NvmlError::Unknown)), "{error:?}");
+    let before = Instant::now();
+    device.temperature(TemperatureSensor::Gpu).unwrap();
+    assert!(before.elapsed() >= Duration::from_millis(150));
+    told.change(|scenario| {
+        scenario.rules.clear();
+        scenario.gpus[1].lost = true;
+    });
+    let error = device.power_usage();
+    assert!(matches!(error, Err(NvmlError::GpuLost)), "{error:?}");
+    let error = nvml.device_by_index(1).map(drop);
+    assert!(matches!(error, Err(NvmlError::GpuLost)), "{error:?}");
+    told.change(|scenario| scenario.gpus[1].lost = false);
+    assert!(device.power_usage().is_ok());
+}
+
+fn hang(nvml: &Nvml, told: &mut Told) {
+    told.change(|scenario| {
+        scenario.rules = vec![Rule {
+            gpu: Some(1),
+            hang: true,
+            ..rule("nvmlDeviceGetPowerUsage")
+        }];
+    });
+    thread::scope(|scope| {
+        let (done, hung) = mpsc::channel();
+        scope.spawn(move || done.send(nvml.device_by_index(1).unwrap().power_usage()));
+        let other = nvml.device_by_index(0).unwrap();
+        let end = Instant::now() + Duration::from_millis(400);
+        while Instant::now() < end {
+            assert!(other.power_usage().is_ok());
+        }
+        assert!(hung.try_recv().is_err(), "it returned");
+        told.change(|scenario| scenario.rules.clear());
+        let released = hung.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(released.is_ok(), "{released:?}");
+    });
+}
+
+fn xids(nvml: &Nvml, told: &mut Told) {
+    told.change(|scenario| scenario.gpus[0].xids = vec![13]);
+    let registered = || {
+        let device = nvml.device_by_index(0).unwrap();
+        let set = nvml.create_event_set().unwrap();
+        let types = EventTypes::CRITICAL_XID_ERROR;
+        device.register_events(types, set).unwrap()
+    };
+    let sets = [registered(), registered()];
+    told.change(|scenario| scenario.gpus[0].xids.extend([31, 48]));
+    for set in &sets {
+        for wanted in [31, 48] {
+            match set.wait(5000).unwrap().event_data {
+                Some(XidError::Value(xid)) => assert_eq!(xid, wanted),
+                other => panic!("{other:?} instead of XID {wanted}"),
+            }
+        }
+        let before = Instant::now();
+        let end = set.wait(200).map(drop);
+        assert!(matches!(end, Err(NvmlError::Timeout)), "{end:?}");
+        assert!(before.elapsed() >= Duration::from_millis(200));
+    }
+}
+
+fn reload(nvml: Nvml, told: &mut Told) {
+    told.change(|scenario| scenario.loaded = false);
+    let error = nvml.device_count();
+    assert!(
+        matches!(error, Err(NvmlError::DriverNotLoaded)),
+        "{error:?}"
+    );
+    told.change(|scenario| {
+        (scenario.loaded, scenario.generation) = (true, 2);
+        scenario.gpus[0].removed = true;
+    });
+    let error = nvml.device_count();
+    assert!(matches!(error, Err(NvmlError::Uninitialized)), "{error:?}");
+    nvml.shutdown().unwrap();
+
+    let nvml = start();
+    assert_eq!(nvml.device_count().unwrap(), 2);
+    let first = nvml.device_by_index(0).unwrap();
+    assert_eq!(first.uuid().unwrap(), values::uuid(told.scenario.seed, 1));
+}
