@@ -201,8 +201,7 @@ impl Loaded {
         let mapped = |error: io::Error| kernel_error("map the counters into memory", &error);
         let counters = Mapped::new(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
         let control = Mapped::writable(map_fd(&ebpf, map::CONTROL)?, 1).map_err(mapped)?;
-        let histograms = Mapped::new(map_fd(&ebpf, map::HISTOGRAMS)?, histograms(slots));
-        let histograms = histograms.map_err(mapped)?;
+        let histograms = Mapped::new(map_fd(&ebpf, map::HISTOGRAMS)?, 1).map_err(mapped)?;
         let strangers = ebpf
             .take_map(map::STRANGERS)
             .ok_or_else(|| Error::Kernel("find a BPF map", map::STRANGERS.to_owned()))
@@ -336,6 +335,22 @@ impl Programs {
     /// A slot's counters now.
     pub(super) fn counters(&self, slot: u32) -> Option<Counters> {
         self.counters.read(slot)
+    }
+
+    /// Maps as many histograms as there are: a page of the kernel's that is mapped counts as this process's memory, and
+    /// all of them would be 10 MiB.
+    pub(super) fn map_histograms(&mut self, control: &Control) -> Result<(), Error> {
+        const STEP: u32 = 32;
+        let needed = control.histograms.min(control.histogram_limit) + 1;
+        if needed > self.histograms.length() {
+            let length = needed
+                .next_multiple_of(STEP)
+                .min(control.histogram_limit + 1);
+            let map = map_fd(&self.ebpf, map::HISTOGRAMS)?;
+            self.histograms = Mapped::new(map, length)
+                .map_err(|error| kernel_error("map the histograms into memory", &error))?;
+        }
+        Ok(())
     }
 
     /// A histogram now.

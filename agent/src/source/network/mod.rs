@@ -253,6 +253,9 @@ impl Running {
                 self.auto_parties = control.auto_parties;
             }
         }
+        self.programs
+            .map_histograms(&control)
+            .map_err(|error| read_failure("read the round-trip times", &error))?;
         let traffic = self.published.next(
             &self.names,
             control.walk,

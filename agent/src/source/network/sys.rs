@@ -185,6 +185,11 @@ impl<T: Pod> Mapped<T> {
         })
     }
 
+    /// Elements that are mapped.
+    pub(super) fn length(&self) -> u32 {
+        u32::try_from(self.length).unwrap_or(u32::MAX)
+    }
+
     /// Sets one word of the first element, by its offset; the array must have been mapped as [`Mapped::writable`]. The
     /// programs may read and write the other words meanwhile.
     pub(super) fn store(&self, offset: usize, word: u32) {
