@@ -25,6 +25,7 @@ use crate::{
 /// What keeps it from starting: an address in use, a host name that does not resolve. Sources that do not work
 /// here are no such thing.
 pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
+    share_heap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -137,6 +138,16 @@ async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> 
     }
     releases.abort();
     Ok(())
+}
+
+/// Lets all threads share one heap: each would get one of its own and keep what it once took, and there is a thread
+/// for each GPU. They allocate little, and once an interval.
+fn share_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number, before there is a second thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
 }
 
 /// Says what is accounted and where to look.
