@@ -40,7 +40,8 @@ impl Args {
         // Relative paths in the arguments are the developer's, not the project's.
         let _here = project.sh.push_dir(env::current_dir()?);
         let mut fake = Vec::new();
-        if let Some(gpus) = &self.fake_gpus {
+        let (among, arguments) = fake_gpus(&self.arguments)?;
+        if let Some(gpus) = self.fake_gpus.as_ref().or(among) {
             fake.push(format!("PARTYMETER_FAKE_NVML={gpus}").into());
             let mut library = OsString::from("PARTYMETER_GPU_LIBRARY=");
             library.push(build::fake_nvml(project)?);
@@ -58,10 +59,39 @@ impl Args {
         } else {
             command.arg(&agent)
         };
-        let command = command.arg("run").args(&self.arguments);
+        let command = command.arg("run").args(arguments);
         say(format_args!("$ {command}"));
         // Not a child: the developer's signals and the exit code are the agent's own.
         let error = Command::from(command).exec();
         Err(error).with_context(|| format!("cannot start {}", agent.display()))
+    }
+}
+
+/// Takes `--fake-gpus` out of the agent's arguments, where it may as well stand.
+fn fake_gpus(arguments: &[String]) -> anyhow::Result<(Option<&String>, Vec<&String>)> {
+    let Some(at) = arguments.iter().position(|word| word == "--fake-gpus") else {
+        return Ok((None, arguments.iter().collect()));
+    };
+    let gpus = arguments
+        .get(at + 1)
+        .context("--fake-gpus needs GPUs, such as h100x8")?;
+    let rest = arguments.iter().enumerate();
+    let rest = rest.filter(|(place, _)| *place != at && *place != at + 1);
+    Ok((Some(gpus), rest.map(|(_, word)| word).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fake_gpus;
+
+    #[test]
+    fn fake_gpus_may_stand_among_the_agents_arguments() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let given = words("--interval 1s --fake-gpus h100x8 --log-level debug");
+        let (gpus, rest) = fake_gpus(&given).unwrap();
+        assert_eq!(gpus.map(String::as_str), Some("h100x8"));
+        assert_eq!(rest, ["--interval", "1s", "--log-level", "debug"]);
+        assert!(fake_gpus(&words("--fake-gpus")).is_err());
+        assert_eq!(fake_gpus(&words("--interval 1s")).unwrap().0, None);
     }
 }

@@ -51,6 +51,8 @@ pub struct State {
     pub scenario: Arc<Scenario>,
     file: Option<(SystemTime, u64)>,
     looked: Option<Instant>,
+    /// The scenario came from the variable itself.
+    told: bool,
     /// `nvmlInit` less `nvmlShutdown`.
     starts: u32,
     /// The driver's generation at the first of them.
@@ -105,10 +107,15 @@ impl State {
             return;
         };
         let Ok(metadata) = fs::metadata(&name) else {
-            if self.file.is_none() && self.scenario.gpus.is_empty() {
-                // No file: GPUs by their names. What cannot be read makes no GPU up.
-                let named = name.to_str().and_then(|name| Scenario::parse(name).ok());
-                self.scenario = Arc::new(named.unwrap_or_default());
+            if self.file.is_none() && !self.told {
+                // No file: GPUs by their names.
+                let named = name.to_string_lossy();
+                let scenario = Scenario::parse(&named).unwrap_or_else(|problem| {
+                    eprintln!("{SCENARIO}: no such file, and no GPUs: {problem}");
+                    Scenario::default()
+                });
+                self.told = true;
+                self.scenario = Arc::new(scenario);
             }
             return;
         };
