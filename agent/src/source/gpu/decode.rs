@@ -134,7 +134,7 @@ pub(super) fn reading(raw: &Raw, fields: &[FieldValue], facts: &Arc<Facts>) -> R
 }
 
 fn add_field(reading: &mut Reading, field: &FieldValue, number: Number) {
-    let count = whole(number);
+    let count = number.whole();
     match field.field {
         Field::Ecc(kind, scope) => reading.ecc.extend(count.map(|count| (kind, scope, count))),
         Field::RetiredPages(cause) => reading.retired.extend(count.map(|count| (cause, count))),
@@ -258,16 +258,6 @@ fn hertz(megahertz: u32) -> u64 {
 
 const fn kibibytes(count: u64) -> u64 {
     count.saturating_mul(1024)
-}
-
-/// A count; `None` if it is none: negative, or no whole number.
-fn whole(number: Number) -> Option<u64> {
-    match number {
-        Number::U32(count) => Some(count.into()),
-        Number::U64(count) => Some(count),
-        Number::I64(count) => u64::try_from(count).ok(),
-        Number::F64(_) => None,
-    }
 }
 
 #[expect(

@@ -15,7 +15,7 @@ use super::{
     decode,
     fields::{self, FieldValue},
     process,
-    raw::{At, Board, Code, Driver, Number, Pace, Raw, Trouble},
+    raw::{At, Board, Code, Driver, Pace, Raw, Trouble},
     shared::Shared,
 };
 use crate::{
@@ -98,6 +98,8 @@ pub(super) struct GpuSource {
     own: Arc<Own>,
     /// Known once it was open: by it the same GPU is found again when indices have moved.
     bus_id: Option<Arc<str>>,
+    /// Kept while the device is closed and opened: its counters go on.
+    wraps: Wraps,
     /// What failed last, and not to try again before: but for another start of the library.
     waits: Option<(Failure, Instant, u64)>,
     failures: u32,
@@ -111,20 +113,21 @@ impl GpuSource {
             shared,
             own,
             bus_id: None,
+            wraps: Wraps::default(),
             waits: None,
             failures: 0,
         }
     }
 
     /// Opens the GPU: the one that was open before, else the one at the index, else one that nobody has.
-    fn open(&mut self, driver: &dyn Driver) -> Result<Open, Trouble> {
+    fn open(&mut self, driver: &dyn Driver, generation: u64) -> Result<Open, Trouble> {
         if let Some(id) = &self.bus_id {
-            return Open::new(driver, &At::BusId(Arc::clone(id)), &self.shared);
+            return Open::new(driver, generation, &At::BusId(Arc::clone(id)), &self.shared);
         }
         let others = (0..driver.count()?).filter(|index| *index != self.index);
         let mut last = None;
         for index in std::iter::once(self.index).chain(others) {
-            match Open::new(driver, &At::Index(index), &self.shared) {
+            match Open::new(driver, generation, &At::Index(index), &self.shared) {
                 Ok(open) => {
                     let id: Arc<str> = open.facts.pci_bus_id.as_str().into();
                     if self.shared.claim(&id) {
@@ -136,31 +139,41 @@ impl GpuSource {
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or(Trouble {
-            call: "nvmlDeviceGetHandleByIndex_v2",
-            code: Code::NOT_FOUND,
-        }))
+        Err(last.unwrap_or(NOT_THERE))
     }
 
-    fn round(&mut self, driver: &dyn Driver) -> Result<Reading, Trouble> {
-        let own = Arc::clone(&self.own);
-        let mut place = lock(&own.open);
-        let open = match &mut *place {
-            Some(open) => open,
-            none => {
-                let opened = self
-                    .open(driver)
-                    .inspect_err(|error| self.shared.count(*error))?;
-                none.insert(opened)
-            }
+    /// Reads the device, and opens it before if it is not open, or open in a library that has been started anew.
+    fn round(
+        &mut self,
+        place: &mut Option<Open>,
+        driver: &dyn Driver,
+        generation: u64,
+    ) -> Result<Reading, Trouble> {
+        if place
+            .as_ref()
+            .is_none_or(|open| open.generation != generation)
+        {
+            // First the old one goes: it keeps its library from ending.
+            *place = None;
+            let opened = self.open(driver, generation);
+            *place = Some(opened.inspect_err(|error| self.shared.count(*error))?);
+        }
+        let Some(open) = place else {
+            return Err(NOT_THERE);
         };
-        let outcome = open.round(&own, &self.shared);
+        let outcome = open.round(&self.own, &self.shared, &mut self.wraps);
         if outcome.is_err() {
             *place = None;
         }
         outcome
     }
 }
+
+/// None of the library's GPUs is free.
+const NOT_THERE: Trouble = Trouble {
+    call: "nvmlDeviceGetHandleByIndex_v2",
+    code: Code::NOT_FOUND,
+};
 
 impl Source for GpuSource {
     type Sample = Reading;
@@ -175,6 +188,10 @@ impl Source for GpuSource {
     }
 
     fn collect(&mut self) -> Result<Reading, Failure> {
+        let own = Arc::clone(&self.own);
+        // Locked before the library is asked for: whoever takes the library away waits for this lock, and finds no
+        // device opened in it afterwards.
+        let mut place = lock(&own.open);
         let (driver, generation) = self.shared.driver().map_err(Failure::elsewhere)?;
         if let Some((failure, until, before)) = &self.waits
             && generation == *before
@@ -182,7 +199,7 @@ impl Source for GpuSource {
         {
             return Err(failure.clone());
         }
-        match self.round(&*driver) {
+        match self.round(&mut place, &*driver, generation) {
             Ok(reading) => {
                 self.own.lost.store(false, Ordering::Relaxed);
                 (self.waits, self.failures) = (None, 0);
@@ -209,16 +226,19 @@ impl Source for GpuSource {
 /// A device that is open, and what is known of what it can say.
 struct Open {
     board: Box<dyn Board>,
+    /// Which start of the library it was opened in.
+    generation: u64,
     facts: Arc<Facts>,
     calls: Vec<CallState>,
     fields: Vec<FieldValue>,
     /// The call for the fields.
     fields_state: CallState,
+    /// The call for XID errors.
+    xids_state: CallState,
     slow: Raw,
     slow_read: Option<Instant>,
     probed: Instant,
     had_instances: bool,
-    wraps: Wraps,
 }
 
 #[derive(Clone, Copy)]
@@ -252,7 +272,12 @@ struct Outcome {
 }
 
 impl Open {
-    fn new(driver: &dyn Driver, at: &At, shared: &Shared) -> Result<Self, Trouble> {
+    fn new(
+        driver: &dyn Driver,
+        generation: u64,
+        at: &At,
+        shared: &Shared,
+    ) -> Result<Self, Trouble> {
         let mut board = driver.open(at)?;
         let facts = decode::facts(&board.identity()?, driver.versions());
         let paces = board.paces();
@@ -263,73 +288,69 @@ impl Open {
         };
         let mut open = Self {
             board,
+            generation,
             facts: Arc::new(facts),
             calls: paces.into_iter().map(state).collect(),
             fields: Vec::new(),
             fields_state: CallState::new(Pace::Round),
+            xids_state: CallState::new(Pace::Round),
             slow: Raw::default(),
             slow_read: None,
             probed: Instant::now(),
             had_instances: false,
-            wraps: Wraps::default(),
         };
-        open.fields = open.every_field();
+        open.fields = open.every_field(shared)?;
         Ok(open)
     }
 
-    /// All fields that such a device can have.
-    fn every_field(&mut self) -> Vec<FieldValue> {
-        let mut links = [fields::link_count()];
-        let count = match (self.board.fields(&mut links), links[0].value) {
-            (Ok(()), Ok(Number::U32(count))) => count,
-            _ => 0,
+    /// All fields that such a device can have: those of its links, if it says how many it has.
+    fn every_field(&mut self, shared: &Shared) -> Result<Vec<FieldValue>, Trouble> {
+        let mut count = [fields::link_count()];
+        let told = self.board.fields(&mut count).and_then(|()| {
+            count[0]
+                .value
+                .map_err(|code| Trouble { call: FIELDS, code })
+        });
+        let links = match told {
+            Ok(number) => number.whole().unwrap_or(0),
+            Err(error) if error.code.is_unsupported() => 0,
+            Err(error) => {
+                shared.count(error);
+                return Err(error);
+            }
         };
-        fields::requests(count)
+        Ok(fields::requests(u32::try_from(links).unwrap_or(u32::MAX)))
     }
 
-    /// Asks anew for everything that was not supported.
-    fn probe(&mut self, shared: &Shared) {
+    /// Asks anew, from the next round on, for everything that was not supported.
+    fn probe(&mut self, shared: &Shared) -> Result<(), Trouble> {
         self.probed = Instant::now();
         for call in &mut self.calls {
             call.supported = call.pace != Pace::Processes || shared.processes;
         }
         self.fields_state.supported = true;
-        self.fields = self.every_field();
+        self.xids_state.supported = true;
+        self.fields = self.every_field(shared)?;
+        Ok(())
     }
 
-    fn round(&mut self, own: &Own, shared: &Shared) -> Result<Reading, Trouble> {
+    fn round(&mut self, own: &Own, shared: &Shared, wraps: &mut Wraps) -> Result<Reading, Trouble> {
         let now = Instant::now();
-        if now.saturating_duration_since(self.probed) >= PROBE {
-            self.probe(shared);
-        }
+        let since = |then: Instant| now.saturating_duration_since(then);
         let mut outcome = Outcome::default();
-        if self
-            .slow_read
-            .is_none_or(|read| now.saturating_duration_since(read) >= SLOW)
-        {
+        // Before anything else can find the device lost: they say why.
+        self.read_xids(now, own, shared, &mut outcome)?;
+        if self.slow_read.is_none_or(|read| since(read) >= SLOW) {
             self.slow_read = Some(now);
             let mut slow = Raw::default();
-            self.make(
-                now,
-                |pace| pace == Pace::Slow,
-                &mut slow,
-                shared,
-                &mut outcome,
-            )?;
+            let at = |pace| pace == Pace::Slow;
+            self.make(now, at, &mut slow, shared, &mut outcome)?;
             self.slow = slow;
         }
         let mut raw = self.slow.clone();
-        let made = self.make(
-            now,
-            |pace| pace != Pace::Slow,
-            &mut raw,
-            shared,
-            &mut outcome,
-        );
-        // Noted also when a later call found the device lost: they say why.
-        own.note(&raw.xids);
-        made?;
-        self.read_fields(now, shared, &mut outcome)?;
+        let at = |pace| pace != Pace::Slow;
+        self.make(now, at, &mut raw, shared, &mut outcome)?;
+        self.read_fields(now, shared, wraps, &mut outcome)?;
         if let Outcome {
             worked: false,
             failed: Some(error),
@@ -337,18 +358,31 @@ impl Open {
         {
             return Err(error);
         }
-        let has_instances = raw
-            .instances
-            .as_ref()
-            .is_some_and(|instances| !instances.is_empty());
-        if has_instances != self.had_instances {
-            // With MIG a device has other values than without.
-            self.had_instances = has_instances;
-            self.probe(shared);
-        }
         let mut reading = decode::reading(&raw, &self.fields, &self.facts);
         reading.processes = raw.processes.map(process::describe).unwrap_or_default();
+        // With MIG a device has other values than without.
+        let has_instances = !reading.instances.is_empty();
+        if has_instances != self.had_instances || since(self.probed) >= PROBE {
+            self.had_instances = has_instances;
+            self.probe(shared)?;
+        }
         Ok(reading)
+    }
+
+    fn read_xids(
+        &mut self,
+        now: Instant,
+        own: &Own,
+        shared: &Shared,
+        outcome: &mut Outcome,
+    ) -> Result<(), Trouble> {
+        if !self.xids_state.is_due(now) {
+            return Ok(());
+        }
+        let mut xids = Vec::new();
+        let result = self.board.xids(&mut xids);
+        own.note(&xids);
+        settle(&mut self.xids_state, result, now, shared, outcome)
     }
 
     /// Makes the calls that are due. What fails is counted and left out; what is fatal ends the round.
@@ -369,49 +403,44 @@ impl Open {
         Ok(())
     }
 
+    /// Reads all fields. Those that the device does not have are not asked for again.
     fn read_fields(
         &mut self,
         now: Instant,
         shared: &Shared,
+        wraps: &mut Wraps,
         outcome: &mut Outcome,
     ) -> Result<(), Trouble> {
-        let due = self.fields_state.is_due(now) && !self.fields.is_empty();
-        let result = if due {
-            self.board.fields(&mut self.fields)
-        } else {
-            Ok(())
-        };
-        let read = due && result.is_ok();
+        for field in &mut self.fields {
+            field.value = Err(Code::NOT_SUPPORTED);
+        }
+        if !self.fields_state.is_due(now) || self.fields.is_empty() {
+            return Ok(());
+        }
+        let result = self.board.fields(&mut self.fields);
+        let read = result.is_ok();
+        settle(&mut self.fields_state, result, now, shared, outcome)?;
         if !read {
-            for field in &mut self.fields {
-                field.value = Err(Code::NOT_SUPPORTED);
-            }
+            return Ok(());
         }
-        if due {
-            settle(&mut self.fields_state, result, now, shared, outcome)?;
-        }
-        if read {
-            self.fields
-                .retain(|field| !field.value.is_err_and(Code::is_unsupported));
-            for field in &mut self.fields {
-                if let Err(code) = field.value {
-                    shared.count(Trouble {
-                        call: "nvmlDeviceGetFieldValues",
-                        code,
-                    });
-                    if code.is_fatal() {
-                        return Err(Trouble {
-                            call: "nvmlDeviceGetFieldValues",
-                            code,
-                        });
-                    }
+        self.fields
+            .retain(|field| !field.value.is_err_and(Code::is_unsupported));
+        for field in &mut self.fields {
+            if let Err(code) = field.value {
+                let error = Trouble { call: FIELDS, code };
+                shared.count(error);
+                if code.is_fatal() {
+                    return Err(error);
                 }
-                self.wraps.extend(field);
             }
+            wraps.extend(field);
         }
         Ok(())
     }
 }
+
+/// The one call for all fields.
+const FIELDS: &str = "nvmlDeviceGetFieldValues";
 
 /// Takes the result of a call in.
 fn settle(
@@ -446,3 +475,6 @@ fn settle(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,12 @@ struct Member {
 }
 
 impl Roster {
+    /// Takes the library away from all GPUs.
+    fn close(&self, failure: Failure) {
+        self.shared.close(failure);
+        self.close_all();
+    }
+
     fn close_all(&self) {
         let owns: Vec<_> = lock(&self.members)
             .iter()
@@ -196,8 +202,7 @@ impl Source for Fleet {
         let count = driver.count().map_err(|error| {
             shared.count(error);
             let failure = Failure::new(FailureKind::Lost, error.to_string());
-            shared.close(failure.clone());
-            self.roster.close_all();
+            self.roster.close(failure.clone());
             failure
         })?;
         self.enrol(count)?;
@@ -209,13 +214,9 @@ impl Source for Fleet {
                 shared.count(error);
             }
         };
-        let asked = self.conf_compute_next.is_none_or(|at| Instant::now() >= at);
-        let told = if asked {
-            driver.conf_compute(&mut trouble)
-        } else {
-            ConfCompute::default()
-        };
-        if asked {
+        let mut told = ConfCompute::default();
+        if self.conf_compute_next.is_none_or(|at| Instant::now() >= at) {
+            told = driver.conf_compute(&mut trouble);
             let none = told == ConfCompute::default() && !failed;
             self.conf_compute_next = none.then(|| Instant::now() + PROBE);
         }
@@ -279,7 +280,7 @@ impl Fleet {
                 members.len(),
             )
         };
-        let moved = self.listed != 0 && listed() != self.listed;
+        let moved = listed() != self.listed;
         if lost == 0 && !moved {
             (self.waits_since, self.renewals) = (None, 0);
             return;
@@ -295,11 +296,13 @@ impl Fleet {
         if self.waits_since.get_or_insert_with(Instant::now).elapsed() >= wait {
             self.waits_since = None;
             self.renewals += 1;
-            info!("{lost} of {all} GPUs are lost: starting NVML anew");
+            if moved {
+                info!("the driver has other GPUs than before: starting NVML anew");
+            } else {
+                info!("{lost} of {all} GPUs are lost: starting NVML anew");
+            }
             self.roster
-                .shared
                 .close(Failure::new(FailureKind::Absent, "NVML is started anew"));
-            self.roster.close_all();
         }
     }
 }

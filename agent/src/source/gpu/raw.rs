@@ -143,6 +143,9 @@ pub(super) trait Board: Send {
     /// Who it is.
     fn identity(&mut self) -> Result<Identity, Trouble>;
 
+    /// Adds the XID errors since the last look, in order: those that it has, also if it fails then.
+    fn xids(&mut self, xids: &mut Vec<u64>) -> Result<(), Trouble>;
+
     /// How often each call that it knows is made, in the order in which they are made.
     fn paces(&self) -> Vec<Pace>;
 
@@ -175,6 +178,18 @@ pub(super) enum Number {
     I64(i64),
     /// `double`.
     F64(f64),
+}
+
+impl Number {
+    /// A count; `None` if it is none: negative, or no whole number.
+    pub(super) fn whole(self) -> Option<u64> {
+        match self {
+            Self::U32(count) => Some(count.into()),
+            Self::U64(count) => Some(count),
+            Self::I64(count) => u64::try_from(count).ok(),
+            Self::F64(_) => None,
+        }
+    }
 }
 
 /// What tells one GPU from another, and does not change.
@@ -241,8 +256,6 @@ pub(super) struct Raw {
     pub(super) protected_size: Option<u64>,
     /// Bytes: used, total.
     pub(super) protected_used: Option<(u64, u64)>,
-    /// XIDs since the last round, in order.
-    pub(super) xids: Vec<u64>,
     /// MIG instances; `None` when MIG is off or not there.
     pub(super) instances: Option<Vec<Instance>>,
     /// Who computes.

@@ -38,6 +38,10 @@ impl Slot {
             | Self::Released(_, generation) => *generation,
         }
     }
+
+    fn is_released(&self) -> bool {
+        matches!(*self, Self::Released(until, _) if Instant::now() < until)
+    }
 }
 
 impl Shared {
@@ -70,16 +74,19 @@ impl Shared {
 
     /// Puts a library in; not while it is given up.
     pub(super) fn put(&self, driver: Arc<dyn Driver>) {
-        let mut slot = lock(&self.slot);
-        if !matches!(*slot, Slot::Released(until, _) if Instant::now() < until) {
-            *slot = Slot::Open(driver, slot.generation() + 1);
-        }
+        self.change(|generation| Slot::Open(driver, generation + 1));
     }
 
-    /// Takes the library away.
+    /// Takes the library away; while it is given up it is away already, and for another reason.
     pub(super) fn close(&self, failure: Failure) {
+        self.change(|generation| Slot::Closed(failure, generation));
+    }
+
+    fn change(&self, next: impl FnOnce(u64) -> Slot) {
         let mut slot = lock(&self.slot);
-        *slot = Slot::Closed(failure, slot.generation());
+        if !slot.is_released() {
+            *slot = next(slot.generation());
+        }
     }
 
     /// Takes the library away for so long.
@@ -90,7 +97,7 @@ impl Shared {
 
     /// Whether it is given up now.
     pub(super) fn is_released(&self) -> bool {
-        matches!(*lock(&self.slot), Slot::Released(until, _) if Instant::now() < until)
+        lock(&self.slot).is_released()
     }
 
     /// Takes a GPU, by its PCI bus id, unless another thread has it.

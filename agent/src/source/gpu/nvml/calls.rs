@@ -27,9 +27,8 @@ pub(super) struct Call(
     pub(super) fn(&mut Device, &mut Raw) -> Result<(), Trouble>,
 );
 
-/// Every call, in order: first the events, so that what is about to be lost still says why.
+/// Every call, in order.
 pub(super) static CALLS: &[Call] = &[
-    Call(Pace::Round, Device::xids),
     Call(Pace::Round, Device::memory),
     Call(Pace::Round, |board, raw| {
         let told: nvmlUtilization_t = get!(board, nvmlDeviceGetUtilizationRates)?;

@@ -7,7 +7,7 @@ use nvml_wrapper::Nvml;
 use nvml_wrapper_sys::bindings::*;
 
 use super::{
-    super::raw::{Code, Raw, Trouble},
+    super::raw::{Code, Trouble},
     Device,
 };
 
@@ -30,7 +30,7 @@ impl Drop for Set {
 }
 
 impl Device {
-    pub(super) fn xids(&mut self, raw: &mut Raw) -> Result<(), Trouble> {
+    pub(super) fn read_xids(&mut self, xids: &mut Vec<u64>) -> Result<(), Trouble> {
         let nvml = Arc::clone(&self.nvml);
         if self.events.is_none() {
             let types: u64 = get!(self, nvmlDeviceGetSupportedEventTypes)?;
@@ -56,7 +56,7 @@ impl Device {
             // SAFETY: a structure of integers and a pointer, for which zero is a value.
             let mut event: nvmlEventData_t = unsafe { std::mem::zeroed() };
             match nvml!(nvml, nvmlEventSetWait_v2(*set, &raw mut event, 0)) {
-                Ok(()) if event.eventType & XID != 0 => raw.xids.push(event.eventData),
+                Ok(()) if event.eventType & XID != 0 => xids.push(event.eventData),
                 Ok(()) => {}
                 Err(Trouble {
                     code: Code::TIMEOUT,

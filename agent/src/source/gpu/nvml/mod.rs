@@ -240,6 +240,10 @@ impl Board for Device {
         })
     }
 
+    fn xids(&mut self, xids: &mut Vec<u64>) -> Result<(), Trouble> {
+        self.read_xids(xids)
+    }
+
     fn paces(&self) -> Vec<Pace> {
         calls::CALLS.iter().map(|call| call.0).collect()
     }
