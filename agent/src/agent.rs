@@ -12,7 +12,11 @@ use tracing::{info, warn};
 
 use crate::{
     config::{Config, Options, Unresolved},
-    export::{http, otlp},
+    export::{
+        http,
+        otlp::{self, Outbox},
+    },
+    log::Logging,
     privilege,
     reload::Reload,
     sampler::Sampler,
@@ -28,7 +32,12 @@ use crate::{
 /// # Errors
 /// What keeps it from starting: an address in use, a host name that does not resolve. Sources that do not work
 /// here are no such thing.
-pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
+pub fn run(
+    config: &Config,
+    options: Options,
+    logging: &Arc<Logging>,
+    outbox: &Outbox,
+) -> anyhow::Result<()> {
     let since = SystemTime::now();
     share_heap();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -39,8 +48,8 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         let _inside = runtime.enter();
         signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?
     };
-    let otlp = otlp::prepare(config).map_err(crate::Misconfigured)?;
-    let mut reload = Reload::new(options, config);
+    let otlp = otlp::prepare(config, outbox).map_err(crate::Misconfigured)?;
+    let mut reload = Reload::new(options, config, logging);
     let answers = if config.network.enabled {
         resolve::ask(config)
     } else {
@@ -103,7 +112,7 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let outcome = runtime.block_on(async {
         let mut reload = pin!(reload.run(hangup));
         tokio::select! {
-            outcome = serve(listeners, sampler) => outcome,
+            outcome = serve(listeners, sampler, logging) => outcome,
             () = &mut reload => Ok(()),
         }
     });
@@ -116,7 +125,11 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> anyhow::Result<()> {
+async fn serve(
+    listeners: Vec<std::net::TcpListener>,
+    sampler: Arc<Sampler>,
+    logging: &Arc<Logging>,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut release = signal(SignalKind::user_defined1()).context("cannot wait for SIGUSR1")?;
@@ -129,6 +142,14 @@ async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> 
         }
     };
     let releases = tokio::spawn(releases);
+    let log = Arc::clone(logging);
+    let repeated = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tick.tick().await;
+            log.tell_repeated();
+        }
+    });
     let mut signalled = async || {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -141,6 +162,7 @@ async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> 
     let mut server = pin!(http::serve(
         listeners,
         sampler,
+        Arc::clone(logging),
         http::Limits::default(),
         stopped
     ));
@@ -154,6 +176,8 @@ async fn serve(listeners: Vec<std::net::TcpListener>, sampler: Arc<Sampler>) -> 
         name = signalled() => warn!("{name} again: not waiting for clients"),
     }
     releases.abort();
+    repeated.abort();
+    logging.tell_repeated();
     Ok(())
 }
 

@@ -1,38 +1,139 @@
-//! The log, on standard error: lines for people, or JSON objects for machines.
+//! The log: every message once to standard error (`text` for people, `json` for machines) and, where that is wanted,
+//! to OTLP. `limit` keeps what repeats itself short; the level can be changed while the agent runs.
 
-use std::io::IsTerminal as _;
+mod fields;
+mod format;
+mod limit;
 
+use std::{
+    io::IsTerminal as _,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tracing::Level;
 use tracing_subscriber::{
-    EnvFilter,
-    fmt::{self, time::SystemTime},
+    EnvFilter, Layer as _, Registry,
+    filter::filter_fn,
+    fmt,
+    layer::SubscriberExt as _,
+    reload::{self, Handle},
     util::SubscriberInitExt as _,
 };
 
-use crate::config::{Log, LogFormat};
+pub use self::fields::{Fields, Value, metadata};
+use self::{
+    format::{Json, Text},
+    limit::Limit,
+};
+use crate::{
+    config::{Config, Log, LogFormat},
+    export::otlp::Outbox,
+};
 
 /// Messages of these crates are about themselves; errors and warnings are ours to show all the same.
-const QUIET: [&str; 3] = ["aya", "aya_obj", "hyper"];
+const QUIET: [&str; 8] = [
+    "aya",
+    "aya_obj",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "rustls",
+    "tonic",
+    "tower",
+];
 
-/// Starts logging, for the whole process and once.
+/// The target of messages that whoever watches over security wants to see.
+pub const SECURITY: &str = "partymeter::security";
+
+/// The target of the spans of rounds. They are no messages: no level hides them.
+pub const ROUND: &str = "partymeter::round";
+
+/// The log, once it is under way.
+pub struct Logging {
+    filter: Handle<EnvFilter, Registry>,
+    config: Mutex<Log>,
+    limit: Arc<Limit>,
+}
+
+/// Starts logging, for the whole process and once. What goes to OTLP is put into `outbox`.
 ///
 /// # Errors
 /// If something else logs already.
-pub fn init(config: &Log) -> anyhow::Result<()> {
-    let level = |level: Option<tracing::Level>| level.map_or("off".to_owned(), |it| it.to_string());
+pub fn init(config: &Config, outbox: &Outbox) -> anyhow::Result<Arc<Logging>> {
+    let log = &config.log;
+    let (filter, handle) = reload::Layer::new(filter(log)?);
+    let limit = Arc::new(Limit::default());
+    let lines = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let lines = match log.format {
+        LogFormat::Text => lines.event_format(Text).boxed(),
+        LogFormat::Json => lines.event_format(Json::new(config)).boxed(),
+    };
+    let shown = lines
+        .and_then(outbox.log_layer())
+        .with_filter(Arc::clone(&limit).filter())
+        .with_filter(filter);
+    let rounds = outbox.round_layer(config);
+    let rounds = rounds.with_filter(filter_fn(|metadata| metadata.target() == ROUND));
+    // Rounds first: messages inside say which round they belong to.
+    Registry::default().with(shown).with(rounds).try_init()?;
+    Ok(Arc::new(Logging {
+        filter: handle,
+        config: Mutex::new(*log),
+        limit,
+    }))
+}
+
+impl Logging {
+    /// One that shows nothing, for tests of what changes it.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Arc<Self> {
+        let (layer, filter) = reload::Layer::new(EnvFilter::new("off"));
+        // While it lives, the level can be changed.
+        Box::leak(Box::new(layer));
+        Arc::new(Self {
+            filter,
+            config: Mutex::new(crate::config::tests::minimal().log),
+            limit: Arc::default(),
+        })
+    }
+
+    /// From which level on messages are shown; `None`: nothing is.
+    pub fn level(&self) -> Option<Level> {
+        self.lock().level
+    }
+
+    /// Shows messages of that level and above from now on; `None`: nothing.
+    ///
+    /// # Errors
+    /// If logging has ended.
+    pub fn set_level(&self, level: Option<Level>) -> anyhow::Result<()> {
+        let mut config = self.lock();
+        config.level = level;
+        self.filter.reload(filter(&config)?)?;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how often what was held back came again. To be called from time to time.
+    pub fn tell_repeated(&self) {
+        self.limit.tell();
+    }
+}
+
+fn filter(config: &Log) -> anyhow::Result<EnvFilter> {
+    let level = |level: Option<Level>| level.map_or("off".to_owned(), |it| it.to_string());
     let mut filter = EnvFilter::new(level(config.level));
-    for name in QUIET {
-        filter = filter.add_directive(format!("{name}=warn").parse()?);
+    if config.level > Some(Level::WARN) {
+        for name in QUIET {
+            filter = filter.add_directive(format!("{name}=warn").parse()?);
+        }
     }
     // The BPF side's messages have its own crate's name as their target.
     filter = filter.add_directive(format!("partymeter_bpf={}", level(config.kernel)).parse()?);
-    let lines = fmt::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_timer(SystemTime)
-        .with_ansi(std::io::stderr().is_terminal());
-    match config.format {
-        LogFormat::Text => lines.with_target(false).finish().try_init()?,
-        LogFormat::Json => lines.json().flatten_event(true).finish().try_init()?,
-    }
-    Ok(())
+    Ok(filter.add_directive(format!("{ROUND}=trace").parse()?))
 }

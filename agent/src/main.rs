@@ -10,6 +10,7 @@ use partymeter::{
     args::{self, Invocation},
     check::check,
     config::{self, Config, Options, Surroundings, options},
+    export::otlp::Outbox,
     import, log,
     model::print,
 };
@@ -50,8 +51,9 @@ fn carry_out(invocation: Invocation) -> anyhow::Result<bool> {
     match invocation {
         Invocation::Run(options) => {
             let config = resolve(&options)?;
-            log::init(&config.log)?;
-            agent::run(&config, options)?;
+            let outbox = Outbox::new(&config);
+            let logging = log::init(&config, &outbox)?;
+            agent::run(&config, options, &logging, &outbox)?;
         }
         Invocation::Check(options) => return Ok(check(&resolve(&options)?, out)?),
         Invocation::Import(framework, file) => {

@@ -5,6 +5,8 @@
 use caps::{CapSet, Capability, CapsHashSet};
 use tracing::{info, warn};
 
+use crate::log::SECURITY;
+
 /// What attaching needs: `CAP_BPF` for maps and programs, `CAP_PERFMON` for tracing programs and kernel
 /// pointers. `CAP_SYS_ADMIN` contains both.
 const ATTACH: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_PERFMON];
@@ -36,6 +38,9 @@ pub fn drop_all() {
     let sealed = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     if sealed != 0 {
         warn!(
+            target: SECURITY,
+            thread = std::thread::current().name(),
+            security.level = "warning",
             "cannot set no_new_privs: {}",
             std::io::Error::last_os_error()
         );
@@ -48,7 +53,12 @@ fn set_all(keep: &CapsHashSet, whose: &str) {
     // Effective first: it may not exceed what is permitted.
     for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         if let Err(error) = caps::set(None, set, keep) {
-            warn!("cannot give up capabilities of {whose}: {error}");
+            warn!(
+                target: SECURITY,
+                thread = std::thread::current().name(),
+                security.level = "warning",
+                "cannot give up capabilities of {whose}: {error}"
+            );
             return;
         }
     }
@@ -60,6 +70,11 @@ fn set_all(keep: &CapsHashSet, whose: &str) {
         } else {
             kept.join(", ")
         };
-        info!("{whose} keeps these capabilities: {kept}");
+        info!(
+            target: SECURITY,
+            thread = std::thread::current().name(),
+            security.level = "info",
+            "{whose} keeps these capabilities: {kept}"
+        );
     }
 }

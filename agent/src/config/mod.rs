@@ -9,7 +9,7 @@ mod resolve;
 mod value;
 
 pub use otlp::{Histograms, Otlp, Signal, Temporality};
-pub use resolve::{Given, Options, Surroundings, read, resolve};
+pub use resolve::{Given, Options, Surroundings, level_name, level_named, read, resolve};
 
 use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 

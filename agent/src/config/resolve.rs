@@ -437,14 +437,29 @@ fn default(key: &str) -> &'static str {
         .map_or("", |option| option.default)
 }
 
+const LEVELS: [(&str, Option<tracing::Level>); 6] = [
+    ("off", None),
+    ("error", Some(tracing::Level::ERROR)),
+    ("warn", Some(tracing::Level::WARN)),
+    ("info", Some(tracing::Level::INFO)),
+    ("debug", Some(tracing::Level::DEBUG)),
+    ("trace", Some(tracing::Level::TRACE)),
+];
+
 fn level(value: &Value<'_>) -> Result<Option<tracing::Level>, Fault> {
-    use tracing::Level;
-    value.choice(&[
-        ("off", None),
-        ("error", Some(Level::ERROR)),
-        ("warn", Some(Level::WARN)),
-        ("info", Some(Level::INFO)),
-        ("debug", Some(Level::DEBUG)),
-        ("trace", Some(Level::TRACE)),
-    ])
+    value.choice(&LEVELS)
+}
+
+/// The level of the log that has that name.
+///
+/// # Errors
+/// That there is none, and which there are, in one line.
+pub fn level_named(name: &str) -> Result<Option<tracing::Level>, String> {
+    level(&Value::Text(name)).map_err(|Fault { what, mend }| format!("{what}; {mend}"))
+}
+
+/// What a level is called.
+pub fn level_name(level: Option<tracing::Level>) -> &'static str {
+    let of = LEVELS.iter().find(|(_, it)| *it == level);
+    of.map_or("", |(name, _)| name)
 }

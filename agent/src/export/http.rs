@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
@@ -22,10 +22,12 @@ use hyper::{
 };
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{Format, prometheus::encode, timed::Timed};
 use crate::{
+    config,
+    log::Logging,
     sample::{FailureKind, SourceHealth},
     sampler::Sampler,
 };
@@ -91,11 +93,13 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 pub async fn serve(
     listeners: Vec<TcpListener>,
     sampler: Arc<Sampler>,
+    logging: Arc<Logging>,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let server = Arc::new(Server {
         sampler,
+        logging,
         places: Arc::new(Semaphore::new(limits.connections)),
         graceful: GracefulShutdown::new(),
         limits,
@@ -119,6 +123,7 @@ pub async fn serve(
 
 struct Server {
     sampler: Arc<Sampler>,
+    logging: Arc<Logging>,
     places: Arc<Semaphore>,
     graceful: GracefulShutdown,
     limits: Limits,
@@ -147,12 +152,13 @@ impl Server {
                 ..
             } = self.limits;
             let (sampler, places) = (Arc::clone(&self.sampler), Arc::clone(&self.places));
+            let logging = Arc::clone(&self.logging);
             let local = client.ip().to_canonical().is_loopback();
             let service = service_fn(move |request| {
                 let close = places.available_permits() < connections / 2;
-                let sampler = Arc::clone(&sampler);
+                let (sampler, logging) = (Arc::clone(&sampler), Arc::clone(&logging));
                 async move {
-                    let mut page = respond(&request, &sampler, local).await;
+                    let mut page = respond(request, &sampler, &logging, local).await;
                     if close {
                         let close = HeaderValue::from_static("close");
                         page.headers_mut().insert(CONNECTION, close);
@@ -176,11 +182,17 @@ impl Server {
     }
 }
 
-async fn respond(request: &Request<Incoming>, sampler: &Arc<Sampler>, local: bool) -> Page {
+async fn respond(
+    request: Request<Incoming>,
+    sampler: &Arc<Sampler>,
+    logging: &Logging,
+    local: bool,
+) -> Page {
     let path = request.uri().path();
     let allowed: &[Method] = match path {
         "/" | "/metrics" | "/-/healthy" | "/-/ready" => &[Method::GET, Method::HEAD],
         "/-/gpu/release" => &[Method::POST],
+        "/-/log-level" => &[Method::GET, Method::HEAD, Method::PUT],
         _ => return plain(StatusCode::NOT_FOUND, "not found; see /\n"),
     };
     // hyper leaves the body of an answer to HEAD out by itself.
@@ -194,15 +206,18 @@ async fn respond(request: &Request<Incoming>, sampler: &Arc<Sampler>, local: boo
         return page;
     }
     match path {
-        "/metrics" => metrics(request, sampler),
+        "/metrics" => metrics(&request, sampler),
         "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
         "/-/ready" => ready(sampler),
         // A page in some browser of this machine is no one who may ask for it.
-        "/-/gpu/release" if !local || request.headers().contains_key(ORIGIN) => plain(
-            StatusCode::FORBIDDEN,
-            "only from this machine, and not from a web page\n",
-        ),
+        "/-/gpu/release" | "/-/log-level" if !local || request.headers().contains_key(ORIGIN) => {
+            plain(
+                StatusCode::FORBIDDEN,
+                "only from this machine, and not from a web page\n",
+            )
+        }
         "/-/gpu/release" => release(sampler).await,
+        "/-/log-level" => log_level(request, logging).await,
         _ => page(
             StatusCode::OK,
             "text/html; charset=utf-8",
@@ -225,6 +240,29 @@ async fn release(sampler: &Arc<Sampler>) -> Page {
             "the GPU source is off: gpu.enabled = false\n",
         ),
     }
+}
+
+/// Says from which level on messages are logged, or changes it to the one in the body.
+async fn log_level(request: Request<Incoming>, logging: &Logging) -> Page {
+    if request.method() == Method::PUT {
+        let Ok(body) = Limited::new(request, 64).collect().await else {
+            return plain(StatusCode::PAYLOAD_TOO_LARGE, "send one word\n");
+        };
+        let body = String::from_utf8_lossy(&body.to_bytes()).trim().to_owned();
+        let changed = config::level_named(&body).and_then(|level| {
+            logging
+                .set_level(level)
+                .map_err(|error| format!("{error:#}"))
+        });
+        if let Err(wrong) = changed {
+            return plain(StatusCode::BAD_REQUEST, format!("{wrong}\n"));
+        }
+        info!("log.level is {body} now, until the configuration is read again");
+    }
+    plain(
+        StatusCode::OK,
+        format!("{}\n", config::level_name(logging.level())),
+    )
 }
 
 fn metrics(request: &Request<Incoming>, sampler: &Sampler) -> Page {

@@ -67,9 +67,9 @@ pub(super) fn merge(old: &Config, new: Config) -> (Config, Vec<String>) {
         ));
     }
     fixed("log.format", &old.log.format, &log.format, &mut lines);
-    fixed("log.level", &old.log.level, &log.level, &mut lines);
     fixed("log.kernel", &old.log.kernel, &log.kernel, &mut lines);
     let mut next = old.clone();
+    next.log.level = log.level;
     next.parties = parties;
     next.protocols = protocols;
     next.network.allow = allow;

@@ -21,7 +21,9 @@ use tracing::{error, info, warn};
 
 use self::watch::Watch;
 use crate::{
+    config::level_name,
     config::{self, Config, Options, Problem, Surroundings},
+    log::Logging,
     sample::Configuration,
     source::network::{
         layout::Layout,
@@ -74,6 +76,7 @@ pub struct Reload {
     book: Book,
     wanted: Arc<Wanted>,
     status: Arc<Status>,
+    logging: Arc<Logging>,
     /// What the file was when it was last looked at.
     seen: Option<Contents>,
     /// Addresses of two parties, as they have been told.
@@ -94,7 +97,7 @@ enum Cause {
 
 impl Reload {
     /// For an agent that runs with `config`, which has just come from `options`.
-    pub fn new(options: Options, config: &Config) -> Self {
+    pub fn new(options: Options, config: &Config, logging: &Arc<Logging>) -> Self {
         let plan = Plan::new(config, Resolved::new());
         // A pipe has been read once and for all; reading it again would wait, or find nothing.
         let again = |path: &PathBuf| std::fs::metadata(path).map_or(true, |it| it.is_file());
@@ -109,6 +112,7 @@ impl Reload {
             shared: BTreeSet::new(),
             wanted: Wanted::new(plan),
             status: Status::new(),
+            logging: Arc::clone(logging),
         }
     }
 
@@ -228,6 +232,14 @@ impl Reload {
             warn!(
                 "network.max_auto_parties: {automatic} takes effect at a restart, until then {room}"
             );
+        }
+        let level = next.log.level;
+        if level != self.logging.level()
+            && (cause == Cause::Signal || level != self.config.log.level)
+        {
+            let changed = self.logging.set_level(level);
+            changed.map_err(|error| vec![format!("log.level: {error:#}")])?;
+            info!("log.level is {} now", level_name(level));
         }
         if next == self.config {
             if cause == Cause::Signal || !self.status.get().success {

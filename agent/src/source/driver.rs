@@ -11,10 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{info, warn};
+use tracing::{field::Empty, info, info_span, warn};
 
 use super::{Failure, Source};
-use crate::sample::{Durations, FailureKind, SourceHealth};
+use crate::{
+    log::ROUND,
+    sample::{Durations, FailureKind, SourceHealth},
+};
 
 /// The longest pause between two tries of a source that fails.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -78,7 +81,9 @@ impl<T> Place<T> {
             let reason = format!("does not answer since {} s", spent.as_secs());
             warn!(
                 source = &*self.name,
-                "the {} source is down: {reason}", self.name
+                gpu_id = gpu_id(&self.name),
+                "the {} source is down: {reason}",
+                self.name
             );
             state.down = Some(Failure::new(FailureKind::Deadline, reason));
         }
@@ -118,7 +123,12 @@ impl<T> Place<T> {
                 state.newest = Some((Arc::new(sample), now));
                 let down = state.down.take();
                 if down.is_some_and(|failure| !failure.told_elsewhere) && !first {
-                    info!(source = &*self.name, "the {} source is back", self.name);
+                    info!(
+                        source = &*self.name,
+                        gpu_id = gpu_id(&self.name),
+                        "the {} source is back",
+                        self.name
+                    );
                 }
                 true
             }
@@ -129,6 +139,7 @@ impl<T> Place<T> {
                 if news && !failure.told_elsewhere {
                     warn!(
                         source = &*self.name,
+                        gpu_id = gpu_id(&self.name),
                         kind = kind.name(),
                         "the {} source is down: {reason}",
                         self.name
@@ -179,7 +190,8 @@ pub fn start<S: Source>(mut source: S, interval: Duration) -> io::Result<Started
         .name(name.to_string())
         .spawn(move || {
             let mut first_round = Some(sender);
-            let mut next = Instant::now();
+            let start = Instant::now();
+            let mut next = start;
             let mut failures = 0_u32;
             loop {
                 let Some(place) = Weak::upgrade(&place_of_thread) else {
@@ -187,8 +199,25 @@ pub fn start<S: Source>(mut source: S, interval: Duration) -> io::Result<Started
                 };
                 place.begin();
                 let began = Instant::now();
-                let result = source.collect();
-                let works = place.end(result, began, first_round.is_some());
+                // As a span it is a part of the round that all sources have in this interval.
+                let ticks = (began - start + interval / 2).as_nanos() / interval.as_nanos().max(1);
+                let span = info_span!(
+                    target: ROUND,
+                    "round",
+                    source = &*name,
+                    round = u64::try_from(ticks).unwrap_or(u64::MAX),
+                    kind = Empty,
+                    failure = Empty,
+                );
+                let works = span.in_scope(|| {
+                    let result = source.collect();
+                    if let Err(Failure { kind, reason, .. }) = &result {
+                        span.record("kind", kind.name());
+                        span.record("failure", reason.as_str());
+                    }
+                    place.end(result, began, first_round.is_some())
+                });
+                drop(span);
                 drop(place);
                 first_round = None;
                 failures = if works { 0 } else { failures.saturating_add(1) };
@@ -197,6 +226,11 @@ pub fn start<S: Source>(mut source: S, interval: Duration) -> io::Result<Started
             }
         })?;
     Ok(Started { place, first_round })
+}
+
+/// The GPU that a source reads, if it reads one: theirs are called `gpu0`, `gpu1` and so on.
+fn gpu_id(source: &str) -> Option<&str> {
+    source.strip_prefix("gpu").filter(|id| !id.is_empty())
 }
 
 /// How old a sample may be, and how long a round may take.

@@ -10,6 +10,7 @@ use std::{
 
 use super::{Limits, bind, serve};
 use crate::{
+    log::Logging,
     sample::{FailureKind, Host, Network, Traffic},
     sampler::Sampler,
     source::{Failure, Source, spawn},
@@ -93,7 +94,8 @@ impl Server {
                 .build()
                 .unwrap();
             let stopped = async { drop(stopped.await) };
-            let served = serve(vec![listener], Arc::new(sampler), LIMITS, stopped);
+            let (sampler, logging) = (Arc::new(sampler), Logging::silent());
+            let served = serve(vec![listener], sampler, logging, LIMITS, stopped);
             runtime.block_on(served).unwrap();
         });
         Self {

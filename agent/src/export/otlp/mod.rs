@@ -3,9 +3,11 @@
 //! it runs on a thread of its own, so that nothing else ever waits for a receiver.
 
 mod book;
+mod logs;
 mod metrics;
 mod queue;
 mod resource;
+mod rounds;
 mod sender;
 mod sums;
 mod transport;
@@ -23,18 +25,59 @@ use std::{
 
 use tokio::{sync::watch, task::JoinSet};
 
-pub use self::book::Book;
-use self::{metrics::Encoder, sender::Line, transport::Transport};
+pub use self::{
+    book::Book,
+    logs::LogLayer,
+    rounds::{Ids, RoundLayer},
+};
+use self::{metrics::Encoder, queue::Queue, sender::Line, transport::Transport};
 use crate::{
     config::{Config, Signal},
     sampler::Sampler,
 };
+use opentelemetry_proto::tonic::{logs::v1::LogRecord, trace::v1::Span};
 
 /// How long the last messages may take when the agent ends.
 const LAST_FLUSH: Duration = Duration::from_secs(2);
 
+/// What waits to be sent: the log fills it from the start on.
+#[derive(Clone, Default)]
+pub struct Outbox {
+    /// `None`: not wanted.
+    logs: Option<Arc<Queue<LogRecord>>>,
+    /// `None`: not wanted.
+    spans: Option<Arc<Queue<Span>>>,
+}
+
+impl Outbox {
+    /// For what is to be sent.
+    pub fn new(config: &Config) -> Self {
+        let wanted = |signal: Signal| config.otlp.receivers[signal as usize].is_some();
+        Self {
+            logs: wanted(Signal::Logs).then(Arc::default),
+            spans: wanted(Signal::Traces).then(Arc::default),
+        }
+    }
+
+    /// Takes the messages of the log.
+    pub fn log_layer(&self) -> Option<LogLayer> {
+        self.logs.clone().map(LogLayer)
+    }
+
+    /// Takes the rounds of the sources.
+    pub fn round_layer(&self, config: &Config) -> Option<RoundLayer> {
+        let queue = self.spans.clone()?;
+        Some(RoundLayer::new(
+            queue,
+            config.otlp.trace_rounds,
+            config.interval,
+        ))
+    }
+}
+
 /// Everything that sending needs, before it begins.
 pub struct Prepared {
+    outbox: Outbox,
     transports: [Option<Transport>; Signal::ALL.len()],
 }
 
@@ -42,7 +85,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// Everything that is wrong with them, a line each.
-pub fn prepare(config: &Config) -> Result<Prepared, String> {
+pub fn prepare(config: &Config, outbox: &Outbox) -> Result<Prepared, String> {
     let mut transports = [const { None }; Signal::ALL.len()];
     let mut problems: Vec<String> = Vec::new();
     for (place, receiver) in transports.iter_mut().zip(&config.otlp.receivers) {
@@ -54,7 +97,10 @@ pub fn prepare(config: &Config) -> Result<Prepared, String> {
         }
     }
     if problems.is_empty() {
-        Ok(Prepared { transports })
+        Ok(Prepared {
+            outbox: outbox.clone(),
+            transports,
+        })
     } else {
         Err(problems.join("\n"))
     }
@@ -98,6 +144,7 @@ impl Prepared {
         let (ending, ended) = channel::<()>();
         let resource = resource::resource(config);
         let otlp = config.otlp.clone();
+        let outbox = self.outbox;
         let book = Arc::clone(&sampler.otlp);
         for (signal, _) in &lines {
             book.open(*signal);
@@ -121,7 +168,18 @@ impl Prepared {
                         let sampler = Arc::clone(&sampler);
                         tasks.spawn(sender::metrics(line, encoder, sampler, otlp.interval));
                     }
-                    Signal::Logs | Signal::Traces => {}
+                    Signal::Logs => {
+                        let (queue, resource) =
+                            (outbox.logs.clone().unwrap_or_default(), resource.clone());
+                        let message = move |records| logs::message(&resource, records);
+                        tasks.spawn(sender::queued(line, queue, message));
+                    }
+                    Signal::Traces => {
+                        let (queue, resource) =
+                            (outbox.spans.clone().unwrap_or_default(), resource.clone());
+                        let message = move |spans| rounds::message(&resource, spans);
+                        tasks.spawn(sender::queued(line, queue, message));
+                    }
                 }
             }
             while tasks.join_next().await.is_some() {}

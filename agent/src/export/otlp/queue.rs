@@ -16,7 +16,7 @@ const LENGTH: usize = 4096;
 
 /// Items in the order in which they came.
 #[derive(Debug)]
-pub struct Queue<T> {
+pub(super) struct Queue<T> {
     items: Mutex<VecDeque<T>>,
     overflow: AtomicU64,
     came: Notify,
@@ -34,7 +34,7 @@ impl<T> Default for Queue<T> {
 
 impl<T> Queue<T> {
     /// Adds one, if there is room. Never waits for who sends.
-    pub fn push(&self, item: T) {
+    pub(super) fn push(&self, item: T) {
         let mut items = self.lock();
         if items.len() < LENGTH {
             items.push_back(item);

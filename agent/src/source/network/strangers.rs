@@ -10,6 +10,7 @@ use agent_ebpf::{Holder, Role, Stranger};
 use tracing::warn;
 
 use super::tables::{Names, written};
+use crate::log::SECURITY;
 
 /// How many are told in a window.
 const TOLD: u32 = 10;
@@ -76,8 +77,9 @@ impl Strangers {
     fn end_window(&mut self, now: Instant) {
         if self.untold > 0 {
             warn!(
-                target: "partymeter::security",
+                target: SECURITY,
                 connections = self.untold,
+                security.level = "warning",
                 "unexpected connections: {} more in {} s, not told one by one",
                 self.untold,
                 now.saturating_duration_since(self.window).as_secs()
@@ -101,11 +103,12 @@ fn tell(stranger: &Stranger, process: Option<u32>, names: &Names) {
     let cgroup = of("cgroup");
     let container = cgroup.as_deref().and_then(container);
     warn!(
-        target: "partymeter::security",
+        target: SECURITY,
         %address,
+        security.level = "warning",
         port,
         local_port,
-        protocol,
+        mpc.protocol = protocol,
         role,
         pid = process,
         command,

@@ -1,4 +1,8 @@
 //! The messages against the metrics page of the same snapshot, and against the semantic conventions.
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "the figures of these tests are small"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -327,11 +331,9 @@ fn with_deltas_only_what_is_new_goes_out_and_up_and_down_stays_as_it_is() {
             .sum()
     };
     assert!(of(&first, "system.network.io") > 0.0);
-    assert_eq!(of(&second, "system.network.io"), 0.0);
-    assert_eq!(
-        of(&first, "hw.gpu.memory.usage"),
-        of(&second, "hw.gpu.memory.usage")
-    );
+    assert!(of(&second, "system.network.io").abs() < 1e-9);
+    let used = |numbers| of(numbers, "hw.gpu.memory.usage");
+    assert!((used(&first) - used(&second)).abs() < 1e-9 && used(&first) > 0.0);
     // What was before the agent is not new.
     assert!(first.keys().all(|(name, _)| name != "hw.energy"));
     assert!(second.keys().any(|(name, _)| name == "hw.energy"));
@@ -405,7 +407,7 @@ fn large_rounds_are_parted_and_nothing_is_lost() {
     assert!(parts.len() > 2);
     for part in &parts {
         use prost::Message as _;
-        assert!(part.points as usize <= POINTS && part.request.encoded_len() < 4 << 20);
+        assert!(part.points <= POINTS as u64 && part.request.encoded_len() < 4 << 20);
     }
     let total: u64 = parts.iter().map(|part| part.points).sum();
     let histograms_counted_twice =
