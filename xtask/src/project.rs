@@ -65,6 +65,11 @@ impl Project {
         self.target.join("nvml")
     }
 
+    /// Where Debian's package of VictoriaMetrics is unpacked.
+    pub(crate) fn victoria_metrics(&self) -> PathBuf {
+        self.target.join("victoria-metrics")
+    }
+
     /// The file that a command's name stands for.
     pub(crate) fn find(&self, command: &str) -> Option<PathBuf> {
         let path = self.sh.var_os("PATH")?;

@@ -15,6 +15,7 @@ mod import;
 mod line;
 mod loss;
 mod mpyc;
+mod otlp;
 mod reload;
 mod rhythm;
 mod strangers;

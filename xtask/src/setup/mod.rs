@@ -5,10 +5,11 @@ mod apt;
 mod bpf;
 mod commands;
 mod lint;
-mod nvml;
+
 mod prometheus;
 mod python;
 mod suites;
+mod unpacked;
 
 use anyhow::bail;
 use apt::Apt;
@@ -82,7 +83,7 @@ pub(crate) fn ensure(project: &Project, groups: &[Group]) -> anyhow::Result<()> 
         .map(|error| format!("\n  - {error:#}"))
         .collect();
     if groups.contains(&Group::Test) {
-        nvml::look(&apt);
+        unpacked::look(&apt);
     }
     if groups.contains(&Group::Lint) {
         lint::bpf_clippy(&apt);

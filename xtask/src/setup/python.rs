@@ -1,4 +1,4 @@
-//! A Python environment in the target directory with mpyc, the MPC framework that a test runs.
+//! A Python environment in the target directory: mpyc, the MPC framework that a test runs, and what receives OTLP.
 
 use anyhow::Context as _;
 use xshell::cmd;
@@ -6,7 +6,14 @@ use xshell::cmd;
 use super::apt::Apt;
 use crate::project::Project;
 
-const MPYC: &str = "0.11";
+/// mpyc; Rotel, a receiver of OTLP; and OpenTelemetry's own classes to decode it with, on gRPC's own server.
+const PACKAGES: [(&str, &str); 5] = [
+    ("mpyc", "0.11"),
+    ("rotel", "0.0.1a15"),
+    ("opentelemetry_proto", "1.45.2"),
+    ("grpcio", "1.85.1"),
+    ("googleapis_common_protos", "1.76.0"),
+];
 
 pub(super) fn ensure(apt: &Apt<'_>) -> anyhow::Result<()> {
     let project = apt.project;
@@ -19,12 +26,14 @@ pub(super) fn ensure(apt: &Apt<'_>) -> anyhow::Result<()> {
     let python = interpreter(apt)?;
     cmd!(sh, "{python} -m venv {home}").run()?;
     let pip = home.join("bin/pip");
+    let packages = PACKAGES.map(|(name, version)| format!("{name}=={version}"));
+    let wanted = packages.join(", ");
     cmd!(
         sh,
-        "{pip} install --quiet --disable-pip-version-check mpyc=={MPYC}"
+        "{pip} install --quiet --disable-pip-version-check {packages...}"
     )
     .run()
-    .with_context(|| format!("a test runs mpyc {MPYC} from PyPI"))?;
+    .with_context(|| format!("tests run {wanted} from PyPI"))?;
     Ok(())
 }
 
@@ -46,13 +55,15 @@ pub(super) fn exporter(apt: &Apt<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the interpreter still exists (the environment links to it) and has the right mpyc.
+/// Whether the interpreter still exists (the environment links to it) and has the right packages.
 fn is_complete(project: &Project) -> bool {
     let home = project.python();
     let installed = |library: std::path::PathBuf| {
-        library
-            .join(format!("site-packages/mpyc-{MPYC}.dist-info"))
-            .is_dir()
+        let is_there = |(name, version)| {
+            let directory = format!("site-packages/{name}-{version}.dist-info");
+            library.join(directory).is_dir()
+        };
+        PACKAGES.into_iter().all(is_there)
     };
     home.join("bin/python").exists()
         && project

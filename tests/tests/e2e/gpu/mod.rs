@@ -31,7 +31,7 @@ mod code {
 }
 
 /// The library that makes GPUs up, beside the agent.
-fn library() -> PathBuf {
+pub(crate) fn library() -> PathBuf {
     let built = program().with_file_name("libpartymeter_fake_nvml.so");
     assert!(
         built.exists(),

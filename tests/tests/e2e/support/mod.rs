@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod diag;
 pub mod lab;
+pub mod receiver;
 
 pub use agent::Agent;
 pub use lab::Lab;

@@ -1,0 +1,173 @@
+//! The log: its two forms, the same by OTLP, repetitions, and the level while the agent runs.
+
+use std::{
+    collections::BTreeSet,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    thread::sleep,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::Sending;
+use crate::support::receiver::{Receiver, attributes, items};
+
+const RECORDS: [&str; 3] = ["resourceLogs", "scopeLogs", "logRecords"];
+const JSON: &str = "party_id = \"0\"\nlog.format = \"json\"\n";
+
+fn put_level(port: u16, level: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let length = level.len();
+    write!(
+        stream,
+        "PUT /-/log-level HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{level}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Every line is an object with what operators look for; the same arrives by OTLP.
+#[test]
+fn lines_are_objects_and_arrive_by_otlp() {
+    let Some(receiver) = Receiver::start(&[]) else {
+        return;
+    };
+    let keys = format!("{}trace_rounds = 1\n", receiver.keys("http"));
+    let sending = Sending::with(&keys, JSON, &[]);
+    sending.agent.wait_for("takes them");
+    let log = sending.agent.log();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let mut with_trace = 0;
+    for line in &lines {
+        let text = |name: &str| {
+            line[name]
+                .as_str()
+                .unwrap_or_else(|| panic!("no {name}: {line}"))
+        };
+        let time = text("timestamp");
+        assert!(
+            time.len() == 27 && time.ends_with('Z') && time.contains('T'),
+            "{time}"
+        );
+        assert!(["INFO", "WARN"].contains(&text("level")));
+        assert_eq!((text("node"), text("mpc.party_id")), ("here", "0"));
+        assert!(text("target").starts_with("partymeter") && !text("message").is_empty());
+        with_trace += usize::from(line["trace_id"].is_string() && line["span_id"].is_string());
+    }
+    // What happens in a round says in which.
+    assert!(with_trace > 0, "{log}");
+    let first = log.lines().next().unwrap();
+    assert!(first.starts_with("{\"timestamp\":\""), "{first}");
+    let security = lines
+        .iter()
+        .find(|line| line["target"] == "partymeter::security")
+        .unwrap();
+    assert_eq!(security["security.level"], "info");
+
+    let said: BTreeSet<&str> = lines
+        .iter()
+        .map(|line| line["message"].as_str().unwrap())
+        .collect();
+    let arrived = receiver.until("every message", |taken| {
+        let records = items(&taken["logs"], &RECORDS);
+        let arrived: BTreeSet<&str> = records
+            .iter()
+            .filter_map(|it| it["body"]["stringValue"].as_str())
+            .collect();
+        said.is_subset(&arrived).then(|| taken.clone())
+    });
+    let records = items(&arrived["logs"], &RECORDS);
+    for line in &lines {
+        let record = records
+            .iter()
+            .find(|it| it["body"]["stringValue"] == line["message"])
+            .unwrap();
+        assert_eq!(record["severityText"], line["level"]);
+        let attributes = attributes(record);
+        assert_eq!(
+            attributes["code.namespace"],
+            line["target"].as_str().unwrap()
+        );
+        assert_eq!(
+            record["traceId"].is_null(),
+            line["trace_id"].is_null(),
+            "{record}"
+        );
+        if line["security.level"].is_string() {
+            assert_eq!(
+                attributes["security.level"],
+                line["security.level"].as_str().unwrap()
+            );
+        }
+    }
+    let resource = attributes(&items(&arrived["logs"], &RECORDS[..1])[0]["resource"]);
+    assert_eq!(
+        (
+            resource["host.name"].as_str(),
+            resource["mpc.party_id"].as_str()
+        ),
+        ("here", "0")
+    );
+}
+
+#[test]
+fn the_level_changes_while_the_agent_runs() {
+    let Some(receiver) = Receiver::start(&[]) else {
+        return;
+    };
+    let sending = Sending::with(&receiver.keys("grpc"), "log.level = \"warn\"\n", &[]);
+    let agent = &sending.agent;
+    assert!(agent.get("/-/log-level").ends_with("\r\n\r\nwarn\n"));
+    assert!(!agent.log().contains("INFO"), "{}", agent.log());
+    assert!(put_level(agent.port, "info", "").ends_with("\r\n\r\ninfo\n"));
+    agent.wait_for("log.level is info now");
+    let answer = put_level(agent.port, "loud", "");
+    assert!(
+        answer.starts_with("HTTP/1.1 400") && answer.contains("give off, error, warn"),
+        "{answer}"
+    );
+    assert!(put_level(agent.port, &"x".repeat(1000), "").starts_with("HTTP/1.1 413"));
+    let page = put_level(agent.port, "trace", "Origin: http://elsewhere\r\n");
+    assert!(page.starts_with("HTTP/1.1 403"), "{page}");
+    assert!(put_level(agent.port, "off\n", "").ends_with("\r\n\r\noff\n"));
+    let before = agent.log().len();
+    agent.signal(libc::SIGHUP);
+    // As the file has it.
+    let end = std::time::Instant::now() + Duration::from_secs(10);
+    while !agent.get("/-/log-level").ends_with("\r\n\r\nwarn\n") {
+        assert!(std::time::Instant::now() < end);
+        sleep(Duration::from_millis(50));
+    }
+    assert!(!agent.log()[before..].contains("INFO"), "{}", agent.log());
+}
+
+/// A message that comes again and again is shown once, and then counted.
+#[test]
+fn repetitions_are_counted() {
+    let Some(receiver) = Receiver::start(&[]) else {
+        return;
+    };
+    receiver.fault("partial");
+    let keys = format!(
+        "{}interval = \"1s\"\nsignals = \"metrics\"\n",
+        receiver.keys("http")
+    );
+    let sending = Sending::start(&keys);
+    sending
+        .agent
+        .wait_for("times more in 10 s: the OTLP receiver of metrics");
+    let log = sending.agent.log();
+    let (before, _) = log.split_once("times more").unwrap();
+    assert_eq!(before.matches("left 3 out").count(), 1, "{log}");
+    let counted = log
+        .lines()
+        .find(|line| line.contains("times more"))
+        .unwrap();
+    assert!(counted.contains("repeated="), "{counted}");
+}
