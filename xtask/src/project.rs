@@ -65,7 +65,7 @@ impl Project {
         self.target.join("nvml")
     }
 
-    /// Where Debian's package of VictoriaMetrics is unpacked.
+    /// Where Debian's package of `VictoriaMetrics` is unpacked.
     pub(crate) fn victoria_metrics(&self) -> PathBuf {
         self.target.join("victoria-metrics")
     }

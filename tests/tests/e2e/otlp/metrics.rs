@@ -318,8 +318,8 @@ fn differences_add_up_to_what_the_page_has() {
         (&b).read_exact(&mut vec![0; 10_000 * round]).unwrap();
         sleep(Duration::from_millis(700));
     }
-    let total = 210_000;
-    agent.expect_moved(total, 0);
+    let total = 210_000_u32;
+    agent.expect_moved(total.into(), 0);
     let transmitted = |taken: &Value| -> f64 {
         let metrics = items(&taken["metrics"], &METRICS);
         let io = metrics
@@ -342,13 +342,13 @@ fn differences_add_up_to_what_the_page_has() {
         sum
     };
     receiver.until("all bytes", |taken| {
-        ((transmitted(taken) - total as f64).abs() < 0.5).then_some(())
+        ((transmitted(taken) - f64::from(total)).abs() < 0.5).then_some(())
     });
     // And no more than that later.
     sleep(Duration::from_millis(2500));
     let taken = receiver.taken();
     assert!(
-        (transmitted(&taken) - total as f64).abs() < 0.5,
+        (transmitted(&taken) - f64::from(total)).abs() < 0.5,
         "{}",
         transmitted(&taken)
     );
@@ -390,7 +390,7 @@ fn the_last_bytes_are_sent_when_the_agent_ends() {
         taken["metrics"].as_array()?.last().map(drop)
     });
     let (a, b) = lab.connection();
-    (&a).write_all(&[1; 77_777]).unwrap();
+    (&a).write_all(&vec![1; 77_777]).unwrap();
     (&b).read_exact(&mut vec![0; 77_777]).unwrap();
     agent.expect_moved(77_777, 0);
     let began = Instant::now();
@@ -428,7 +428,7 @@ impl Drop for Stopped {
     }
 }
 
-/// A store that answers PromQL: it has what the page has.
+/// A store that answers queries: it has what the page has.
 #[test]
 fn victoria_metrics_answers_with_what_the_page_has() {
     needs_root!();
@@ -462,7 +462,7 @@ fn victoria_metrics_answers_with_what_the_page_has() {
     );
     let agent = Agent::start(&config);
     let (a, b) = lab.connection();
-    (&a).write_all(&[1; 123_456]).unwrap();
+    (&a).write_all(&vec![1; 123_456]).unwrap();
     (&b).read_exact(&mut vec![0; 123_456]).unwrap();
     agent.expect_moved(123_456, 0);
     let ask = |query: &str| -> Option<f64> {
