@@ -92,6 +92,7 @@ fn complete() -> Snapshot {
                 bytes: "tp_btf,iter",
                 latency: "sock_ops",
                 rhythm: "sock_send_length",
+                udp: "off",
                 kernel: "6.12.1".to_owned(),
             },
         })),
