@@ -1,6 +1,10 @@
 //! The wiring: sources -> sampler -> exporters, in the order that privileges ask for, and the way down.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{Config, Options, Unresolved},
-    export::http,
+    export::{http, otlp},
     privilege,
     reload::Reload,
     sampler::Sampler,
@@ -25,6 +29,7 @@ use crate::{
 /// What keeps it from starting: an address in use, a host name that does not resolve. Sources that do not work
 /// here are no such thing.
 pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
+    let since = SystemTime::now();
     share_heap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -34,6 +39,7 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         let _inside = runtime.enter();
         signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?
     };
+    let otlp = otlp::prepare(config).map_err(crate::Misconfigured)?;
     let mut reload = Reload::new(options, config);
     let answers = if config.network.enabled {
         resolve::ask(config)
@@ -78,14 +84,22 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         .then(|| source::spawn(host, config.interval));
     let host = host.transpose().with_context(|| started("host"))?;
     let sampler = Arc::new(Sampler {
+        started: since,
         node: Arc::from(config.node.as_str()),
         network,
         gpus,
         host,
         configuration: reload.status(),
+        otlp: Arc::default(),
     });
+    let places: Vec<_> = otlp.places().collect();
+    let otlp = otlp.start(config, Arc::clone(&sampler));
+    let otlp = otlp.context("cannot start the thread that sends OTLP")?;
 
     announce(config);
+    for (signal, place) in places {
+        info!("{} by OTLP to {place}", signal.name());
+    }
     let outcome = runtime.block_on(async {
         let mut reload = pin!(reload.run(hangup));
         tokio::select! {
@@ -94,6 +108,9 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         }
     });
     runtime.shutdown_timeout(Duration::from_millis(200));
+    if let Some(otlp) = otlp {
+        otlp.stop();
+    }
     outcome?;
     info!("stopped");
     Ok(())

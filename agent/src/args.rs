@@ -8,7 +8,7 @@ use clap::{
 };
 
 use crate::{
-    config::{Given, Options, options::OPTIONS},
+    config::{Given, Options, options::OPTIONS, otlp},
     import::{FRAMEWORKS, Framework},
     model::print::Format,
 };
@@ -126,7 +126,8 @@ fn with_options(command: Command) -> Command {
             .value_name(value)
             .action(ArgAction::Append)
     };
-    let single = OPTIONS.iter().map(|option| {
+    let with_flag = OPTIONS.iter().filter(|option| option.has_flag());
+    let single = with_flag.map(|option| {
         let default = match option.default {
             "" => String::new(),
             default => format!(" [default: {default}]"),
@@ -157,7 +158,7 @@ fn with_options(command: Command) -> Command {
 fn options(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> Options {
     let variable = |name: &str| variable(name).filter(|text| !text.is_empty());
     let given = |id: &str, flag: &str, name: &str| {
-        let text = matches.get_one::<String>(id).cloned();
+        let text = matches.try_get_one::<String>(id).ok().flatten().cloned();
         let from_flag = text.map(|text| Given {
             place: format!("--{flag}"),
             text,
@@ -202,6 +203,10 @@ fn options(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> O
     Options {
         file: file.or_else(|| variable("PARTYMETER_CONFIG").map(PathBuf::from)),
         values,
+        standard: otlp::variables()
+            .filter_map(|name| Some((variable(&name)?, name)))
+            .map(|(text, name)| (name, text))
+            .collect(),
         parties: list("party", "PARTYMETER_PARTY"),
         protocols: list("protocol", "PARTYMETER_PROTOCOL"),
     }

@@ -22,6 +22,8 @@ pub struct Network {
     pub programs: Vec<ProgramRuns>,
     /// By what means this kernel counts.
     pub accounting: Accounting,
+    /// When the programs were loaded: since then is counted.
+    pub since: Option<SystemTime>,
 }
 
 /// What goes on with one party over one protocol. Sums are since the programs were loaded.
@@ -65,12 +67,24 @@ pub struct Traffic {
 }
 
 /// A histogram of times.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Times {
     /// Samples at or under each of [`Times::BOUNDS`], not cumulative; the last is above all.
     pub buckets: [u64; Self::BOUNDS.len() + 1],
     /// Sum of all samples, in seconds.
     pub sum: f64,
+    /// The same samples in buckets of equal ratio, where they are wanted.
+    pub fine: Option<Box<Exponential>>,
+}
+
+/// Samples in buckets of equal ratio, as in OpenTelemetry's exponential histograms: the bucket `i` holds what is above
+/// `base^i` and at most `base^(i+1)` seconds, with `base` = 2^(2^-[`Exponential::SCALE`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exponential {
+    /// Samples shorter than [`Exponential::ZERO`].
+    pub zero: u64,
+    /// Samples in the buckets from [`Exponential::OFFSET`] on.
+    pub buckets: [u64; Self::BUCKETS],
 }
 
 impl Times {
@@ -79,6 +93,43 @@ impl Times {
         0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
         0.5, 1.0, 2.5, 5.0, 10.0,
     ];
+}
+
+impl Exponential {
+    /// Buckets are 2^(1/8) wide: 9 %, a little wider than the kernel side's.
+    pub const SCALE: i32 = 3;
+    /// 2^-20 s: what is shorter counts as zero. Unit: seconds.
+    pub const ZERO: f64 = 1.0 / 1_048_576.0;
+    /// The bucket that begins with [`Exponential::ZERO`].
+    pub const OFFSET: i32 = -160;
+    /// Up to the longest time that the kernel side tells apart, 16.8 s, and one for what is longer.
+    pub const BUCKETS: usize = 194;
+
+    /// Adds samples of which the longest can be `seconds`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "its range is checked"
+    )]
+    pub fn add(&mut self, seconds: f64, count: u64) {
+        if seconds < Self::ZERO {
+            self.zero += count;
+            return;
+        }
+        let per_octave = f64::from(1 << Self::SCALE);
+        let bucket = (seconds.log2() * per_octave).ceil() - 1.0 - f64::from(Self::OFFSET);
+        // As a number it saturates: what is infinite falls into the last.
+        self.buckets[(bucket as usize).min(Self::BUCKETS - 1)] += count;
+    }
+}
+
+impl Default for Exponential {
+    fn default() -> Self {
+        Self {
+            zero: 0,
+            buckets: [0; Self::BUCKETS],
+        }
+    }
 }
 
 /// Local processes that hold an open MPC connection.
@@ -160,6 +211,8 @@ pub struct Process {
 pub struct Snapshot {
     /// When it was put together.
     pub taken: SystemTime,
+    /// When the agent started.
+    pub started: SystemTime,
     /// The node's name, for the label `node`.
     pub node: Arc<str>,
     /// `None` while the source is down, switched off or late.
@@ -172,6 +225,58 @@ pub struct Snapshot {
     pub sources: Vec<SourceHealth>,
     /// How the configuration is doing.
     pub configuration: Configuration,
+    /// How sending by OTLP is doing, by signal that is sent.
+    pub otlp: Vec<Sending>,
+}
+
+/// How sending one signal by OTLP is doing.
+#[derive(Clone, Debug)]
+pub struct Sending {
+    /// The value of the label `signal`: `metrics`, `logs` or `traces`.
+    pub signal: &'static str,
+    /// Whether the receiver took the last message; `None` before the first.
+    pub up: Option<bool>,
+    /// Data points, log records or spans that it has taken.
+    pub sent: u64,
+    /// Those that were not sent or not taken, by [`Dropped`].
+    pub dropped: [u64; Dropped::ALL.len()],
+}
+
+/// Why something was not sent by OTLP, or not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// The receiver has taken the message, but not this.
+    Rejected,
+    /// The receiver will not take the message at all.
+    Refused,
+    /// It could not be sent in time, and newer points with the same or more in them take its place.
+    Replaced,
+    /// Too much was waiting.
+    Overflow,
+    /// The agent ended before it could be sent.
+    Shutdown,
+}
+
+impl Dropped {
+    /// Every reason, in the order of [`Sending::dropped`].
+    pub const ALL: [Self; 5] = [
+        Self::Rejected,
+        Self::Refused,
+        Self::Replaced,
+        Self::Overflow,
+        Self::Shutdown,
+    ];
+
+    /// The value of the label `reason`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Refused => "refused",
+            Self::Replaced => "replaced",
+            Self::Overflow => "overflow",
+            Self::Shutdown => "shutdown",
+        }
+    }
 }
 
 /// How the configuration is doing.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    export::otlp::Book,
     reload::Status,
     sample::{Host, Network, Snapshot},
     source::{Place, gpu::GpuPlaces},
@@ -14,6 +15,8 @@ use crate::{
 
 /// The places of the enabled sources.
 pub struct Sampler {
+    /// When the agent started.
+    pub started: SystemTime,
     /// The node's name.
     pub node: Arc<str>,
     /// `None`: switched off.
@@ -24,6 +27,8 @@ pub struct Sampler {
     pub host: Option<Arc<Place<Host>>>,
     /// How the configuration is doing.
     pub configuration: Arc<Status>,
+    /// How sending by OTLP is doing.
+    pub otlp: Arc<Book>,
 }
 
 impl Sampler {
@@ -41,12 +46,14 @@ impl Sampler {
         let host = look(self.host.as_deref(), now, &mut sources);
         Snapshot {
             taken: SystemTime::now(),
+            started: self.started,
             node: Arc::clone(&self.node),
             network,
             gpus,
             host,
             sources,
             configuration: self.configuration.get(),
+            otlp: self.otlp.get(),
         }
     }
 }

@@ -4,9 +4,11 @@ mod conflicts;
 mod frameworks;
 mod lists;
 pub mod options;
+pub mod otlp;
 mod resolve;
 mod value;
 
+pub use otlp::{Histograms, Otlp, Signal, Temporality};
 pub use resolve::{Given, Options, Surroundings, read, resolve};
 
 use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
@@ -20,7 +22,7 @@ pub struct Config {
     pub node: String,
     /// How often the sources are read; 200 ms or more.
     pub interval: Duration,
-    /// This node's own party; its entry among the parties is skipped.
+    /// This node's own party, for the resource of OTLP and the log.
     pub party_id: Option<String>,
     /// The other parties. Empty: every address on a protocol's port is a party of its own.
     pub parties: Vec<Party>,
@@ -34,6 +36,8 @@ pub struct Config {
     pub host_enabled: bool,
     /// Addresses of the metrics page; not empty.
     pub prometheus_listen: Vec<SocketAddr>,
+    /// What to send by OTLP.
+    pub otlp: Otlp,
     /// How to log.
     pub log: Log,
 }

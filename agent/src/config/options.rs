@@ -20,6 +20,11 @@ impl Opt {
         self.key.replace(['.', '_'], "-")
     }
 
+    /// Whether there is a flag: everybody on the machine can read command lines, so there is none for secrets.
+    pub fn has_flag(&self) -> bool {
+        self.key != "otlp.headers"
+    }
+
     /// The environment variable: `PARTYMETER_NETWORK_MAX_AUTO_PARTIES`.
     pub fn variable(&self) -> String {
         format!("PARTYMETER_{}", self.key.replace('.', "_").to_uppercase())
@@ -131,6 +136,96 @@ pub static OPTIONS: &[Opt] = &[
         help: "Addresses of the metrics page",
     },
     Opt {
+        key: "otlp.endpoint",
+        value: "URL",
+        default: "",
+        help: "Where to send OTLP to, as http://collector:4317; default: nowhere",
+    },
+    Opt {
+        key: "otlp.protocol",
+        value: "grpc|http/protobuf",
+        default: "grpc",
+        help: "How to send it",
+    },
+    Opt {
+        key: "otlp.signals",
+        value: "SIGNAL,…",
+        default: "metrics,logs,traces",
+        help: "What to send",
+    },
+    Opt {
+        key: "otlp.interval",
+        value: "DURATION",
+        default: "15s",
+        help: "How often metrics are sent, 1s to 1h",
+    },
+    Opt {
+        key: "otlp.timeout",
+        value: "DURATION",
+        default: "10s",
+        help: "How long a request may take, up to 10m",
+    },
+    Opt {
+        key: "otlp.compression",
+        value: "gzip|none",
+        default: "gzip",
+        help: "How requests are compressed",
+    },
+    Opt {
+        key: "otlp.headers",
+        value: "NAME=VALUE,…",
+        default: "",
+        help: "Headers of each request; they may be secret, so that there is no flag",
+    },
+    Opt {
+        key: "otlp.certificate",
+        value: "FILE",
+        default: "",
+        help: "Certificates to trust, in PEM; default: the system's",
+    },
+    Opt {
+        key: "otlp.client_certificate",
+        value: "FILE",
+        default: "",
+        help: "Certificate to prove who this node is, in PEM",
+    },
+    Opt {
+        key: "otlp.client_key",
+        value: "FILE",
+        default: "",
+        help: "The key of that certificate, in PEM",
+    },
+    Opt {
+        key: "otlp.temporality",
+        value: "cumulative|delta",
+        default: "cumulative",
+        help: "What counters and histograms count from: their beginning, or what was last accepted",
+    },
+    Opt {
+        key: "otlp.histograms",
+        value: "explicit|exponential",
+        default: "explicit",
+        help: "Form of the histograms of times",
+    },
+    Opt {
+        key: "otlp.trace_rounds",
+        value: "N",
+        default: "60",
+        help: "Trace one in so many rounds of the sources, beside those that fail or are slow; 0: only those",
+    },
+    Opt {
+        key: "otlp.connection_spans",
+        value: "BOOL",
+        default: "false",
+        help: "Send every MPC connection that ends as a span",
+    },
+    Opt {
+        key: "otlp.resource",
+        value: "NAME=VALUE,…",
+        default: "",
+        help: "More attributes of the resource, such as k8s.cluster.name",
+    },
+    Opt {
         key: "log.format",
         value: "text|json",
         default: "text",
@@ -154,13 +249,18 @@ pub static OPTIONS: &[Opt] = &[
 pub fn markdown() -> String {
     let head = "| key | flag | variable | default | meaning |\n| --- | --- | --- | --- | --- |\n";
     let row = |option: &Opt| {
-        let (key, flag, variable) = (option.key, option.flag(), option.variable());
+        let (key, variable) = (option.key, option.variable());
+        let flag = if option.has_flag() {
+            format!("`--{}`", option.flag())
+        } else {
+            String::new()
+        };
         let default = match option.default {
             "" => String::new(),
             default => format!("`{default}`"),
         };
         let help = option.help.replace('|', "\\|");
-        format!("| `{key}` | `--{flag}` | `{variable}` | {default} | {help} |\n")
+        format!("| `{key}` | {flag} | `{variable}` | {default} | {help} |\n")
     };
     head.to_owned() + &OPTIONS.iter().map(row).collect::<String>()
 }

@@ -22,6 +22,8 @@ pub struct Options {
     pub file: Option<PathBuf>,
     /// Single values by key, with the flag or variable that they came from; flags win already.
     pub values: HashMap<&'static str, Given>,
+    /// Variables of OpenTelemetry, by name.
+    pub standard: HashMap<String, String>,
     /// `--party ID=ENDPOINT,…`
     pub parties: Vec<Given>,
     /// `--protocol NAME=PORTS,…`
@@ -119,7 +121,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn report(&mut self, place: String, key: &str, fault: Fault) {
-        self.problems.push(Problem::new(place, key, fault));
+        let problem = Problem::new(place, key, fault);
+        // One value may be used in several places.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     fn resolve(mut self, options: &Options, around: &Surroundings) -> Result<Config, Vec<Problem>> {
@@ -157,6 +163,7 @@ impl<'a> Reader<'a> {
         let log_format = values.get("log.format", |value| {
             value.choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
         });
+        let otlp = values.otlp();
         let (log_level, log_kernel) = (
             values.get("log.level", level),
             values.get("log.kernel", level),
@@ -194,6 +201,7 @@ impl<'a> Reader<'a> {
                 gpu: gpu?,
                 host_enabled: host_enabled?,
                 prometheus_listen,
+                otlp: otlp?,
                 log: Log {
                     format: log_format?,
                     level: log_level?,
@@ -289,7 +297,7 @@ const LISTS: [(&str, &[&str]); 2] = [
 ];
 
 /// Looks single values up, wherever they are given.
-struct Values<'r, 'a, 't> {
+pub(super) struct Values<'r, 'a, 't> {
     reader: &'r mut Reader<'a>,
     options: &'r Options,
     table: &'r DeTable<'t>,
@@ -344,8 +352,29 @@ impl Values<'_, '_, '_> {
         })
     }
 
+    /// Whether a key is given, and not as empty.
+    pub(super) fn is_written(&self, key: &str) -> bool {
+        self.find(key)
+            .is_some_and(|(_, value)| !matches!(value.text(), Ok("")))
+    }
+
+    /// A variable of OpenTelemetry: its name, which is its place, and its text.
+    pub(super) fn standard(&self, name: &str) -> Option<(String, String)> {
+        let text = self.options.standard.get(name)?;
+        Some((name.to_owned(), text.clone()))
+    }
+
+    pub(super) fn take<T>(
+        &mut self,
+        place: &str,
+        key: &str,
+        result: Result<T, Fault>,
+    ) -> Option<T> {
+        self.reader.take(place, key, result)
+    }
+
     /// Where a key is given, if anywhere.
-    fn find(&self, key: &str) -> Option<(String, Value<'_>)> {
+    pub(super) fn find(&self, key: &str) -> Option<(String, Value<'_>)> {
         if let Some(given) = self.options.values.get(key) {
             return Some((given.place.clone(), Value::Text(&given.text)));
         }
@@ -360,7 +389,11 @@ impl Values<'_, '_, '_> {
     }
 
     /// A value, or its default; `None` after a problem, and where the default is worked out.
-    fn get<T>(&mut self, key: &str, parse: impl Fn(&Value<'_>) -> Result<T, Fault>) -> Option<T> {
+    pub(super) fn get<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&Value<'_>) -> Result<T, Fault>,
+    ) -> Option<T> {
         let given = self.find(key).map(|(place, value)| (place, parse(&value)));
         match given {
             Some((place, result)) => self.reader.take(&place, key, result),
@@ -368,7 +401,7 @@ impl Values<'_, '_, '_> {
         }
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         key: &str,
         parse: impl Fn(&Value<'_>) -> Result<T, Fault> + Copy,

@@ -34,6 +34,15 @@ pub(crate) fn minimal() -> Config {
         },
         host_enabled: true,
         prometheus_listen: vec![SocketAddr::from(([127, 0, 0, 1], 9464))],
+        otlp: Otlp {
+            receivers: [const { None }; 3],
+            interval: Duration::from_secs(15),
+            temporality: Temporality::Cumulative,
+            histograms: Histograms::Explicit,
+            trace_rounds: 60,
+            connection_spans: false,
+            resource: Vec::new(),
+        },
         log: Log {
             format: LogFormat::Text,
             level: Some(tracing::Level::INFO),

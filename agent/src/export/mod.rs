@@ -2,6 +2,7 @@
 
 mod format;
 pub mod http;
+pub mod otlp;
 pub mod prometheus;
 mod timed;
 

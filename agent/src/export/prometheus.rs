@@ -60,32 +60,19 @@ impl Collector for Page {
 }
 
 impl Page {
-    /// Writes a metric, if it has any series now.
+    /// Writes a metric of the catalog.
     fn encode_metric(&self, metric: &Metric, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let (family, unit, kind) = descriptor(metric, self.format);
-        // Its descriptor is written with the first series: one without any would say nothing.
-        let mut encoder = Some(encoder);
-        let mut described = None;
-        let mut result = Ok(());
-        (metric.read)(&self.snapshot, &mut |values, value| {
-            if let Some(encoder) = encoder.take() {
-                match encoder.encode_descriptor(family, metric.help, unit, kind) {
-                    Ok(family) => described = Some(family),
-                    Err(error) => result = Err(error),
-                }
-            }
-            if let (Ok(()), Some(family)) = (result, &mut described) {
-                let labels = Labels(metric.labels, values);
-                result = encode_series(family, metric.kind, self.format, &labels, value);
-            }
-        });
-        result
+        let (name, unit, kind) = descriptor(metric, self.format);
+        let descriptor = (name, metric.help, unit, kind);
+        self.encode_family(encoder, descriptor, metric.kind, |emit| {
+            (metric.read)(&self.snapshot, &mut |values, value| {
+                emit(metric.labels, values, value);
+            });
+        })
     }
-}
 
-impl Page {
-    /// Writes a family of dcgm-exporter, if it has any series now. Its counters do not end in `_total`, so that in
-    /// OpenMetrics they cannot be called counters.
+    /// Writes a family of dcgm-exporter. Its counters do not end in `_total`, so that in OpenMetrics they cannot be
+    /// called counters.
     fn encode_dcgm(
         &self,
         family: &gpu::Family,
@@ -96,19 +83,34 @@ impl Page {
             (Kind::Counter, Format::Classic) => MetricType::Counter,
             _ => MetricType::Gauge,
         };
+        let descriptor = (family.name, family.help, None, kind);
+        self.encode_family(encoder, descriptor, Kind::Gauge, |emit| {
+            family.read(&self.snapshot, emit);
+        })
+    }
+
+    /// Writes a family, if it has any series now: its descriptor goes with the first, for one without any would say
+    /// nothing.
+    fn encode_family(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help, unit, described_as): (&str, &str, Option<&'static Unit>, MetricType),
+        kind: Kind,
+        read: impl FnOnce(gpu::EmitLabelled<'_>),
+    ) -> fmt::Result {
         let mut encoder = Some(encoder);
-        let mut described = None;
+        let mut family = None;
         let mut result = Ok(());
-        family.read(&self.snapshot, &mut |names, values, value| {
+        read(&mut |names, values, value| {
             if let Some(encoder) = encoder.take() {
-                match encoder.encode_descriptor(family.name, family.help, None, kind) {
-                    Ok(family) => described = Some(family),
+                match encoder.encode_descriptor(name, help, unit, described_as) {
+                    Ok(described) => family = Some(described),
                     Err(error) => result = Err(error),
                 }
             }
-            if let (Ok(()), Some(family)) = (result, &mut described) {
+            if let (Ok(()), Some(family)) = (result, &mut family) {
                 let labels = Labels(names, values);
-                result = encode_series(family, Kind::Gauge, self.format, &labels, value);
+                result = encode_series(family, kind, self.format, &labels, value);
             }
         });
         result
@@ -180,11 +182,12 @@ fn encode_value(
         Value::Real(value) if counts => series.encode_counter(&value, none),
         Value::Integer(value) => series.encode_gauge(&value),
         Value::Real(value) => series.encode_gauge(&value),
-        Value::Histogram(bounds, counts, sum) => {
-            let bounds = bounds.iter().copied().chain([f64::INFINITY]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
-            let count = counts.iter().sum();
-            series.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+        Value::Histogram(histogram) => {
+            let bounds = histogram.bounds.iter().copied().chain([f64::INFINITY]);
+            let counts = histogram.buckets.iter().copied();
+            let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+            let count = histogram.buckets.iter().sum();
+            series.encode_histogram::<NoLabelSet>(histogram.sum, count, &buckets, None)
         }
     }
 }
@@ -202,4 +205,4 @@ impl EncodeLabelSet for Labels<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,10 +2,10 @@
 
 use std::time::UNIX_EPOCH;
 
-use super::{Kind, Metric, Value};
-use crate::sample::{Durations, FailureKind};
+use super::{Histogram, Kind, Metric, Reset, Value, opentelemetry::otel};
+use crate::sample::{Dropped, Durations, FailureKind};
 
-const START: &str = "with the agent";
+const START: Reset = Reset::Agent;
 
 pub(super) static METRICS: &[Metric] = &[
     Metric {
@@ -15,8 +15,8 @@ pub(super) static METRICS: &[Metric] = &[
         help: "The version of the agent.",
         labels: &["version"],
         source: "Cargo.toml",
-        reset: "",
-        opentelemetry: "partymeter.build",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.build")],
         read: |_, emit| emit(&[env!("CARGO_PKG_VERSION")], Value::Integer(1)),
     },
     Metric {
@@ -26,8 +26,8 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Whether the source reads; why not is on /-/ready and in the log.",
         labels: &["source"],
         source: "the agent",
-        reset: "",
-        opentelemetry: "partymeter.source.up",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.source.up")],
         read: |snapshot, emit| {
             for health in &snapshot.sources {
                 emit(
@@ -44,15 +44,18 @@ pub(super) static METRICS: &[Metric] = &[
         help: "How long one round of the source took.",
         labels: &["source"],
         source: "the agent",
-        reset: "",
-        opentelemetry: "partymeter.source.duration",
+        reset: START,
+        opentelemetry: &[otel("partymeter.source.duration")],
         read: |snapshot, emit| {
             for health in &snapshot.sources {
                 let Durations { buckets, sum } = &health.durations;
-                emit(
-                    &[&health.source],
-                    Value::Histogram(&Durations::BOUNDS, buckets, *sum),
-                );
+                let histogram = Histogram {
+                    bounds: &Durations::BOUNDS,
+                    buckets,
+                    sum: *sum,
+                    fine: None,
+                };
+                emit(&[&health.source], Value::Histogram(histogram));
             }
         },
     },
@@ -64,7 +67,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["source", "kind"],
         source: "the agent",
         reset: START,
-        opentelemetry: "partymeter.source.errors",
+        opentelemetry: &[otel("partymeter.source.errors")],
         read: |snapshot, emit| {
             for health in &snapshot.sources {
                 for kind in FailureKind::ALL {
@@ -81,8 +84,8 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Age of the newest sample of the source; what is too old is not shown.",
         labels: &["source"],
         source: "the agent",
-        reset: "",
-        opentelemetry: "partymeter.snapshot.age",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.snapshot.age")],
         read: |snapshot, emit| {
             for health in &snapshot.sources {
                 if let Some(age) = health.age_seconds {
@@ -98,8 +101,8 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Whether the configuration was right when it was last read; if not, the one before goes on.",
         labels: &[],
         source: "the agent",
-        reset: "",
-        opentelemetry: "partymeter.config.reload.success",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.config.reload.success")],
         read: |snapshot, emit| {
             emit(
                 &[],
@@ -114,12 +117,61 @@ pub(super) static METRICS: &[Metric] = &[
         help: "When the configuration was last taken in, in seconds since 1970.",
         labels: &[],
         source: "the agent",
-        reset: "",
-        opentelemetry: "partymeter.config.reload.time",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.config.reload.time")],
         read: |snapshot, emit| {
             let taken = snapshot.configuration.taken.duration_since(UNIX_EPOCH);
             if let Ok(since) = taken {
                 emit(&[], Value::Real(since.as_secs_f64()));
+            }
+        },
+    },
+    Metric {
+        name: "partymeter_otlp_up",
+        kind: Kind::Gauge,
+        unit: "1",
+        help: "Whether the receiver of OTLP took the last message of the signal.",
+        labels: &["signal"],
+        source: "the agent",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.otlp.up")],
+        read: |snapshot, emit| {
+            for it in &snapshot.otlp {
+                if let Some(up) = it.up {
+                    emit(&[it.signal], Value::Integer(u64::from(up)));
+                }
+            }
+        },
+    },
+    Metric {
+        name: "partymeter_otlp_points_sent_total",
+        kind: Kind::Counter,
+        unit: "{point}",
+        help: "Data points, log records or spans that the receiver of OTLP has taken.",
+        labels: &["signal"],
+        source: "the agent",
+        reset: START,
+        opentelemetry: &[otel("partymeter.otlp.points.sent")],
+        read: |snapshot, emit| {
+            for it in &snapshot.otlp {
+                emit(&[it.signal], Value::Integer(it.sent));
+            }
+        },
+    },
+    Metric {
+        name: "partymeter_otlp_points_dropped_total",
+        kind: Kind::Counter,
+        unit: "{point}",
+        help: "Data points, log records or spans that were not sent or not taken; of points that are replaced by newer ones no counter loses anything.",
+        labels: &["signal", "reason"],
+        source: "the agent",
+        reset: START,
+        opentelemetry: &[otel("partymeter.otlp.points.dropped")],
+        read: |snapshot, emit| {
+            for it in &snapshot.otlp {
+                for (reason, count) in Dropped::ALL.into_iter().zip(it.dropped) {
+                    emit(&[it.signal, reason.name()], Value::Integer(count));
+                }
             }
         },
     },

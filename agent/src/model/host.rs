@@ -1,13 +1,13 @@
 //! The metrics of the host source: the machine, and the agent's own process.
 
-use super::{Kind, Metric, Value};
+use super::{Kind, Metric, Reset, Value, opentelemetry::otel};
 use crate::sample::{Process, Snapshot};
 
-const START: &str = "with the agent";
+const START: Reset = Reset::Agent;
 
 /// A metric of the agent's own process, under the name that every exporter uses.
 macro_rules! process {
-    ($name:literal, $kind:ident, $unit:literal, $reset:expr, $source:literal, $help:literal, $field:ident, $value:ident, $otel:literal) => {
+    ($name:literal, $kind:ident, $unit:literal, $reset:expr, $source:literal, $help:literal, $field:ident, $value:ident, $otel:expr) => {
         Metric {
             name: $name,
             kind: Kind::$kind,
@@ -16,7 +16,7 @@ macro_rules! process {
             labels: &[],
             source: $source,
             reset: $reset,
-            opentelemetry: $otel,
+            opentelemetry: &[$otel],
             read: |snapshot, emit| {
                 if let Some(Process {
                     $field: Some(value),
@@ -38,8 +38,18 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Memory in use: of the system, what is not available to programs; of the GPUs, what is allocated on all.",
         labels: &["type", "node"],
         source: "/proc/meminfo, nvmlDeviceGetMemoryInfo_v2",
-        reset: "",
-        opentelemetry: "system.memory.usage",
+        reset: Reset::None,
+        opentelemetry: &[
+            otel("system.memory.usage")
+                .sum()
+                .with(&[("system.memory.state", "used")])
+                .labels(&[("type", "")])
+                .only("type", "system_memory"),
+            otel("partymeter.gpu.memory.usage")
+                .sum()
+                .labels(&[("type", "")])
+                .only("type", "gpu_memory"),
+        ],
         read: |snapshot, emit| {
             if let Some(used) = snapshot.host.as_deref().and_then(|host| host.memory_used) {
                 emit(&["system_memory", &snapshot.node], Value::Integer(used));
@@ -60,73 +70,73 @@ pub(super) static METRICS: &[Metric] = &[
         "User and system CPU time spent by the agent.",
         cpu_seconds,
         Real,
-        "process.cpu.time"
+        otel("process.cpu.time")
     ),
     process!(
         "process_resident_memory_bytes",
         Gauge,
         "By",
-        "",
+        Reset::None,
         "/proc/self/statm",
         "Resident memory of the agent.",
         resident_bytes,
         Integer,
-        "process.memory.usage"
+        otel("process.memory.usage").sum()
     ),
     process!(
         "process_virtual_memory_bytes",
         Gauge,
         "By",
-        "",
+        Reset::None,
         "/proc/self/statm",
         "Virtual memory of the agent.",
         virtual_bytes,
         Integer,
-        "process.memory.virtual"
+        otel("process.memory.virtual").sum()
     ),
     process!(
         "process_open_fds",
         Gauge,
         "{file_descriptor}",
-        "",
+        Reset::None,
         "/proc/self/fd",
         "Open file descriptors of the agent.",
         open_fds,
         Integer,
-        "process.unix.file_descriptor.count"
+        otel("process.unix.file_descriptor.count").sum()
     ),
     process!(
         "process_max_fds",
         Gauge,
         "{file_descriptor}",
-        "",
+        Reset::None,
         "/proc/self/limits",
         "File descriptors that the agent may open.",
         max_fds,
         Integer,
-        "partymeter.process.file_descriptor.limit"
+        otel("partymeter.process.file_descriptor.limit").sum()
     ),
     process!(
         "process_threads",
         Gauge,
         "{thread}",
-        "",
+        Reset::None,
         "/proc/self/stat",
         "Threads of the agent.",
         threads,
         Integer,
-        "process.thread.count"
+        otel("process.thread.count").sum()
     ),
     process!(
         "process_start_time_seconds",
         Gauge,
         "s",
-        "",
+        Reset::None,
         "/proc/self/stat",
         "When the agent started, in seconds since 1970.",
         start_time,
         Real,
-        "partymeter.process.start_time"
+        otel("partymeter.process.start_time")
     ),
 ];
 

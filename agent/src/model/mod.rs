@@ -5,9 +5,14 @@ mod agent;
 pub mod gpu;
 mod host;
 mod network;
+mod opentelemetry;
 pub mod print;
 
-use crate::sample::Snapshot;
+pub use opentelemetry::{Instrument, OpenTelemetry};
+
+use std::time::SystemTime;
+
+use crate::sample::{Exponential, Snapshot};
 
 /// One metric.
 pub struct Metric {
@@ -23,10 +28,10 @@ pub struct Metric {
     pub labels: &'static [&'static str],
     /// The interface that the values come from.
     pub source: &'static str,
-    /// When a counter begins again at 0; empty for what is no counter.
-    pub reset: &'static str,
-    /// The name of the OpenTelemetry semantic conventions (or `partymeter.*` where they have none).
-    pub opentelemetry: &'static str,
+    /// When a counter or histogram begins again at 0.
+    pub reset: Reset,
+    /// What goes out by OTLP.
+    pub opentelemetry: &'static [OpenTelemetry],
     /// Gives every series that the snapshot has; what is missing is not given.
     pub read: fn(&Snapshot, Emit<'_>),
 }
@@ -59,6 +64,40 @@ impl Kind {
     }
 }
 
+/// When a sum begins again at 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// It is no sum.
+    None,
+    /// When the BPF programs are loaded.
+    Programs,
+    /// When the GPU's driver is loaded, which nobody says when it was.
+    Driver,
+    /// When the agent starts.
+    Agent,
+}
+
+impl Reset {
+    /// As a part of a sentence.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Programs => "when the programs are loaded",
+            Self::Driver => "when the driver is loaded",
+            Self::Agent => "with the agent",
+        }
+    }
+
+    /// When that was; `None` if it is not known.
+    pub fn since(self, snapshot: &Snapshot) -> Option<SystemTime> {
+        match self {
+            Self::Programs => snapshot.network.as_ref()?.since,
+            Self::Driver | Self::None => None,
+            Self::Agent => Some(snapshot.started),
+        }
+    }
+}
+
 /// The value of one series.
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'a> {
@@ -66,8 +105,21 @@ pub enum Value<'a> {
     Integer(u64),
     /// Any other.
     Real(f64),
-    /// A histogram: upper bounds, observations in each bucket (not cumulative) and above all, their sum.
-    Histogram(&'a [f64], &'a [u64], f64),
+    /// Observations by size.
+    Histogram(Histogram<'a>),
+}
+
+/// A histogram's value.
+#[derive(Clone, Copy, Debug)]
+pub struct Histogram<'a> {
+    /// Upper bounds of the buckets.
+    pub bounds: &'a [f64],
+    /// Observations in each bucket (not cumulative), and above all.
+    pub buckets: &'a [u64],
+    /// Of all observations.
+    pub sum: f64,
+    /// The same observations in finer buckets, where they are wanted.
+    pub fine: Option<&'a Exponential>,
 }
 
 /// Every metric, in the order of the page.
@@ -100,8 +152,8 @@ mod tests {
             );
             assert_eq!(metric.kind == Kind::Info, name.ends_with("_info"), "{name}");
             assert_eq!(
-                metric.kind == Kind::Counter,
-                !metric.reset.is_empty(),
+                matches!(metric.kind, Kind::Counter | Kind::Histogram),
+                metric.reset != Reset::None,
                 "{name}: reset"
             );
             assert!(

@@ -1,10 +1,10 @@
 //! The metrics of the network source.
 
-use super::{Kind, Metric, Value};
+use super::{Histogram, Kind, Metric, Reset, Value, opentelemetry::otel};
 use crate::sample::{Accounting, Network, Snapshot, Times, Traffic};
 use agent_ebpf::{End, Role};
 
-const LOADED: &str = "when the programs are loaded";
+const LOADED: Reset = Reset::Programs;
 
 pub(super) static METRICS: &[Metric] = &[
     Metric {
@@ -15,7 +15,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["direction", "party_id", "protocol"],
         source: "tcp_sock.snd_nxt, tcp_sock.bytes_received, cgroup_skb",
         reset: LOADED,
-        opentelemetry: "system.network.io",
+        opentelemetry: &[otel("system.network.io")],
         read: |snapshot, emit| {
             for Traffic {
                 party,
@@ -38,7 +38,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["party_id", "protocol"],
         source: "tcp_sock.bytes_retrans",
         reset: LOADED,
-        opentelemetry: "partymeter.network.retransmitted",
+        opentelemetry: &[otel("partymeter.network.retransmitted")],
         read: |snapshot, emit| {
             for Traffic {
                 party,
@@ -59,7 +59,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["direction", "party_id", "protocol"],
         source: "tcp_sock.data_segs_out, tcp_sock.data_segs_in",
         reset: LOADED,
-        opentelemetry: "partymeter.network.segments",
+        opentelemetry: &[otel("partymeter.network.segments")],
         read: |snapshot, emit| {
             for it in connections(snapshot) {
                 for (direction, count) in ["transmit", "receive"].into_iter().zip(it.segments) {
@@ -75,13 +75,12 @@ pub(super) static METRICS: &[Metric] = &[
         help: "TCP round-trip times to the party, as the kernel measures them.",
         labels: &["party_id", "protocol"],
         source: "BPF_SOCK_OPS_RTT_CB, tcp_sock.rack.rtt_us",
-        reset: "",
-        opentelemetry: "partymeter.mpc.network.latency",
+        reset: LOADED,
+        opentelemetry: &[otel("partymeter.mpc.network.latency")],
         read: |snapshot, emit| {
             for it in traffic(snapshot) {
-                if let Some(Times { buckets, sum }) = &it.latency {
-                    let histogram = Value::Histogram(&Times::BOUNDS, buckets, *sum);
-                    emit(&[&it.party, &it.protocol], histogram);
+                if let Some(latency) = &it.latency {
+                    emit(&[&it.party, &it.protocol], times(latency));
                 }
             }
         },
@@ -93,8 +92,8 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Mean of the smoothed round-trip times of the open connections with the party.",
         labels: &["party_id", "protocol"],
         source: "tcp_sock.srtt_us",
-        reset: "",
-        opentelemetry: "partymeter.mpc.network.smoothed_rtt",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.mpc.network.smoothed_rtt")],
         read: |snapshot, emit| {
             for it in traffic(snapshot) {
                 if let Some(seconds) = it.smoothed_rtt {
@@ -110,8 +109,8 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Open connections with the party.",
         labels: &["party_id", "protocol"],
         source: "bpf_iter",
-        reset: "",
-        opentelemetry: "partymeter.mpc.connections",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.mpc.connections").sum()],
         read: |snapshot, emit| {
             for it in connections(snapshot) {
                 emit(&[&it.party, &it.protocol], Value::Integer(it.open));
@@ -126,7 +125,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["role", "party_id", "protocol"],
         source: "inet_sock_set_state, sock_ops",
         reset: LOADED,
-        opentelemetry: "partymeter.mpc.connections.opened",
+        opentelemetry: &[otel("partymeter.mpc.connections.opened")],
         read: |snapshot, emit| {
             for it in connections(snapshot) {
                 for (role, count) in Role::ALL.into_iter().zip(it.opened) {
@@ -146,7 +145,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["reason", "party_id", "protocol"],
         source: "inet_sock_set_state, sock.sk_err",
         reset: LOADED,
-        opentelemetry: "partymeter.mpc.connections.closed",
+        opentelemetry: &[otel("partymeter.mpc.connections.closed")],
         read: |snapshot, emit| {
             for it in connections(snapshot) {
                 for (end, count) in End::ALL.into_iter().zip(it.closed) {
@@ -166,7 +165,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["party_id", "protocol"],
         source: "inet_sock_set_state",
         reset: LOADED,
-        opentelemetry: "partymeter.mpc.connection.failures",
+        opentelemetry: &[otel("partymeter.mpc.connection.failures")],
         read: |snapshot, emit| {
             for it in connections(snapshot) {
                 emit(&[&it.party, &it.protocol], Value::Integer(it.failures));
@@ -180,8 +179,8 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Local processes with at least one open MPC connection.",
         labels: &["protocol"],
         source: "bpf_iter",
-        reset: "",
-        opentelemetry: "partymeter.mpc.active_sessions",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.mpc.active_sessions").sum()],
         read: |snapshot, emit| {
             with(snapshot, |network| {
                 for sessions in network.sessions.iter().flatten() {
@@ -198,7 +197,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["direction", "party_id", "protocol"],
         source: "sock_send_length, sock_recv_length, cgroup_skb",
         reset: LOADED,
-        opentelemetry: "partymeter.mpc.messages",
+        opentelemetry: &[otel("partymeter.mpc.messages")],
         read: |snapshot, emit| {
             for it in messages(snapshot) {
                 for (direction, count) in ["transmit", "receive"].into_iter().zip(it.messages) {
@@ -215,7 +214,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["party_id", "protocol"],
         source: "sock_send_length, sock_recv_length",
         reset: LOADED,
-        opentelemetry: "partymeter.mpc.rounds",
+        opentelemetry: &[otel("partymeter.mpc.rounds")],
         read: |snapshot, emit| {
             for it in rhythm(snapshot) {
                 emit(&[&it.party, &it.protocol], Value::Integer(it.rounds));
@@ -229,13 +228,12 @@ pub(super) static METRICS: &[Metric] = &[
         help: "From the last that was sent to the party until the first that was read from it after that (an estimate).",
         labels: &["party_id", "protocol"],
         source: "sock_send_length, sock_recv_length",
-        reset: "",
-        opentelemetry: "partymeter.mpc.peer.wait",
+        reset: LOADED,
+        opentelemetry: &[otel("partymeter.mpc.peer.wait")],
         read: |snapshot, emit| {
             for it in rhythm(snapshot) {
-                if let Some(Times { buckets, sum }) = &it.waiting {
-                    let histogram = Value::Histogram(&Times::BOUNDS, buckets, *sum);
-                    emit(&[&it.party, &it.protocol], histogram);
+                if let Some(waiting) = &it.waiting {
+                    emit(&[&it.party, &it.protocol], times(waiting));
                 }
             }
         },
@@ -248,7 +246,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["protocol", "role"],
         source: "inet_sock_set_state, sock_ops",
         reset: LOADED,
-        opentelemetry: "partymeter.mpc.unexpected_connections",
+        opentelemetry: &[otel("partymeter.mpc.unexpected_connections")],
         read: |snapshot, emit| {
             let strangers = traffic(snapshot).iter().filter(|it| it.unexpected);
             for it in strangers {
@@ -265,8 +263,8 @@ pub(super) static METRICS: &[Metric] = &[
         help: "How bytes are counted on this kernel.",
         labels: &["bytes", "latency", "rhythm", "udp", "kernel"],
         source: "uname(2)",
-        reset: "",
-        opentelemetry: "partymeter.network.accounting",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.network.accounting")],
         read: |snapshot, emit| {
             with(snapshot, |network| {
                 let Accounting {
@@ -288,7 +286,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["program"],
         source: "bpf_prog_info.run_cnt",
         reset: LOADED,
-        opentelemetry: "partymeter.bpf.program.runs",
+        opentelemetry: &[otel("partymeter.bpf.program.runs")],
         read: |snapshot, emit| {
             with(snapshot, |network| {
                 for program in &network.programs {
@@ -305,7 +303,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["program"],
         source: "bpf_prog_info.run_time_ns",
         reset: LOADED,
-        opentelemetry: "partymeter.bpf.program.time",
+        opentelemetry: &[otel("partymeter.bpf.program.time")],
         read: |snapshot, emit| {
             with(snapshot, |network| {
                 for program in &network.programs {
@@ -324,8 +322,8 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Entries of the BPF map that are in use.",
         labels: &["map"],
         source: "BPF maps",
-        reset: "",
-        opentelemetry: "partymeter.bpf.map.entries",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.bpf.map.entries").sum()],
         read: |snapshot, emit| {
             with(snapshot, |network| {
                 for map in &network.maps {
@@ -341,8 +339,8 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Entries that the BPF map can hold; absent where only memory limits it.",
         labels: &["map"],
         source: "BPF maps",
-        reset: "",
-        opentelemetry: "partymeter.bpf.map.capacity",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.bpf.map.capacity").sum()],
         read: |snapshot, emit| {
             with(snapshot, |network| {
                 for map in &network.maps {
@@ -361,7 +359,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["reason"],
         source: "BPF programs",
         reset: LOADED,
-        opentelemetry: "partymeter.bpf.dropped",
+        opentelemetry: &[otel("partymeter.bpf.dropped")],
         read: |snapshot, emit| {
             with(snapshot, |network| {
                 for (reason, count) in &network.dropped {
@@ -376,6 +374,15 @@ fn with(snapshot: &Snapshot, read: impl FnOnce(&Network)) {
     if let Some(network) = snapshot.network.as_deref() {
         read(network);
     }
+}
+
+fn times(times: &Times) -> Value<'_> {
+    Value::Histogram(Histogram {
+        bounds: &Times::BOUNDS,
+        buckets: &times.buckets,
+        sum: times.sum,
+        fine: times.fine.as_deref(),
+    })
 }
 
 fn traffic(snapshot: &Snapshot) -> &[Traffic] {

@@ -1,10 +1,13 @@
 //! The catalog for people and programs: what `partymeter metrics` prints.
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
 
 use serde::Serialize;
 
-use super::{Metric, catalog};
+use super::{Metric, OpenTelemetry, catalog};
 
 /// How to print the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,17 @@ struct Row {
     source: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     reset: &'static str,
-    opentelemetry: &'static str,
+    opentelemetry: Vec<Converted>,
+}
+
+/// As what it goes out by OTLP.
+#[derive(Serialize)]
+struct Converted {
+    name: &'static str,
+    instrument: &'static str,
+    unit: &'static str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    attributes: BTreeMap<&'static str, &'static str>,
 }
 
 impl From<&'static Metric> for Row {
@@ -43,6 +56,12 @@ impl From<&'static Metric> for Row {
             ..
         } = metric;
         let kind = metric.kind.name();
+        let converted = |it: &OpenTelemetry| Converted {
+            name: it.name,
+            instrument: it.instrument(metric).name(),
+            unit: it.unit_of(metric),
+            attributes: it.constant.iter().copied().collect(),
+        };
         Self {
             name,
             kind,
@@ -50,8 +69,22 @@ impl From<&'static Metric> for Row {
             labels,
             help,
             source,
-            reset,
-            opentelemetry,
+            reset: reset.text(),
+            opentelemetry: opentelemetry.iter().map(converted).collect(),
+        }
+    }
+}
+
+impl Converted {
+    fn series(&self) -> String {
+        let constant = self
+            .attributes
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        let constant: Vec<String> = constant.collect();
+        match constant.as_slice() {
+            [] => format!("`{}`", self.name),
+            constant => format!("`{}{{{}}}`", self.name, constant.join(",")),
         }
     }
 }
@@ -87,19 +120,15 @@ pub fn print(format: Format, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "| metric | kind | meaning | source | OpenTelemetry |")?;
             writeln!(out, "| --- | --- | --- | --- | --- |")?;
             for row in &rows {
-                let (
-                    series,
-                    Row {
-                        kind,
-                        help,
-                        source,
-                        opentelemetry,
-                        ..
-                    },
-                ) = (row.series(), row);
+                let Row {
+                    kind, help, source, ..
+                } = row;
+                let series = row.series();
+                let converted = row.opentelemetry.iter().map(Converted::series);
+                let converted = converted.collect::<Vec<_>>().join(", ");
                 writeln!(
                     out,
-                    "| `{series}` | {kind} | {help} | {source} | `{opentelemetry}` |"
+                    "| `{series}` | {kind} | {help} | {source} | {converted} |"
                 )?;
             }
             Ok(())

@@ -28,6 +28,7 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
         gpu,
         host_enabled,
         prometheus_listen,
+        otlp,
         log,
     } = new;
     let mut lines = Vec::new();
@@ -60,6 +61,12 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
     fixed("host.enabled", &old.host_enabled, &host_enabled, &mut lines);
     let before = &old.prometheus_listen;
     fixed("prometheus.listen", before, &prometheus_listen, &mut lines);
+    if old.otlp != otlp {
+        let mend = "restart it to have what it says now";
+        lines.push(format!(
+            "otlp: stays as it was while the agent runs; {mend}"
+        ));
+    }
     fixed("log.format", &old.log.format, &log.format, &mut lines);
     fixed("log.level", &old.log.level, &log.level, &mut lines);
     fixed("log.kernel", &old.log.kernel, &log.kernel, &mut lines);

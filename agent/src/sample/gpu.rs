@@ -42,6 +42,8 @@ pub struct System {
 pub struct Gpu {
     /// Its NVML index when it was first seen; it stays the same while the agent runs.
     pub id: Arc<str>,
+    /// Who it is, since it was open for the first time.
+    pub facts: Option<Arc<Facts>>,
     /// What it read; `None` while it is down.
     pub reading: Option<Arc<Reading>>,
     /// Why it is down.
@@ -54,6 +56,7 @@ impl Gpu {
     /// Puts together what its place and its book say.
     pub fn new(
         id: Arc<str>,
+        facts: Option<Arc<Facts>>,
         reading: Option<Arc<Reading>>,
         health: &SourceHealth,
         xids: Vec<Xid>,
@@ -64,6 +67,7 @@ impl Gpu {
             .or_else(|| reading.is_none().then_some(FailureKind::Deadline));
         Self {
             id,
+            facts,
             reading,
             down,
             xids,

@@ -79,7 +79,9 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let sampler = Sampler {
+            started: std::time::SystemTime::now(),
             configuration: crate::reload::Status::new(),
+            otlp: Arc::default(),
             node: "here".into(),
             network: Some(spawn(Works(parties), LONG).unwrap()),
             gpus: None,

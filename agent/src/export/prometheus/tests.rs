@@ -15,7 +15,7 @@ use crate::{
     model::{catalog, gpu},
     sample::{
         Accounting, Configuration, Durations, FailureKind, Host, MapFill, Network, Process,
-        ProgramRuns, Sessions, Snapshot, SourceHealth, Times, Traffic,
+        ProgramRuns, Sending, Sessions, Snapshot, SourceHealth, Times, Traffic,
     },
 };
 
@@ -39,7 +39,7 @@ fn all_traffic() -> Vec<Traffic> {
     let mut latency = Times::default();
     (latency.buckets[2], latency.buckets[4], latency.buckets[17]) = (7, 1, 1);
     latency.sum = 12.5;
-    first.latency = Some(latency);
+    first.latency = Some(latency.clone());
     (first.messages, first.rounds) = ([40, 30], 9);
     first.waiting = Some(latency);
     let mut stranger = traffic("unknown", "aby3", 0, 12, 0);
@@ -53,7 +53,7 @@ fn all_traffic() -> Vec<Traffic> {
 }
 
 /// A snapshot in which every metric of the catalog has a series.
-fn complete() -> Snapshot {
+pub(in crate::export) fn complete() -> Snapshot {
     let mut durations = Durations::default();
     for seconds in [0.00005, 0.0004, 0.0004, 0.02, 3.0] {
         durations.observe(seconds);
@@ -62,6 +62,7 @@ fn complete() -> Snapshot {
     errors[FailureKind::Permission as usize] = 2;
     Snapshot {
         taken: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        started: SystemTime::UNIX_EPOCH + Duration::from_secs(1_699_999_000),
         node: "gpu-node-7".into(),
         network: Some(Arc::new(Network {
             traffic: all_traffic(),
@@ -95,6 +96,7 @@ fn complete() -> Snapshot {
                 udp: "off",
                 kernel: "6.12.1".to_owned(),
             },
+            since: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_699_999_100)),
         })),
         gpus: Some(gpus::gpus()),
         host: Some(Arc::new(Host {
@@ -131,6 +133,12 @@ fn complete() -> Snapshot {
             success: true,
             taken: SystemTime::UNIX_EPOCH + Duration::from_millis(1_699_999_000_250),
         },
+        otlp: vec![Sending {
+            signal: "metrics",
+            up: Some(true),
+            sent: 2400,
+            dropped: [0, 0, 120, 0, 0],
+        }],
     }
 }
 
@@ -141,6 +149,7 @@ fn empty() -> Snapshot {
         gpus: None,
         host: None,
         sources: Vec::new(),
+        otlp: Vec::new(),
         ..complete()
     }
 }

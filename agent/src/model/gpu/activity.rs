@@ -5,7 +5,7 @@ use super::{
     dcgm::{MIB, Scale, gauge},
     each, instances, list, one,
 };
-use crate::model::{Kind, Metric, Value};
+use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -16,8 +16,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the time in which the graphics or compute engine was busy.",
             labels: &["gpu_id"],
             source: "nvmlGpmMetricsGet",
-            reset: "",
-            opentelemetry: "partymeter.gpu.graphics.active",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.graphics.active")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.activity.graphics);
@@ -39,8 +39,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the time in which SMs had a warp, on average over them.",
             labels: &["gpu_id"],
             source: "nvmlGpmMetricsGet",
-            reset: "",
-            opentelemetry: "partymeter.gpu.sm.active",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.sm.active")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.activity.sm);
@@ -62,8 +62,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Warps on the SMs, of those that fit.",
             labels: &["gpu_id"],
             source: "nvmlGpmMetricsGet",
-            reset: "",
-            opentelemetry: "partymeter.gpu.sm.occupancy",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.sm.occupancy")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.activity.occupancy);
@@ -85,8 +85,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the time in which tensor cores were busy.",
             labels: &["gpu_id"],
             source: "nvmlGpmMetricsGet",
-            reset: "",
-            opentelemetry: "partymeter.gpu.tensor.active",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.tensor.active")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.activity.tensor);
@@ -108,8 +108,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the memory bandwidth that was used.",
             labels: &["gpu_id"],
             source: "nvmlGpmMetricsGet",
-            reset: "",
-            opentelemetry: "partymeter.gpu.dram.active",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.dram.active")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.activity.dram);
@@ -131,8 +131,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the time in which the pipe was busy.",
             labels: &["gpu_id", "pipe"],
             source: "nvmlGpmMetricsGet",
-            reset: "",
-            opentelemetry: "partymeter.gpu.pipe.active",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.pipe.active")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     list(emit, id, &reading.activity.pipes);
@@ -168,8 +168,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Memory of the GPU that the process has; those beyond 64 are summed up as other.",
             labels: &["gpu_id", "pid", "process", "container"],
             source: "nvmlDeviceGetComputeRunningProcesses_v3, nvmlDeviceGetGraphicsRunningProcesses_v3",
-            reset: "",
-            opentelemetry: "partymeter.gpu.process.memory",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.process.memory").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for process in &reading.processes {
@@ -193,8 +193,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the SMs that the process used in its last sample.",
             labels: &["gpu_id", "pid", "process", "container"],
             source: "nvmlDeviceGetProcessUtilization",
-            reset: "",
-            opentelemetry: "partymeter.gpu.process.sm_utilization",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.process.sm_utilization")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for process in &reading.processes {
@@ -224,8 +224,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 "uuid",
             ],
             source: "nvmlDeviceGetMigDeviceHandleByIndex",
-            reset: "",
-            opentelemetry: "partymeter.gpu.mig",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.mig")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for instance in &reading.instances {
@@ -253,8 +253,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Memory of the GPU instance that is allocated.",
             labels: &["gpu_id", "gpu_instance_id"],
             source: "nvmlDeviceGetMemoryInfo_v2",
-            reset: "",
-            opentelemetry: "partymeter.gpu.mig.memory.usage",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.mig.memory.usage").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     instances(emit, id, reading, |instance| {
@@ -278,8 +278,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "All memory of the GPU instance.",
             labels: &["gpu_id", "gpu_instance_id"],
             source: "nvmlDeviceGetMemoryInfo_v2",
-            reset: "",
-            opentelemetry: "partymeter.gpu.mig.memory.limit",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.mig.memory.limit").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     instances(emit, id, reading, |instance| {
@@ -303,8 +303,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the time in which the graphics or compute engine was busy, in the GPU instance.",
             labels: &["gpu_id", "gpu_instance_id"],
             source: "nvmlGpmMigSampleGet, nvmlGpmMetricsGet",
-            reset: "",
-            opentelemetry: "partymeter.gpu.mig.graphics.active",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.mig.graphics.active")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     instances(emit, id, reading, |instance| instance.activity.graphics);
@@ -326,8 +326,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the time in which SMs had a warp, on average over them, in the GPU instance.",
             labels: &["gpu_id", "gpu_instance_id"],
             source: "nvmlGpmMigSampleGet, nvmlGpmMetricsGet",
-            reset: "",
-            opentelemetry: "partymeter.gpu.mig.sm.active",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.mig.sm.active")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     instances(emit, id, reading, |instance| instance.activity.sm);
@@ -349,8 +349,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Warps on the SMs, of those that fit, in the GPU instance.",
             labels: &["gpu_id", "gpu_instance_id"],
             source: "nvmlGpmMigSampleGet, nvmlGpmMetricsGet",
-            reset: "",
-            opentelemetry: "partymeter.gpu.mig.sm.occupancy",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.mig.sm.occupancy")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     instances(emit, id, reading, |instance| instance.activity.occupancy);
@@ -372,8 +372,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the time in which tensor cores were busy, in the GPU instance.",
             labels: &["gpu_id", "gpu_instance_id"],
             source: "nvmlGpmMigSampleGet, nvmlGpmMetricsGet",
-            reset: "",
-            opentelemetry: "partymeter.gpu.mig.tensor.active",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.mig.tensor.active")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     instances(emit, id, reading, |instance| instance.activity.tensor);
@@ -395,8 +395,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the memory bandwidth that was used, in the GPU instance.",
             labels: &["gpu_id", "gpu_instance_id"],
             source: "nvmlGpmMigSampleGet, nvmlGpmMetricsGet",
-            reset: "",
-            opentelemetry: "partymeter.gpu.mig.dram.active",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.mig.dram.active")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     instances(emit, id, reading, |instance| instance.activity.dram);

@@ -88,7 +88,8 @@ pub struct Family {
 }
 
 /// Takes the names of the labels, their values, and the series' value.
-pub(super) type EmitLabelled<'a> = &'a mut dyn FnMut(&[&str], &[&str], Value<'_>);
+/// Takes the names of the labels, their values, and the series' value.
+pub type EmitLabelled<'a> = &'a mut dyn FnMut(&[&str], &[&str], Value<'_>);
 
 /// The labels of the families, but for those of MIG.
 const LABELS: [&str; 6] = [

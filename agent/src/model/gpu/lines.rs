@@ -5,7 +5,7 @@ use super::{
     dcgm::{Scale, counter, gauge},
     each, gpus, list, one,
 };
-use crate::model::{Kind, Metric, Value};
+use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -17,7 +17,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "direction"],
             source: "NVML_FI_DEV_PCIE_COUNT_TX_BYTES, NVML_FI_DEV_PCIE_COUNT_RX_BYTES",
             reset: DRIVER,
-            opentelemetry: "hw.gpu.io",
+            opentelemetry: &[otel("hw.gpu.io")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     both(emit, &[id], reading.pcie.transmit, reading.pcie.receive);
@@ -35,7 +35,9 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id"],
             source: "NVML_FI_DEV_PCIE_REPLAY_COUNTER",
             reset: DRIVER,
-            opentelemetry: "partymeter.gpu.pcie.replays",
+            opentelemetry: &[otel("hw.errors")
+                .unit("{error}")
+                .with(&[("error.type", "pcie_replay")])],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.pcie.replays);
@@ -57,8 +59,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Generation of the PCIe link as it is now; it falls when the GPU is idle.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetCurrPcieLinkGeneration",
-            reset: "",
-            opentelemetry: "partymeter.gpu.pcie.link.generation",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.pcie.link.generation")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.pcie.generation);
@@ -75,8 +77,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Lanes of the PCIe link as it is now.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetCurrPcieLinkWidth",
-            reset: "",
-            opentelemetry: "partymeter.gpu.pcie.link.width",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.pcie.link.width")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.pcie.width);
@@ -94,7 +96,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "link", "direction"],
             source: "NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX, NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX",
             reset: DRIVER,
-            opentelemetry: "partymeter.gpu.nvlink.io",
+            opentelemetry: &[otel("partymeter.gpu.nvlink.io")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for link in &reading.links {
@@ -119,7 +121,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "link", "type"],
             source: "NVML_FI_DEV_NVLINK_*_ERROR_COUNT, NVML_FI_DEV_NVLINK_ERROR_DL_*, NVML_FI_DEV_NVLINK_COUNT_*",
             reset: DRIVER,
-            opentelemetry: "partymeter.gpu.nvlink.errors",
+            opentelemetry: &[otel("hw.errors").labels(&[("type", "error.type")])],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for link in &reading.links {
@@ -141,8 +143,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Whether the NVLink is up.",
             labels: &["gpu_id", "link"],
             source: "nvmlDeviceGetNvLinkState",
-            reset: "",
-            opentelemetry: "partymeter.gpu.nvlink.up",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.nvlink.up")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for link in &reading.links {
@@ -164,7 +166,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "type", "scope"],
             source: "NVML_FI_DEV_ECC_*",
             reset: DRIVER,
-            opentelemetry: "partymeter.gpu.ecc.errors",
+            opentelemetry: &[otel("hw.errors")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for (kind, scope, count) in &reading.ecc {
@@ -208,8 +210,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Memory pages taken out of use (before Ampere).",
             labels: &["gpu_id", "cause"],
             source: "NVML_FI_DEV_RETIRED_*",
-            reset: "",
-            opentelemetry: "partymeter.gpu.retired_pages",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.retired_pages").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     list(emit, id, &reading.retired);
@@ -239,8 +241,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Memory rows replaced by spare ones (Ampere and later).",
             labels: &["gpu_id", "cause"],
             source: "NVML_FI_DEV_REMAPPED_*",
-            reset: "",
-            opentelemetry: "partymeter.gpu.remapped_rows",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.remapped_rows").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     list(emit, id, &reading.remapped);
@@ -270,8 +272,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Whether a row waits for the next reset to be replaced.",
             labels: &["gpu_id"],
             source: "NVML_FI_DEV_REMAPPED_PENDING",
-            reset: "",
-            opentelemetry: "partymeter.gpu.row_remap.pending",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.row_remap.pending")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.remap_pending);
@@ -288,8 +290,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Whether a row could not be replaced: the GPU should be exchanged.",
             labels: &["gpu_id"],
             source: "NVML_FI_DEV_REMAPPED_FAILURE",
-            reset: "",
-            opentelemetry: "partymeter.gpu.row_remap.failure",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.row_remap.failure")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.remap_failure);
@@ -311,8 +313,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "What the driver asks for: 0 nothing, 1 reset of the GPU, 2 reboot of the node, 3 drain peer-to-peer traffic, 4 drain and reset.",
             labels: &["gpu_id"],
             source: "NVML_FI_DEV_GET_GPU_RECOVERY_ACTION",
-            reset: "",
-            opentelemetry: "partymeter.gpu.recovery_action",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.recovery_action")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.recovery_action);
@@ -330,7 +332,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "xid"],
             source: "nvmlEventSetWait_v2",
             reset: START,
-            opentelemetry: "hw.errors",
+            opentelemetry: &[otel("hw.errors")],
             read: |snapshot, emit| {
                 for gpu in gpus(snapshot) {
                     for xid in &gpu.xids {
@@ -349,8 +351,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "When the last XID error of that number was read, in seconds since 1970.",
             labels: &["gpu_id", "xid"],
             source: "nvmlEventSetWait_v2",
-            reset: "",
-            opentelemetry: "partymeter.gpu.xid.last_timestamp",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.xid.last_timestamp")],
             read: |snapshot, emit| {
                 for gpu in gpus(snapshot) {
                     for xid in &gpu.xids {

@@ -5,7 +5,7 @@ use super::{
     dcgm::{MIB, Scale, gauge},
     each, gpus, one,
 };
-use crate::model::{Kind, Metric, Value};
+use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -16,8 +16,14 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Whether the GPU answers; why not is in gpu_down_info, on /-/ready and in the log.",
             labels: &["gpu_id"],
             source: "the agent",
-            reset: "",
-            opentelemetry: "hw.status",
+            reset: Reset::None,
+            opentelemetry: &[
+                otel("hw.status").sum().with(&[("hw.state", "ok")]),
+                otel("hw.status")
+                    .sum()
+                    .not()
+                    .with(&[("hw.state", "failed")]),
+            ],
             read: |snapshot, emit| {
                 for gpu in gpus(snapshot) {
                     emit(&[&gpu.id], Value::Integer(u64::from(gpu.down.is_none())));
@@ -34,8 +40,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Why the GPU does not answer: lost, deadline (a call hangs), absent (no driver, or given up on request), permission or read.",
             labels: &["gpu_id", "reason"],
             source: "the agent",
-            reset: "",
-            opentelemetry: "partymeter.gpu.down",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.down")],
             read: |snapshot, emit| {
                 for gpu in gpus(snapshot) {
                     if let Some(kind) = gpu.down {
@@ -62,8 +68,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 "vbios",
             ],
             source: "nvmlDeviceGetUUID, nvmlDeviceGetName, nvmlDeviceGetPciInfo_v3, nvmlDeviceGetVbiosVersion",
-            reset: "",
-            opentelemetry: "partymeter.gpu",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     let facts = &reading.facts;
@@ -92,8 +98,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the last sampling period in which a kernel ran.",
             labels: &["gpu_id", "node"],
             source: "nvmlDeviceGetUtilizationRates",
-            reset: "",
-            opentelemetry: "hw.gpu.utilization",
+            reset: Reset::None,
+            opentelemetry: &[otel("hw.gpu.utilization").with(&[("hw.gpu.task", "general")])],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     if let Some(value) = reading.utilization {
@@ -117,8 +123,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the last sampling period in which the video encoder was busy.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetEncoderUtilization",
-            reset: "",
-            opentelemetry: "hw.gpu.utilization",
+            reset: Reset::None,
+            opentelemetry: &[otel("hw.gpu.utilization").with(&[("hw.gpu.task", "encoder")])],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.encoder);
@@ -140,8 +146,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the last sampling period in which the video decoder was busy.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetDecoderUtilization",
-            reset: "",
-            opentelemetry: "hw.gpu.utilization",
+            reset: Reset::None,
+            opentelemetry: &[otel("hw.gpu.utilization").with(&[("hw.gpu.task", "decoder")])],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.decoder);
@@ -163,8 +169,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the last sampling period in which the JPEG decoder was busy.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetJpgUtilization",
-            reset: "",
-            opentelemetry: "partymeter.gpu.jpeg.utilization",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.jpeg.utilization")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.jpeg);
@@ -181,8 +187,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the last sampling period in which the optical flow accelerator was busy.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetOfaUtilization",
-            reset: "",
-            opentelemetry: "partymeter.gpu.ofa.utilization",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.ofa.utilization")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.ofa);
@@ -199,8 +205,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Share of the last sampling period in which memory was read or written.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetUtilizationRates",
-            reset: "",
-            opentelemetry: "partymeter.gpu.memory_controller.utilization",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.memory_controller.utilization")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.memory_controller);
@@ -222,8 +228,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Memory that is allocated.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetMemoryInfo_v2",
-            reset: "",
-            opentelemetry: "hw.gpu.memory.usage",
+            reset: Reset::None,
+            opentelemetry: &[otel("hw.gpu.memory.usage").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.memory.map(|memory| memory.used));
@@ -245,8 +251,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "All memory of the GPU.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetMemoryInfo_v2",
-            reset: "",
-            opentelemetry: "hw.gpu.memory.limit",
+            reset: Reset::None,
+            opentelemetry: &[otel("hw.gpu.memory.limit").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.memory.map(|memory| memory.total));
@@ -268,8 +274,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Memory that is free.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetMemoryInfo_v2",
-            reset: "",
-            opentelemetry: "partymeter.gpu.memory.free",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.memory.free").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.memory.map(|memory| memory.free));
@@ -291,8 +297,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Memory that the driver and firmware keep.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetMemoryInfo_v2",
-            reset: "",
-            opentelemetry: "partymeter.gpu.memory.reserved",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.memory.reserved").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.memory.and_then(|memory| memory.reserved));
@@ -314,8 +320,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "BAR1 memory, by which others address the GPU's, in use.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetBAR1MemoryInfo",
-            reset: "",
-            opentelemetry: "partymeter.gpu.bar1.usage",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.bar1.usage").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.bar1.map(|(used, _)| used));
@@ -337,8 +343,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "All BAR1 memory.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetBAR1MemoryInfo",
-            reset: "",
-            opentelemetry: "partymeter.gpu.bar1.limit",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.bar1.limit").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.bar1.map(|(_, total)| total));

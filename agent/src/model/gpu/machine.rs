@@ -1,7 +1,7 @@
 //! What holds for all GPUs of the machine: confidential computing, the library.
 
 use super::{GpuMetric, START, each, one, system};
-use crate::model::{Kind, Metric, Value};
+use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -12,8 +12,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Whether confidential computing is switched on.",
             labels: &[],
             source: "nvmlSystemGetConfComputeSettings",
-            reset: "",
-            opentelemetry: "partymeter.gpu.cc.enabled",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.cc.enabled")],
             read: |snapshot, emit| {
                 if let Some(value) = system(snapshot).and_then(|system| system.cc_enabled) {
                     emit(&[], Value::Integer(u64::from(value)));
@@ -30,8 +30,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Whether the GPUs accept work, which software says after attestation: NVML has no \"attested\".",
             labels: &[],
             source: "nvmlSystemGetConfComputeGpusReadyState",
-            reset: "",
-            opentelemetry: "partymeter.gpu.cc.ready",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.cc.ready")],
             read: |snapshot, emit| {
                 if let Some(value) = system(snapshot).and_then(|system| system.cc_ready) {
                     emit(&[], Value::Integer(u64::from(value)));
@@ -48,8 +48,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Whether developer tools are allowed, and so nothing is protected.",
             labels: &[],
             source: "nvmlSystemGetConfComputeSettings",
-            reset: "",
-            opentelemetry: "partymeter.gpu.cc.devtools",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.cc.devtools")],
             read: |snapshot, emit| {
                 if let Some(value) = system(snapshot).and_then(|system| system.cc_devtools) {
                     emit(&[], Value::Integer(u64::from(value)));
@@ -66,8 +66,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Whether several GPUs are protected together over PCIe.",
             labels: &[],
             source: "nvmlSystemGetConfComputeSettings",
-            reset: "",
-            opentelemetry: "partymeter.gpu.cc.protected_pcie",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.cc.protected_pcie")],
             read: |snapshot, emit| {
                 if let Some(value) = system(snapshot).and_then(|system| system.cc_protected_pcie) {
                     emit(&[], Value::Integer(u64::from(value)));
@@ -84,8 +84,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "The environment of confidential computing: production, simulation or unavailable.",
             labels: &["environment"],
             source: "nvmlSystemGetConfComputeSettings",
-            reset: "",
-            opentelemetry: "partymeter.gpu.cc.environment",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.cc.environment")],
             read: |snapshot, emit| {
                 if let Some(value) = system(snapshot).and_then(|system| system.cc_environment) {
                     emit(&[value], Value::Integer(1));
@@ -102,8 +102,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Protected memory that is allocated.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetConfComputeProtectedMemoryUsage",
-            reset: "",
-            opentelemetry: "partymeter.gpu.cc.protected_memory.usage",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.cc.protected_memory.usage").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.protected_used);
@@ -120,8 +120,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Memory that confidential computing protects.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetConfComputeProtectedMemoryUsage, nvmlDeviceGetConfComputeMemSizeInfo",
-            reset: "",
-            opentelemetry: "partymeter.gpu.cc.protected_memory.limit",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.cc.protected_memory.limit").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.protected_total);
@@ -139,7 +139,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["call", "code"],
             source: "nvmlReturn_t",
             reset: START,
-            opentelemetry: "partymeter.nvml.errors",
+            opentelemetry: &[otel("partymeter.nvml.errors")],
             read: |snapshot, emit| {
                 if let Some(all) = &snapshot.gpus {
                     for (call, code, count) in &all.errors {
@@ -158,8 +158,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "1 if the GPUs are made up by a library for tests; absent otherwise.",
             labels: &[],
             source: "the agent",
-            reset: "",
-            opentelemetry: "partymeter.fake_gpus",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.fake_gpus")],
             read: |snapshot, emit| {
                 if system(snapshot).is_some_and(|system| system.fake) {
                     emit(&[], Value::Integer(1));

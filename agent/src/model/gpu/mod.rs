@@ -7,16 +7,16 @@ mod load;
 mod machine;
 mod power;
 
-pub use dcgm::{Dcgm, Family, Scale, families};
+pub use dcgm::{Dcgm, EmitLabelled, Family, Scale, families};
 
-use super::{Emit, Metric, Value};
+use super::{Emit, Metric, Reset, Value};
 use crate::sample::{
     Snapshot,
     gpu::{Gpu, Instance, Named, Reading, System},
 };
 
-const DRIVER: &str = "when the driver is loaded";
-const START: &str = "with the agent";
+const DRIVER: Reset = Reset::Driver;
+const START: Reset = Reset::Agent;
 
 /// A metric, and what dcgm-exporter makes of the same values.
 pub struct GpuMetric {

@@ -5,7 +5,7 @@ use super::{
     dcgm::{MEGA, MILLI, NANO, PERCENT, Scale, counter, gauge},
     each, list, one,
 };
-use crate::model::{Kind, Metric, Value};
+use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -16,8 +16,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Power that the GPU and its memory draw; the mean of a second on most models.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetPowerUsage",
-            reset: "",
-            opentelemetry: "hw.power",
+            reset: Reset::None,
+            opentelemetry: &[otel("hw.power")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.power);
@@ -39,8 +39,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "The lowest of the power limits in force.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetEnforcedPowerLimit",
-            reset: "",
-            opentelemetry: "partymeter.gpu.power.limit",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.power.limit")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.power_limit);
@@ -63,7 +63,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id"],
             source: "NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION",
             reset: DRIVER,
-            opentelemetry: "hw.energy",
+            opentelemetry: &[otel("hw.energy")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.energy);
@@ -85,8 +85,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Temperature by sensor: gpu or memory.",
             labels: &["gpu_id", "sensor"],
             source: "nvmlDeviceGetTemperature, NVML_FI_DEV_MEMORY_TEMP",
-            reset: "",
-            opentelemetry: "hw.temperature",
+            reset: Reset::None,
+            opentelemetry: &[otel("hw.temperature")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     list(emit, id, &reading.temperatures);
@@ -116,8 +116,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Temperature at which the GPU shuts down or slows down, or that it and its memory should not pass.",
             labels: &["gpu_id", "limit"],
             source: "nvmlDeviceGetTemperatureThreshold",
-            reset: "",
-            opentelemetry: "hw.temperature.limit",
+            reset: Reset::None,
+            opentelemetry: &[otel("hw.temperature.limit")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     list(emit, id, &reading.temperature_limits);
@@ -147,8 +147,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "The same on models that state it as a margin (T.Limit): negative is beyond the highest operating temperature.",
             labels: &["gpu_id", "limit"],
             source: "NVML_FI_DEV_TEMPERATURE_*_TLIMIT",
-            reset: "",
-            opentelemetry: "partymeter.gpu.temperature.margin",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.temperature.margin")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     list(emit, id, &reading.temperature_margins);
@@ -165,8 +165,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Speed of the fan that is asked for, of its greatest.",
             labels: &["gpu_id", "fan"],
             source: "nvmlDeviceGetFanSpeed_v2",
-            reset: "",
-            opentelemetry: "hw.fan.speed_ratio",
+            reset: Reset::None,
+            opentelemetry: &[otel("hw.fan.speed_ratio")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for (fan, ratio) in &reading.fans {
@@ -190,8 +190,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Clock by domain: graphics, sm, memory or video.",
             labels: &["gpu_id", "domain"],
             source: "nvmlDeviceGetClockInfo",
-            reset: "",
-            opentelemetry: "partymeter.gpu.clock",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.clock")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     list(emit, id, &reading.clocks);
@@ -221,8 +221,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "The highest clock by domain.",
             labels: &["gpu_id", "domain"],
             source: "nvmlDeviceGetMaxClockInfo",
-            reset: "",
-            opentelemetry: "partymeter.gpu.clock.limit",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.clock.limit")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     list(emit, id, &reading.clocks_max);
@@ -239,8 +239,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "P-state: 0 (fastest) to 15.",
             labels: &["gpu_id"],
             source: "nvmlDeviceGetPerformanceState",
-            reset: "",
-            opentelemetry: "partymeter.gpu.performance_state",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.performance_state")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     one(emit, id, reading.performance_state);
@@ -262,8 +262,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Whether clocks are held down now for this reason.",
             labels: &["gpu_id", "reason"],
             source: "nvmlDeviceGetCurrentClocksEventReasons",
-            reset: "",
-            opentelemetry: "partymeter.gpu.throttle.active",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.throttle.active")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     list(emit, id, &reading.throttle);
@@ -281,7 +281,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "reason"],
             source: "NVML_FI_DEV_PERF_POLICY_*, NVML_FI_DEV_CLOCKS_EVENT_REASON_*",
             reset: DRIVER,
-            opentelemetry: "partymeter.gpu.throttle.time",
+            opentelemetry: &[otel("partymeter.gpu.throttle.time")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     list(emit, id, &reading.throttle_seconds);

@@ -37,6 +37,8 @@ pub(super) const PROBE: Duration = Duration::from_mins(5);
 pub(super) struct Own {
     /// The open device. Locked during a round, so that whoever gets the lock may take it away.
     open: Mutex<Option<Open>>,
+    /// Who it is, once it was open.
+    facts: Mutex<Option<Arc<Facts>>>,
     /// Since the agent started.
     xids: Mutex<BTreeMap<u64, Xid>>,
     /// Whether only a new start of the library can bring it back.
@@ -44,6 +46,11 @@ pub(super) struct Own {
 }
 
 impl Own {
+    /// Who it is, once it was open.
+    pub(super) fn facts(&self) -> Option<Arc<Facts>> {
+        lock(&self.facts).clone()
+    }
+
     /// XID errors since the agent started.
     pub(super) fn xids(&self) -> Vec<Xid> {
         lock(&self.xids).values().copied().collect()
@@ -156,7 +163,9 @@ impl GpuSource {
             // First the old one goes: it keeps its library from ending.
             *place = None;
             let opened = self.open(driver, generation);
-            *place = Some(opened.inspect_err(|error| self.shared.count(*error))?);
+            let opened = opened.inspect_err(|error| self.shared.count(*error))?;
+            *lock(&self.own.facts) = Some(Arc::clone(&opened.facts));
+            *place = Some(opened);
         }
         let Some(open) = place else {
             return Err(NOT_THERE);

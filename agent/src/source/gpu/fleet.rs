@@ -57,7 +57,8 @@ impl GpuPlaces {
         let members = lock(&self.roster.members);
         let gpus = members.iter().map(|member| {
             let (reading, health) = member.place.look(now);
-            let gpu = Gpu::new(Arc::clone(&member.id), reading, &health, member.own.xids());
+            let (id, own) = (Arc::clone(&member.id), &member.own);
+            let gpu = Gpu::new(id, own.facts(), reading, &health, own.xids());
             sources.push(health);
             gpu
         });

@@ -19,7 +19,7 @@ impl Published {
         names: &Names,
         walk: u64,
         counters: impl Fn(u32) -> Option<Counters>,
-        histogram: impl Fn(u32) -> Option<Histogram>,
+        times: impl Fn(u32) -> Option<Times>,
     ) -> Vec<Traffic> {
         let mut traffic = Vec::with_capacity(names.slots.len());
         for (slot, labels) in &names.slots {
@@ -33,7 +33,7 @@ impl Published {
             let here = now.walk == walk;
             let times = |number| match number {
                 0 => None,
-                number => histogram(number).as_ref().map(in_classes),
+                number => times(number),
             };
             traffic.push(Traffic {
                 party: Arc::clone(&labels.party),
@@ -98,15 +98,16 @@ fn mean(counters: &Counters) -> f64 {
 }
 
 /// From the kernel side's fine buckets to those of the page. A bucket that a bound cuts goes above it: no time is
-/// said to be under a bound that it is not.
+/// said to be under a bound that it is not. With `fine` also to buckets of equal ratio.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     reason = "a sum of microseconds is exact up to 285 years; there are 640 buckets"
 )]
-fn in_classes(histogram: &Histogram) -> Times {
+pub(super) fn in_classes(histogram: &Histogram, fine: bool) -> Times {
     let mut classes = Times {
         sum: histogram.sum as f64 / 1e6,
+        fine: fine.then(Box::default),
         ..Times::default()
     };
     for (bucket, count) in histogram.buckets.iter().enumerate() {
@@ -118,6 +119,9 @@ fn in_classes(histogram: &Histogram) -> Times {
         let class = Times::BOUNDS.iter().position(|bound| longest <= *bound);
         let class = class.filter(|_| !last).unwrap_or(Times::BOUNDS.len());
         classes.buckets[class] += count;
+        if let Some(fine) = &mut classes.fine {
+            fine.add(if last { f64::INFINITY } else { longest }, *count);
+        }
     }
     classes
 }
@@ -192,7 +196,7 @@ mod tests {
             histogram.buckets[latency::bucket(time) as usize] += 1;
             histogram.sum += u64::from(time);
         }
-        let classes = in_classes(&histogram);
+        let classes = in_classes(&histogram, true);
         let under = |bound: f64| {
             let bounds = Times::BOUNDS.iter().zip(&classes.buckets);
             let counts = bounds

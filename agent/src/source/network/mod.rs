@@ -18,7 +18,11 @@ mod sys;
 pub mod tables;
 pub mod wanted;
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use agent_ebpf::{Control, Drop, ENDPOINT_CAPACITY, PREFIX_CAPACITY, Settings, program};
 use tracing::{info, warn};
@@ -27,7 +31,7 @@ pub use self::explain::{Finding, probe};
 use self::{
     btf::Kernel,
     cgroup::Cgroup,
-    decode::Published,
+    decode::{Published, in_classes},
     explain::explain,
     holders::Holders,
     loader::{Fit, Loaded, Programs, Rhythm, histogram_limit},
@@ -38,7 +42,7 @@ use self::{
 };
 use super::{Failure, Source};
 use crate::{
-    config::Config,
+    config::{Config, Histograms},
     privilege,
     sample::{Accounting, FailureKind, MapFill, Network, ProgramRuns, Traffic},
 };
@@ -68,6 +72,7 @@ struct Running {
     watched: BTreeSet<u32>,
     limits: Vec<String>,
     accounting: Accounting,
+    since: SystemTime,
 }
 
 impl NetworkSource {
@@ -95,6 +100,7 @@ impl NetworkSource {
             rhythm,
         } = prepared?;
         let cgroup = cgroup.transpose();
+        let since = SystemTime::now();
         let programs = loaded.attach(&tables, cgroup.as_ref().ok().and_then(Option::as_ref));
         let programs = programs.map_err(|error| explain(&error))?;
         programs
@@ -127,6 +133,7 @@ impl NetworkSource {
             strangers: Strangers::new(Instant::now()),
             watched: BTreeSet::new(),
             limits,
+            since,
             accounting: Accounting {
                 bytes: "inet_sock_set_state+sk_storage",
                 latency: match (latency, events) {
@@ -258,11 +265,12 @@ impl Running {
         self.programs
             .map_histograms(&control)
             .map_err(|error| read_failure("read the round-trip times", &error))?;
+        let fine = self.plan.config.otlp.histograms == Histograms::Exponential;
         let traffic = self.published.next(
             &self.names,
             control.walk,
             |slot| self.programs.counters(slot),
-            |number| self.programs.histogram(number),
+            |number| Some(in_classes(&self.programs.histogram(number)?, fine)),
         );
         self.look_at_holders(&traffic);
         let open = control.settled - std::mem::replace(&mut self.settled, control.settled);
@@ -283,6 +291,7 @@ impl Running {
                 })
                 .collect(),
             accounting: self.accounting.clone(),
+            since: Some(self.since),
         })
     }
 

@@ -147,12 +147,14 @@ pub(super) fn gpus() -> Gpus {
         gpus: vec![
             Gpu {
                 id: "0".into(),
+                facts: Some(reading().facts),
                 reading: Some(Arc::new(reading())),
                 down: None,
                 xids: Vec::new(),
             },
             Gpu {
                 id: "1".into(),
+                facts: None,
                 reading: None,
                 down: Some(FailureKind::Lost),
                 xids: vec![Xid {

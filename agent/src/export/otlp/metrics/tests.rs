@@ -1,0 +1,418 @@
+//! The messages against the metrics page of the same snapshot, and against the semantic conventions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use opentelemetry_proto::tonic::common::v1::any_value;
+
+use super::*;
+use crate::export::{Format, prometheus};
+
+fn encoder(temporality: Temporality, histograms: Histograms) -> Encoder {
+    Encoder::new(Resource::default(), temporality, histograms)
+}
+
+fn messages(parts: Vec<Part>) -> Vec<Message> {
+    let resources = parts
+        .into_iter()
+        .flat_map(|part| part.request.resource_metrics);
+    let scopes = resources.flat_map(|resource| resource.scope_metrics);
+    scopes.flat_map(|scope| scope.metrics).collect()
+}
+
+fn described(attributes: &[KeyValue]) -> BTreeMap<String, String> {
+    let value = |it: &KeyValue| match it.value.clone().unwrap().value.unwrap() {
+        any_value::Value::StringValue(text) => text,
+        other => panic!("{other:?}"),
+    };
+    let described: BTreeMap<_, _> = attributes
+        .iter()
+        .map(|it| (it.key.clone(), value(it)))
+        .collect();
+    assert_eq!(
+        described.len(),
+        attributes.len(),
+        "an attribute twice: {described:?}"
+    );
+    described
+}
+
+fn value(point: &NumberDataPoint) -> f64 {
+    match point.value.unwrap() {
+        number_data_point::Value::AsInt(value) => value as f64,
+        number_data_point::Value::AsDouble(value) => value,
+    }
+}
+
+/// Every number of the messages, by name and attributes; of histograms count and sum.
+fn numbers(messages: &[Message]) -> BTreeMap<(String, BTreeMap<String, String>), f64> {
+    let mut numbers = BTreeMap::new();
+    let mut add = |name: String, attributes: &[KeyValue], value: f64| {
+        let key = (name, described(attributes));
+        assert_eq!(numbers.insert(key.clone(), value), None, "twice: {key:?}");
+    };
+    for message in messages {
+        let name = message.name.clone();
+        match message.data.as_ref().unwrap() {
+            Data::Gauge(gauge) => {
+                gauge
+                    .data_points
+                    .iter()
+                    .for_each(|it| add(name.clone(), &it.attributes, value(it)));
+            }
+            Data::Sum(sum) => {
+                sum.data_points
+                    .iter()
+                    .for_each(|it| add(name.clone(), &it.attributes, value(it)));
+            }
+            Data::Histogram(histogram) => {
+                for point in &histogram.data_points {
+                    let counted: u64 = point.bucket_counts.iter().sum();
+                    assert_eq!(counted, point.count);
+                    assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
+                    add(
+                        format!("{name} count"),
+                        &point.attributes,
+                        point.count as f64,
+                    );
+                    add(format!("{name} sum"), &point.attributes, point.sum.unwrap());
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    numbers
+}
+
+/// The page has as many series, and every number of the catalog's is found among the messages, or its opposite or
+/// its hundredth where the catalog says so.
+#[test]
+fn says_what_the_page_says() {
+    let snapshot = prometheus::tests::complete();
+    let messages =
+        messages(encoder(Temporality::Cumulative, Histograms::Explicit).encode(&snapshot));
+    let numbers = numbers(&messages);
+    let gpus = gpus(&snapshot);
+    let mut expected = 0;
+    for metric in catalog() {
+        for form in metric.opentelemetry {
+            (metric.read)(&snapshot, &mut |values, value| {
+                if !form.takes(metric.labels, values) {
+                    return;
+                }
+                let attributes = described(&attributes(metric, form, values, &gpus));
+                let get = |suffix: &str| {
+                    numbers
+                        .get(&(format!("{}{suffix}", form.name), attributes.clone()))
+                        .copied()
+                };
+                let wanted = match form.value(metric, value) {
+                    Value::Integer(value) => vec![("", value as f64)],
+                    Value::Real(value) => vec![("", value)],
+                    Value::Histogram(histogram) => vec![
+                        (" count", histogram.buckets.iter().sum::<u64>() as f64),
+                        (" sum", histogram.sum),
+                    ],
+                };
+                for (suffix, wanted) in wanted {
+                    expected += 1;
+                    assert_eq!(get(suffix), Some(wanted), "{} {values:?}", metric.name);
+                }
+            });
+        }
+    }
+    assert_eq!(expected, numbers.len());
+    // Every series of the page goes out at least once.
+    let page = prometheus::encode(snapshot, Format::Classic).unwrap();
+    let dcgm = |line: &&str| !line.starts_with("DCGM_");
+    let series = page
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.contains("_bucket{"));
+    assert!(numbers.len() >= series.filter(dcgm).count());
+}
+
+#[test]
+fn a_name_is_one_metric_with_one_unit_and_instrument() {
+    let mut seen = BTreeMap::new();
+    for metric in catalog() {
+        assert!(!metric.opentelemetry.is_empty(), "{}", metric.name);
+        for form in metric.opentelemetry {
+            let new = (form.unit_of(metric), form.instrument(metric));
+            let before = *seen.entry(form.name).or_insert(new);
+            assert_eq!(before, new, "{}", form.name);
+            for label in metric.labels {
+                let known = *label == "gpu_id"
+                    || form
+                        .attribute(label)
+                        .is_some_and(|(name, _)| name.contains('.'));
+                let left_out = ["node", "gpu_uuid", "model"].contains(label)
+                    || metric.name == "memory_usage_bytes";
+                assert!(known || left_out, "{}: {label}", metric.name);
+            }
+        }
+    }
+}
+
+/// Names, units, instruments and attributes that the registry of semantic conventions has, version 1.37.0: `hw`,
+/// `process`, `system`, and what is used of `network`, `error`, `container`, `os` and `service`.
+const REGISTRY: [(&str, &str, Instrument, &[&str]); 17] = {
+    use Instrument::{Counter, Gauge, UpDownCounter};
+    const GPU: &[&str] = &[
+        "hw.id",
+        "hw.type",
+        "hw.name",
+        "hw.model",
+        "hw.vendor",
+        "hw.gpu.task",
+        "network.io.direction",
+    ];
+    const HW: &[&str] = &[
+        "hw.id",
+        "hw.type",
+        "hw.name",
+        "hw.model",
+        "hw.vendor",
+        "hw.state",
+        "error.type",
+        "hw.limit_type",
+        "hw.sensor_location",
+    ];
+    [
+        ("hw.energy", "J", Counter, HW),
+        ("hw.errors", "{error}", Counter, HW),
+        ("hw.fan.speed_ratio", "1", Gauge, HW),
+        ("hw.gpu.io", "By", Counter, GPU),
+        ("hw.gpu.memory.limit", "By", UpDownCounter, GPU),
+        ("hw.gpu.memory.usage", "By", UpDownCounter, GPU),
+        ("hw.gpu.utilization", "1", Gauge, GPU),
+        ("hw.power", "W", Gauge, HW),
+        ("hw.status", "1", UpDownCounter, HW),
+        ("hw.temperature", "Cel", Gauge, HW),
+        ("hw.temperature.limit", "Cel", Gauge, HW),
+        ("process.cpu.time", "s", Counter, &[]),
+        ("process.memory.usage", "By", UpDownCounter, &[]),
+        ("process.memory.virtual", "By", UpDownCounter, &[]),
+        ("process.thread.count", "{thread}", UpDownCounter, &[]),
+        (
+            "process.unix.file_descriptor.count",
+            "{file_descriptor}",
+            UpDownCounter,
+            &[],
+        ),
+        (
+            "system.memory.usage",
+            "By",
+            UpDownCounter,
+            &["system.memory.state"],
+        ),
+    ]
+};
+
+/// Attributes of ours, for what the conventions do not have.
+const OWN: [&str; 3] = ["mpc.", "partymeter.", "network.io.direction"];
+
+#[test]
+fn follows_the_semantic_conventions_where_there_are_any() {
+    let mut used = BTreeSet::new();
+    for metric in catalog() {
+        for form in metric
+            .opentelemetry
+            .iter()
+            .filter(|form| !form.name.starts_with("partymeter."))
+        {
+            used.insert(form.name);
+            let (unit, instrument) = (form.unit_of(metric), form.instrument(metric));
+            if form.name == "system.network.io" {
+                assert_eq!((unit, instrument), ("By", Instrument::Counter));
+                continue;
+            }
+            let entry = REGISTRY.iter().find(|(name, ..)| *name == form.name);
+            let (_, known_unit, known_instrument, attributes) =
+                entry.unwrap_or_else(|| panic!("{}", form.name));
+            assert_eq!(
+                (unit, instrument),
+                (*known_unit, *known_instrument),
+                "{}",
+                form.name
+            );
+            let constant = form.constant.iter().map(|(name, _)| *name);
+            let labels = metric
+                .labels
+                .iter()
+                .filter_map(|label| form.attribute(label));
+            for name in constant.chain(labels.map(|(name, _)| name)) {
+                let known =
+                    attributes.contains(&name) || OWN.iter().any(|own| name.starts_with(own));
+                assert!(known, "{}: {name}", form.name);
+            }
+        }
+    }
+    assert_eq!(used.len(), REGISTRY.len() + 1, "{used:?}");
+}
+
+#[test]
+fn sums_say_since_when_and_how_they_count() {
+    let snapshot = prometheus::tests::complete();
+    let time = nanoseconds(snapshot.taken);
+    let programs = nanoseconds(snapshot.network.as_ref().unwrap().since.unwrap());
+    let started = nanoseconds(snapshot.started);
+    let messages =
+        messages(encoder(Temporality::Cumulative, Histograms::Explicit).encode(&snapshot));
+    let sum = |name: &str| match messages
+        .iter()
+        .find(|it| it.name == name)
+        .unwrap()
+        .data
+        .clone()
+    {
+        Some(Data::Sum(sum)) => sum,
+        other => panic!("{other:?}"),
+    };
+    let starts = |name: &str| -> BTreeSet<u64> {
+        sum(name)
+            .data_points
+            .iter()
+            .map(|it| it.start_time_unix_nano)
+            .collect()
+    };
+    let cumulative: i32 = AggregationTemporality::Cumulative.into();
+    assert_eq!(starts("system.network.io"), [programs].into());
+    assert_eq!(starts("process.cpu.time"), [started].into());
+    // Since the driver was loaded, and nobody says when that was; XIDs are counted by the agent.
+    assert_eq!(starts("hw.energy"), [time].into());
+    assert_eq!(starts("hw.errors"), [started, time].into());
+    assert_eq!(starts("hw.gpu.memory.usage"), [started].into());
+    for (name, monotonic) in [("system.network.io", true), ("hw.gpu.memory.usage", false)] {
+        assert_eq!(
+            (sum(name).is_monotonic, sum(name).aggregation_temporality),
+            (monotonic, cumulative)
+        );
+    }
+    let unit = |name: &str| &messages.iter().find(|it| it.name == name).unwrap().unit;
+    assert_eq!(
+        (
+            unit("hw.gpu.utilization").as_str(),
+            unit("hw.errors").as_str()
+        ),
+        ("1", "{error}")
+    );
+}
+
+#[test]
+fn with_deltas_only_what_is_new_goes_out_and_up_and_down_stays_as_it_is() {
+    let mut snapshot = prometheus::tests::complete();
+    let mut encoder = encoder(Temporality::Delta, Histograms::Explicit);
+    let first = numbers(&messages(encoder.encode(&snapshot)));
+    encoder.accepted(0);
+    snapshot.taken += std::time::Duration::from_secs(15);
+    let second = messages(encoder.encode(&snapshot));
+    let delta: i32 = AggregationTemporality::Delta.into();
+    for message in &second {
+        match message.data.as_ref().unwrap() {
+            Data::Sum(sum) => assert_eq!(
+                sum.aggregation_temporality == delta,
+                sum.is_monotonic,
+                "{}",
+                message.name
+            ),
+            Data::Histogram(histogram) => assert_eq!(histogram.aggregation_temporality, delta),
+            _ => {}
+        }
+    }
+    let second = numbers(&second);
+    let of = |numbers: &BTreeMap<(String, BTreeMap<String, String>), f64>, name: &str| -> f64 {
+        numbers
+            .iter()
+            .filter(|((it, _), _)| it == name)
+            .map(|(_, value)| *value)
+            .sum()
+    };
+    assert!(of(&first, "system.network.io") > 0.0);
+    assert_eq!(of(&second, "system.network.io"), 0.0);
+    assert_eq!(
+        of(&first, "hw.gpu.memory.usage"),
+        of(&second, "hw.gpu.memory.usage")
+    );
+    // What was before the agent is not new.
+    assert!(first.keys().all(|(name, _)| name != "hw.energy"));
+    assert!(second.keys().any(|(name, _)| name == "hw.energy"));
+}
+
+#[test]
+fn exponential_histograms_hold_the_same_samples() {
+    use std::sync::Arc;
+    let mut snapshot = prometheus::tests::complete();
+    let mut network = snapshot.network.as_deref().unwrap().clone();
+    let mut fine = Exponential::default();
+    fine.add(0.0, 2);
+    fine.add(0.000_001, 1);
+    fine.add(0.25, 5);
+    fine.add(f64::INFINITY, 3);
+    network.traffic[0].latency.as_mut().unwrap().fine = Some(Box::new(fine));
+    snapshot.network = Some(Arc::new(network));
+    let messages =
+        messages(encoder(Temporality::Cumulative, Histograms::Exponential).encode(&snapshot));
+    let message = messages
+        .iter()
+        .find(|it| it.name == "partymeter.mpc.network.latency")
+        .unwrap();
+    let Some(Data::ExponentialHistogram(histogram)) = &message.data else {
+        panic!("{message:?}")
+    };
+    let point = &histogram.data_points[0];
+    let positive = point.positive.as_ref().unwrap();
+    assert_eq!((point.count, point.zero_count, point.scale), (11, 2, 3));
+    assert_eq!(
+        point.zero_count + positive.bucket_counts.iter().sum::<u64>(),
+        point.count
+    );
+    let bounds = |index: usize| {
+        let index = positive.offset + i32::try_from(index).unwrap();
+        (
+            2_f64.powf(f64::from(index) / 8.0),
+            2_f64.powf(f64::from(index + 1) / 8.0),
+        )
+    };
+    let filled = positive
+        .bucket_counts
+        .iter()
+        .enumerate()
+        .filter(|(_, count)| **count > 0);
+    let filled: Vec<_> = filled
+        .map(|(index, count)| (bounds(index), *count))
+        .collect();
+    let [((low, high), 1), ((below, quarter), 5), ((long, _), 3)] = filled[..] else {
+        panic!("{filled:?}")
+    };
+    assert!(low < 0.000_001 && high > 0.000_001 && low >= Exponential::ZERO);
+    assert!(below < 0.25 && (quarter - 0.25).abs() < 1e-12);
+    assert!(long > 16.7);
+}
+
+#[test]
+fn large_rounds_are_parted_and_nothing_is_lost() {
+    use crate::sample::Traffic;
+    use std::sync::Arc;
+    let mut snapshot = prometheus::tests::complete();
+    let mut network = snapshot.network.as_deref().unwrap().clone();
+    network.traffic.extend((0..2000).map(|pair| Traffic {
+        party: format!("party {pair}").into(),
+        protocol: "aby3".into(),
+        transmit: 1,
+        ..Traffic::default()
+    }));
+    snapshot.network = Some(Arc::new(network));
+    let parts = encoder(Temporality::Cumulative, Histograms::Explicit).encode(&snapshot);
+    assert!(parts.len() > 2);
+    for part in &parts {
+        use prost::Message as _;
+        assert!(part.points as usize <= POINTS && part.request.encoded_len() < 4 << 20);
+    }
+    let total: u64 = parts.iter().map(|part| part.points).sum();
+    let histograms_counted_twice =
+        |(name, _): &&(String, BTreeMap<String, String>)| !name.ends_with(" sum");
+    let numbers = numbers(&messages(parts));
+    assert_eq!(
+        numbers.keys().filter(histograms_counted_twice).count() as u64,
+        total
+    );
+}

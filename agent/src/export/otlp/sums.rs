@@ -1,0 +1,300 @@
+//! What must be remembered of counters and histograms from one time to the next: since when they count, and, where
+//! only what is new is sent, what has been accepted. Bounded by the number of series. Pure.
+
+use std::collections::HashMap;
+
+use crate::{config::Temporality, model::Value};
+
+/// A sum as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Total {
+    Integer(u64),
+    Real(f64),
+    Histogram(Buckets),
+}
+
+/// A histogram's.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Buckets {
+    /// In every bucket; of an exponential histogram those of zero come first.
+    pub(super) counts: Vec<u64>,
+    pub(super) sum: f64,
+}
+
+impl Buckets {
+    pub(super) fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+impl Total {
+    /// Of a value; of a histogram's fine buckets where they are wanted and there.
+    pub(super) fn new(value: Value<'_>, fine: bool) -> Self {
+        match value {
+            Value::Integer(value) => Self::Integer(value),
+            Value::Real(value) => Self::Real(value),
+            Value::Histogram(histogram) => {
+                let counts = match histogram.fine.filter(|_| fine) {
+                    Some(fine) => [&[fine.zero][..], &fine.buckets[..]].concat(),
+                    None => histogram.buckets.to_vec(),
+                };
+                let sum = histogram.sum;
+                Self::Histogram(Buckets { counts, sum })
+            }
+        }
+    }
+
+    /// The count that cannot go down while it is the same sum.
+    #[expect(clippy::cast_precision_loss, reason = "only compared with its like")]
+    fn size(&self) -> f64 {
+        match self {
+            Self::Integer(value) => *value as f64,
+            Self::Real(value) => *value,
+            Self::Histogram(buckets) => buckets.count() as f64,
+        }
+    }
+
+    /// What is new since `before`.
+    fn since(&self, before: &Self) -> Self {
+        match (self, before) {
+            (Self::Integer(now), Self::Integer(before)) => {
+                Self::Integer(now.saturating_sub(*before))
+            }
+            (Self::Real(now), Self::Real(before)) => Self::Real((now - before).max(0.0)),
+            (Self::Histogram(now), Self::Histogram(before)) => {
+                let counts = now.counts.iter().zip(&before.counts);
+                Self::Histogram(Buckets {
+                    counts: counts
+                        .map(|(now, before)| now.saturating_sub(*before))
+                        .collect(),
+                    sum: (now.sum - before.sum).max(0.0),
+                })
+            }
+            (now, _) => now.clone(),
+        }
+    }
+
+    /// Both together.
+    fn plus(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Integer(one), Self::Integer(other)) => Self::Integer(one.saturating_add(*other)),
+            (Self::Real(one), Self::Real(other)) => Self::Real(one + other),
+            (Self::Histogram(one), Self::Histogram(other)) => Self::Histogram(Buckets {
+                counts: one
+                    .counts
+                    .iter()
+                    .zip(&other.counts)
+                    .map(|(a, b)| a + b)
+                    .collect(),
+                sum: one.sum + other.sum,
+            }),
+            (one, _) => one.clone(),
+        }
+    }
+}
+
+/// A sum as it goes out: from when on it counts, and how much.
+pub(super) struct Sum {
+    pub(super) start: u64,
+    pub(super) total: Total,
+}
+
+/// Every series that is a sum. Times are in nanoseconds since 1970.
+#[derive(Default)]
+pub(super) struct Sums(HashMap<u64, Series>);
+
+struct Series {
+    /// What it counts from.
+    start: u64,
+    /// As it stood last, and when.
+    last: f64,
+    last_time: u64,
+    /// What only the sending of differences needs.
+    difference: Option<Difference>,
+}
+
+struct Difference {
+    accepted: Total,
+    accepted_time: u64,
+    /// What had not been accepted when it began again at 0.
+    owed: Option<Total>,
+    /// What was offered, and in which part of the round.
+    offered: Total,
+    offered_time: u64,
+    part: usize,
+}
+
+impl Sums {
+    /// Takes a sum in and says what goes out of it, in that part of the round. `since` is when it began, if that is
+    /// known.
+    ///
+    /// If it is not, the first point has no length, as the data model of OpenTelemetry asks for; a difference there is
+    /// none at first. A sum that went back has begun anew after it was seen last.
+    pub(super) fn next(
+        &mut self,
+        key: u64,
+        total: Total,
+        since: Option<u64>,
+        time: u64,
+        temporality: Temporality,
+        part: usize,
+    ) -> Option<Sum> {
+        let size = total.size();
+        let known = self.0.get_mut(&key);
+        let is_new = known.is_none();
+        let began = since.unwrap_or(time);
+        let mut fresh = None;
+        let series = match known {
+            Some(series) => series,
+            None => self.0.entry(key).or_insert(Series {
+                start: began,
+                last: size,
+                last_time: time,
+                difference: None,
+            }),
+        };
+        let went_back = size < series.last;
+        if went_back {
+            series.start = since
+                .filter(|since| *since > series.start)
+                .unwrap_or(series.last_time);
+        }
+        (series.last, series.last_time) = (size, time);
+        if temporality == Temporality::Cumulative {
+            return Some(Sum {
+                start: series.start,
+                total,
+            });
+        }
+        if is_new && since.is_none() {
+            fresh = Some(total.clone());
+        }
+        let zero = || total.since(&total);
+        let difference = series.difference.get_or_insert_with(|| Difference {
+            accepted: fresh.clone().unwrap_or_else(zero),
+            accepted_time: began,
+            owed: None,
+            offered: zero(),
+            offered_time: began,
+            part,
+        });
+        if went_back {
+            let lost = difference.offered.since(&difference.accepted);
+            difference.owed = Some(match &difference.owed {
+                Some(owed) => owed.plus(&lost),
+                None => lost,
+            });
+            difference.accepted = zero();
+        }
+        let new = total.since(&difference.accepted);
+        let new = difference
+            .owed
+            .as_ref()
+            .map_or(new.clone(), |owed| new.plus(owed));
+        (difference.offered, difference.offered_time) = (total, time);
+        difference.part = part;
+        fresh.is_none().then_some(Sum {
+            start: difference.accepted_time,
+            total: new,
+        })
+    }
+
+    /// That part of the last round was accepted.
+    pub(super) fn accepted(&mut self, part: usize) {
+        let differences = self.0.values_mut().filter_map(|it| it.difference.as_mut());
+        for it in differences.filter(|it| it.part == part) {
+            it.accepted = it.offered.clone();
+            it.accepted_time = it.offered_time;
+            it.owed = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELTA: Temporality = Temporality::Delta;
+
+    fn next(
+        sums: &mut Sums,
+        value: u64,
+        since: Option<u64>,
+        time: u64,
+        temporality: Temporality,
+    ) -> Option<(u64, u64)> {
+        let sum = sums.next(1, Total::Integer(value), since, time, temporality, 0)?;
+        match sum.total {
+            Total::Integer(value) => Some((sum.start, value)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_sum_begins_when_it_is_said_to_and_anew_when_it_went_back() {
+        let mut sums = Sums::default();
+        let mut next = |value, since, time| {
+            next(&mut sums, value, since, time, Temporality::Cumulative).unwrap()
+        };
+        assert_eq!(next(5, Some(10), 100), (10, 5));
+        assert_eq!(next(7, Some(10), 200), (10, 7));
+        assert_eq!(next(1, Some(250), 300), (250, 1));
+        // Went back, and nobody says when it began.
+        assert_eq!(next(0, Some(250), 400), (300, 0));
+    }
+
+    #[test]
+    fn a_sum_of_unknown_age_begins_with_a_point_without_length() {
+        let mut sums = Sums::default();
+        let mut next =
+            |value, time| next(&mut sums, value, None, time, Temporality::Cumulative).unwrap();
+        assert_eq!(next(1000, 100), (100, 1000));
+        assert_eq!(next(1010, 200), (100, 1010));
+        assert_eq!(next(3, 300), (200, 3));
+        assert_eq!(next(4, 400), (200, 4));
+    }
+
+    #[test]
+    fn differences_add_up_to_the_sum_whatever_is_not_accepted() {
+        let mut sums = Sums::default();
+        assert_eq!(next(&mut sums, 5, Some(10), 100, DELTA), Some((10, 5)));
+        assert_eq!(next(&mut sums, 8, Some(10), 200, DELTA), Some((10, 8)));
+        sums.accepted(0);
+        assert_eq!(next(&mut sums, 8, Some(10), 300, DELTA), Some((200, 0)));
+        sums.accepted(1);
+        assert_eq!(next(&mut sums, 9, Some(10), 400, DELTA), Some((200, 1)));
+        // Begins again while 1 is owed, twice.
+        assert_eq!(next(&mut sums, 4, Some(450), 500, DELTA), Some((200, 5)));
+        assert_eq!(next(&mut sums, 2, Some(550), 600, DELTA), Some((200, 7)));
+        sums.accepted(0);
+        assert_eq!(next(&mut sums, 3, Some(550), 700, DELTA), Some((600, 1)));
+    }
+
+    #[test]
+    fn a_difference_to_what_nobody_has_seen_is_not_made_up() {
+        let mut sums = Sums::default();
+        assert_eq!(next(&mut sums, 1000, None, 100, DELTA), None);
+        assert_eq!(next(&mut sums, 1001, None, 200, DELTA), Some((100, 1)));
+        sums.accepted(0);
+        assert_eq!(next(&mut sums, 1003, None, 300, DELTA), Some((200, 2)));
+    }
+
+    #[test]
+    fn a_histogram_is_a_sum_in_every_bucket() {
+        let mut sums = Sums::default();
+        let mut next = |counts: [u64; 2], sum: f64, time| {
+            let counts = counts.to_vec();
+            let total = Total::Histogram(Buckets { counts, sum });
+            let sum = sums.next(1, total, Some(1), time, DELTA, 0).unwrap();
+            sums.accepted(0);
+            sum.total
+        };
+        let histogram = |counts: [u64; 2], sum: f64| {
+            let counts = counts.to_vec();
+            Total::Histogram(Buckets { counts, sum })
+        };
+        assert_eq!(next([1, 2], 2.5, 10), histogram([1, 2], 2.5));
+        assert_eq!(next([1, 5], 4.0, 20), histogram([0, 3], 1.5));
+        assert_eq!(next([1, 0], 0.5, 30), histogram([1, 0], 0.5));
+    }
+}
