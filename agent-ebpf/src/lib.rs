@@ -6,6 +6,8 @@
 #![cfg_attr(not(feature = "user"), no_std)]
 
 pub mod latency;
+#[cfg(feature = "user")]
+mod user;
 
 pub use latency::Histogram;
 
@@ -24,6 +26,8 @@ pub const HISTOGRAM_CAPACITY: u32 = 2048;
 pub const ALLOWED_CAPACITY: u32 = 4096;
 /// Processes with MPC connections whose other connections are watched.
 pub const PROCESS_CAPACITY: u32 = 16_384;
+/// Strangers that have sent datagrams lately, so that each is told once.
+pub const CALLER_CAPACITY: u32 = 4096;
 /// Bytes of the ring of [`Stranger`]s: a page, some hundred between two rounds.
 pub const STRANGER_BYTES: u32 = 4096;
 
@@ -54,8 +58,13 @@ pub mod protocol {
 
 /// Names of the maps, as the loader looks them up.
 pub mod map {
-    /// `u16` port -> protocol, 0 for none. Array of 65,536.
+    /// `u16` TCP port -> protocol, 0 for none. Array of 65,536.
     pub const PORTS: &str = "PORTS";
+    /// The same of UDP; of length 1 where no protocol is on it.
+    pub const UDP_PORTS: &str = "UDP_PORTS";
+    /// [`Caller`](crate::Caller) -> anything: who has sent datagrams lately and is no party. LRU hash; of length 1 where
+    /// no protocol is on UDP.
+    pub const CALLERS: &str = "CALLERS";
     /// IPv6 (or v4-mapped) prefix -> block. LPM trie.
     pub const PREFIXES: &str = "PREFIXES";
     /// [`Endpoint`](crate::Endpoint) -> block. Hash.
@@ -96,6 +105,12 @@ pub mod program {
     pub const SENT_AT_EXIT: &str = "sent_at_exit";
     /// `fexit/tcp_recvmsg`: as `received`, likewise.
     pub const RECEIVED_AT_EXIT: &str = "received_at_exit";
+    /// `cgroup_skb/egress`: datagrams handed to the network.
+    pub const DATAGRAMS_OUT: &str = "datagrams_out";
+    /// `cgroup_skb/ingress`: datagrams that have come to a socket.
+    pub const DATAGRAMS_IN: &str = "datagrams_in";
+    /// `tp_btf/udp_fail_queue_rcv_skb`: of those, the ones that its buffer had no room for.
+    pub const DATAGRAMS_REFUSED: &str = "datagrams_refused";
     /// `iter/task_file`: gives accounts to MPC connections that are older than the agent.
     pub const ADOPT: &str = "adopt";
     /// `iter/task_file`: says which process holds which MPC connection.
@@ -105,7 +120,7 @@ pub mod program {
     /// `iter/bpf_sk_storage_map`: moves accounts to other slots once the tables have changed.
     pub const RECLASSIFY: &str = "reclassify";
     /// All of them.
-    pub const ALL: [&str; 11] = [
+    pub const ALL: [&str; 14] = [
         SET_STATE,
         SET_STATE_AGAIN,
         SOCKET_EVENTS,
@@ -113,6 +128,9 @@ pub mod program {
         RECEIVED,
         SENT_AT_EXIT,
         RECEIVED_AT_EXIT,
+        DATAGRAMS_OUT,
+        DATAGRAMS_IN,
+        DATAGRAMS_REFUSED,
         ADOPT,
         HOLDERS,
         SETTLE,
@@ -142,26 +160,38 @@ pub struct Endpoint {
     pub padding: u16,
 }
 
+/// Key of [`map::CALLERS`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Where the datagram came from.
+    pub address: Address,
+    /// The port that it came to.
+    pub local_port: u16,
+    /// Always 0: the kernel hashes every byte of a key.
+    pub padding: u16,
+}
+
 /// What one slot has counted since its map was made. Never reset; a sum may wrap.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Payload handed to the network, each byte once. Unit: bytes. From `tcp_sock.snd_nxt`.
+    /// Payload handed to the network, each byte once. Unit: bytes. From `tcp_sock.snd_nxt`, or of datagrams.
     pub transmit: u64,
-    /// Payload received in order. Unit: bytes. From `tcp_sock.bytes_received`.
+    /// Payload received in order. Unit: bytes. From `tcp_sock.bytes_received`, or of datagrams.
     pub receive: u64,
     /// Payload sent again. Unit: bytes. From `tcp_sock.bytes_retrans`.
     pub retransmit: u64,
     /// Segments with payload, sent and received, those sent again included. From `tcp_sock.data_segs_out`
     /// and `data_segs_in`.
     pub segments: [u64; 2],
-    /// Connections that were established, by [`Role`].
+    /// Connections that were established, by [`Role`]; over UDP, strangers.
     pub opened: [u64; Role::ALL.len()],
     /// Connections that ended, by [`End`].
     pub closed: [u64; End::ALL.len()],
     /// Connections that were begun here and not established.
     pub failures: u64,
-    /// Calls that have sent, and calls that have received payload.
+    /// Calls that have sent, and calls that have received payload; over UDP, datagrams.
     pub messages: [u64; 2],
     /// Times that something was received after something was sent.
     pub rounds: u64,
@@ -447,6 +477,7 @@ pub struct Settings {
 
 const _: () = {
     assert!(size_of::<Endpoint>() == 20);
+    assert!(size_of::<Caller>() == 20);
     assert!(size_of::<Counters>() == 192);
     assert!(size_of::<Control>() == 48 + 8 * Drop::ALL.len());
     assert!(size_of::<Account>() == 64);
@@ -456,23 +487,3 @@ const _: () = {
     assert!(core::mem::offset_of!(Account, transmit) == 8);
     assert!(core::mem::offset_of!(Control, dropped) == 48);
 };
-
-#[cfg(feature = "user")]
-mod user {
-    use super::{Account, Control, Counters, Endpoint, Histogram, Offsets, Settings};
-    // SAFETY: all of them are `repr(C)`, `Copy`, hold integers only and have no implicit padding but the
-    // zeroed tail of `Counters`, so any bytes the kernel returns are a valid value.
-    unsafe impl aya::Pod for Account {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for Control {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for Counters {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for Endpoint {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for Histogram {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for Offsets {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for Settings {}
-}

@@ -208,11 +208,7 @@ fn announce(config: &Config) {
         info!("no party configured: each address on a protocol's port is one, up to {limit}");
     }
     for protocol in &config.protocols {
-        info!(
-            "protocol {} on TCP {}",
-            protocol.name,
-            protocol.ports_written()
-        );
+        info!("protocol {} on {}", protocol.name, protocol.ports_written());
     }
     for address in &config.prometheus_listen {
         info!("metrics at http://{address}/metrics");

@@ -149,7 +149,7 @@ fn with_options(command: Command) -> Command {
         .arg(list("party", "ID=ENDPOINT,…").value_parser(NonEmptyStringValueParser::new()).help(
             "A party, instead of the file's; may be repeated [env: PARTYMETER_PARTY, with ; between]",
         ))
-        .arg(list("protocol", "NAME=PORTS,…").value_parser(NonEmptyStringValueParser::new()).help(
+        .arg(list("protocol", "NAME[/udp]=PORTS,…").value_parser(NonEmptyStringValueParser::new()).help(
             "A protocol, instead of the file's; may be repeated [env: PARTYMETER_PROTOCOL, with ; between]",
         ))
         .args(single)

@@ -61,6 +61,9 @@ pub struct Traffic {
     pub waiting: Option<Times>,
     /// Whether connections here are unexpected: the address is no party's.
     pub unexpected: bool,
+    /// Whether it is datagrams that are counted: then there is nothing of connections and their segments, messages are
+    /// datagrams, and what is unexpected are addresses.
+    pub datagrams: bool,
 }
 
 /// A histogram of times.
@@ -169,6 +172,8 @@ pub struct Accounting {
     pub latency: &'static str,
     /// Where messages and rounds come from: `sock_send_length`, `tcp_sendmsg`, or `off`.
     pub rhythm: &'static str,
+    /// Where datagrams are counted: `cgroup_skb`, or `off`.
+    pub udp: &'static str,
     /// `uname -r`.
     pub kernel: String,
 }

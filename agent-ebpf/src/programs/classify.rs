@@ -7,14 +7,17 @@ use aya_ebpf::{
 };
 
 use super::{
-    maps::{ALLOWED, AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, count_drop, take_number},
+    maps::{
+        ALLOWED, AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, UDP_PORTS, count_drop,
+        take_number,
+    },
     socket::TcpSock,
 };
 
 /// One end-to-end connection, seen from this node.
 pub(super) struct Connection {
     pub(super) remote: Address,
-    local: Address,
+    pub(super) local: Address,
     pub(super) remote_port: u16,
     pub(super) local_port: u16,
     /// Whether this side opened it: then the remote port is one that a party listens on, else the local one.
@@ -86,6 +89,48 @@ impl Connection {
         }
     }
 
+    /// The slot that counts a datagram, or `None` for one that is not MPC; `initiator` says that it is sent. The port
+    /// that it goes to names its protocol, else the one that it comes from: so sender and receiver agree. There is no
+    /// establishment: whoever comes to a protocol's port here, or is answered from it, is unexpected if no party.
+    #[inline(always)]
+    pub(super) fn datagram_slot(&self) -> Option<u32> {
+        let at_remote = udp_protocol_of(self.remote_port);
+        let at_local = udp_protocol_of(self.local_port);
+        let (to, from) = if self.initiator {
+            (at_remote, at_local)
+        } else {
+            (at_local, at_remote)
+        };
+        let protocol = if to == protocol::OTHER { from } else { to };
+        if protocol == protocol::OTHER {
+            return None;
+        }
+        let control = CONTROL.get(0)?;
+        let exact = control.endpoints != 0;
+        if exact && let Some(block) = endpoint(self.remote, self.remote_port) {
+            return Some(block + protocol);
+        }
+        if control.auto_limit == 0
+            && let Some(block) = longest(&PREFIXES, self.remote)
+        {
+            return Some(block + protocol);
+        }
+        let listens = at_local != protocol::OTHER;
+        if exact
+            && listens
+            && let Some(block) = endpoint(self.remote, 0)
+        {
+            return Some(block + protocol);
+        }
+        if self.to_itself() {
+            return None;
+        }
+        if control.auto_limit != 0 {
+            return Some(auto_party(self.remote, control) + protocol);
+        }
+        listens.then_some(block::UNKNOWN + protocol)
+    }
+
     /// Whether an MPC program may have it although it is no party's.
     #[inline(always)]
     pub(super) fn is_allowed(&self) -> bool {
@@ -119,6 +164,14 @@ pub(super) fn is_unknown(slot: u32) -> bool {
 #[inline(always)]
 fn protocol_of(port: u16) -> u32 {
     PORTS
+        .get(u32::from(port))
+        .copied()
+        .unwrap_or(protocol::OTHER)
+}
+
+#[inline(always)]
+fn udp_protocol_of(port: u16) -> u32 {
+    UDP_PORTS
         .get(u32::from(port))
         .copied()
         .unwrap_or(protocol::OTHER)

@@ -1,13 +1,13 @@
 //! The maps. Their names, keys and values are described in the library beside this binary.
 
 use agent_ebpf::{
-    ALLOWED_CAPACITY, AUTO_PARTY_CAPACITY, Account, Address, Control, Counters, Drop,
+    ALLOWED_CAPACITY, AUTO_PARTY_CAPACITY, Account, Address, Caller, Control, Counters, Drop,
     ENDPOINT_CAPACITY, Endpoint, Histogram, PREFIX_CAPACITY, PROCESS_CAPACITY, STRANGER_BYTES,
     Stranger,
 };
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, SkStorage},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SkStorage},
     helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
     macros::btf_map,
 };
@@ -25,6 +25,13 @@ const ON_DEMAND: usize = BPF_F_NO_PREALLOC as usize;
 
 #[btf_map]
 pub(super) static PORTS: Array<u32, 65_536> = Array::new();
+
+/// Of UDP; the loader gives it its length, and to the next.
+#[btf_map]
+pub(super) static UDP_PORTS: Array<u32, 1> = Array::new();
+
+#[btf_map]
+pub(super) static CALLERS: LruHashMap<Caller, u32, 1> = LruHashMap::new();
 
 #[btf_map]
 pub(super) static PREFIXES: LpmTrie<Address, u32, { PREFIX_CAPACITY as usize }> = LpmTrie::new();
@@ -76,6 +83,28 @@ pub(super) struct Handled {
 
 #[btf_map]
 static HANDLED: PerCpuArray<Handled, 1> = PerCpuArray::new();
+
+/// The last datagram that a CPU has counted as received, for `datagrams_refused`.
+#[repr(C)]
+pub(super) struct Taken {
+    /// The socket's cookie; 0: the last datagram was not counted.
+    pub(super) socket: u64,
+    /// Its payload, in bytes.
+    pub(super) payload: u64,
+    /// How many it was, put together.
+    pub(super) datagrams: u32,
+    /// Where they were counted.
+    pub(super) slot: u32,
+}
+
+#[btf_map]
+static TAKEN: PerCpuArray<Taken, 1> = PerCpuArray::new();
+
+/// This CPU's note.
+#[inline(always)]
+pub(super) fn taken() -> Option<*mut Taken> {
+    TAKEN.get_ptr_mut(0)
+}
 
 /// This CPU's note.
 #[inline(always)]

@@ -5,6 +5,7 @@ mod account;
 mod adopt;
 mod claim;
 mod classify;
+mod datagrams;
 mod histogram;
 mod holders;
 mod iterator;

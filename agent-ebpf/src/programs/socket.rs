@@ -278,6 +278,6 @@ pub(super) fn finished_sending(state: u8, snd_nxt: u32, write_seq: u32) -> bool 
 
 /// `::ffff:a.b.c.d` of an address in network order.
 #[inline(always)]
-fn v4_mapped(address: u32) -> Address {
+pub(super) fn v4_mapped(address: u32) -> Address {
     [0, 0, u32::to_be(0xffff), address]
 }

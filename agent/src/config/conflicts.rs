@@ -6,7 +6,7 @@ use agent_ebpf::{ENDPOINT_CAPACITY, PREFIX_CAPACITY, SLOT_CAPACITY};
 use ipnet::IpNet;
 
 use super::{
-    Endpoint, Host, Party, Problem, Protocol,
+    Endpoint, Host, Party, Problem, Protocol, Transport,
     value::{Fault, fault},
 };
 
@@ -112,13 +112,13 @@ fn overlap(endpoint: &str, party: &str, other_endpoint: &str, other: &str) -> Fa
     )
 }
 
-/// Ports that two protocols listen on.
+/// Ports that two protocols of one transport listen on.
 fn ports(protocols: &[(String, Protocol)]) -> Vec<Problem> {
-    let mut owner = HashMap::<u16, &str>::new();
+    let mut owner = HashMap::<(Transport, u16), &str>::new();
     let mut problems = Vec::new();
     for (place, protocol) in protocols {
         let taken = protocol.ports.iter().cloned().flatten().find_map(|port| {
-            let before = owner.insert(port, &protocol.name)?;
+            let before = owner.insert((protocol.transport, port), &protocol.name)?;
             (before != protocol.name).then_some((port, before))
         });
         if let Some((port, before)) = taken {

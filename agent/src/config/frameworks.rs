@@ -3,9 +3,9 @@
 
 use std::ops::RangeInclusive;
 
-use super::Protocol;
+use super::{Protocol, Transport};
 
-/// Name and ports. Where a framework counts ports up by party, there is room for ten parties.
+/// Name and TCP ports. Where a framework counts ports up by party, there is room for ten parties.
 const FRAMEWORKS: [(&str, &[RangeInclusive<u16>]); 8] = [
     // 5000 + party; `-pn` moves it.
     ("mp-spdz", &[5000..=5009]),
@@ -28,6 +28,7 @@ const FRAMEWORKS: [(&str, &[RangeInclusive<u16>]); 8] = [
 pub(super) fn protocols() -> Vec<Protocol> {
     let protocol = |(name, ports): &(&str, &[RangeInclusive<u16>])| Protocol {
         name: (*name).to_owned(),
+        transport: Transport::Tcp,
         ports: ports.to_vec(),
     };
     FRAMEWORKS.iter().map(protocol).collect()

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Endpoint, Given, Options, Party, Protocol,
+    Endpoint, Given, Options, Party, Protocol, Transport,
     resolve::Reader,
     value::{self, Fault, Value, fault},
 };
@@ -76,6 +76,7 @@ impl Reader<'_> {
         if !options.protocols.is_empty() {
             for given in &options.protocols {
                 if let Some((name, ports)) = self.pair(given, "protocols", "aby3=1212-1220,5000") {
+                    let (name, transport) = of_transport(name);
                     let name = self.take(&given.place, "protocols.name", label(name, &["other"]));
                     let ports = self.items(
                         "protocols.ports",
@@ -83,8 +84,12 @@ impl Reader<'_> {
                         &Value::Text(ports),
                         value::ports,
                     );
-                    protocols
-                        .extend(name.map(|name| (given.place.clone(), Protocol { name, ports })));
+                    let protocol = name.map(|name| Protocol {
+                        name,
+                        transport,
+                        ports,
+                    });
+                    protocols.extend(protocol.map(|it| (given.place.clone(), it)));
                 }
             }
             return protocols;
@@ -93,21 +98,14 @@ impl Reader<'_> {
             let name = self.field(&place, entry, "protocols.name", |value| {
                 label(value.text()?, &["other"])
             });
-            if let Some(value) = entry.get("transport") {
-                let place = self.place(value.span().start);
-                let only = Value::Toml(value.get_ref())
-                    .text()
-                    .map(str::to_owned)
-                    .and_then(|text| match text.as_str() {
-                        "tcp" => Ok(()),
-                        "udp" => Err(fault(
-                            "this version counts TCP only",
-                            "leave the protocol out",
-                        )),
-                        _ => Err(fault(format!("{text:?} is no transport"), "write \"tcp\"")),
-                    });
-                self.take(&place, "protocols.transport", only);
-            }
+            let transport = match entry.get("transport") {
+                None => Some(Transport::Tcp),
+                Some(value) => {
+                    let place = self.place(value.span().start);
+                    let written = Value::Toml(value.get_ref());
+                    self.take(&place, "protocols.transport", transport(&written))
+                }
+            };
             let ports: Option<Vec<RangeInclusive<u16>>> = entry.get("ports").map(|value| {
                 let place = self.place(value.span().start);
                 self.items(
@@ -124,8 +122,13 @@ impl Reader<'_> {
                 );
                 self.report(place.clone(), "protocols.ports", fault);
             }
-            if let (Some(name), Some(ports)) = (name, ports) {
-                protocols.push((place, Protocol { name, ports }));
+            if let (Some(name), Some(transport), Some(ports)) = (name, transport, ports) {
+                let protocol = Protocol {
+                    name,
+                    transport,
+                    ports,
+                };
+                protocols.push((place, protocol));
             }
         }
         protocols
@@ -216,6 +219,26 @@ impl Reader<'_> {
             items.extend(self.take(&place, key, parse(&item)));
         }
         items
+    }
+}
+
+fn transport(value: &Value<'_>) -> Result<Transport, Fault> {
+    match value.text()? {
+        "tcp" => Ok(Transport::Tcp),
+        "udp" => Ok(Transport::Udp),
+        other => Err(fault(
+            format!("{other:?} is no transport"),
+            "write \"tcp\" or \"udp\"",
+        )),
+    }
+}
+
+/// The name and the transport of `NAME`, `NAME/tcp` or `NAME/udp`, as a flag has them.
+fn of_transport(written: &str) -> (&str, Transport) {
+    match written.rsplit_once('/') {
+        Some((name, "tcp")) => (name, Transport::Tcp),
+        Some((name, "udp")) => (name, Transport::Udp),
+        _ => (written, Transport::Tcp),
     }
 }
 

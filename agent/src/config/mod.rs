@@ -120,19 +120,48 @@ impl fmt::Display for Host {
 pub struct Protocol {
     /// The label `protocol`.
     pub name: String,
-    /// TCP ports that a party listens on; not empty, no overlap with another protocol's.
+    /// What its ports are ports of.
+    pub transport: Transport,
+    /// Ports that a party listens on; not empty, no overlap with another protocol's of the same transport.
     pub ports: Vec<RangeInclusive<u16>>,
 }
 
+/// What carries a protocol. Each has ports of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Connections.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+impl Transport {
+    /// As people say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        }
+    }
+}
+
 impl Protocol {
-    /// Its ports as people write them: `1212-1220, 5000`.
+    /// Its transport and ports as people write them: `TCP 1212-1220, 5000`.
     pub fn ports_written(&self) -> String {
         let range = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
             (first, last) if first == last => first.to_string(),
             (first, last) => format!("{first}-{last}"),
         };
         let ranges: Vec<String> = self.ports.iter().map(range).collect();
-        ranges.join(", ")
+        format!("{} {}", self.transport.name(), ranges.join(", "))
+    }
+}
+
+impl Config {
+    /// Whether it names a protocol on UDP.
+    pub fn wants_udp(&self) -> bool {
+        let mut all = self.protocols.iter();
+        all.any(|protocol| protocol.transport == Transport::Udp)
     }
 }
 

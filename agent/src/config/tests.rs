@@ -13,6 +13,7 @@ pub(crate) fn minimal() -> Config {
         parties: Vec::new(),
         protocols: vec![Protocol {
             name: "test".to_owned(),
+            transport: Transport::Tcp,
             ports: vec![7000..=7001],
         }],
         network: Network {
@@ -152,6 +153,40 @@ fn ports_are_numbers_and_ranges() {
 }
 
 #[test]
+fn each_transport_has_ports_of_its_own() {
+    let of = |name: &str, transport: &str| {
+        format!(
+            "[[protocols]]\nname = \"{name}\"\ntransport = \"{transport}\"\nports = [\"5000-5009\"]\n"
+        )
+    };
+    let config = resolved(&(of("p", "tcp") + &of("q", "udp")));
+    let written: Vec<String> = config
+        .protocols
+        .iter()
+        .map(Protocol::ports_written)
+        .collect();
+    assert_eq!(written, ["TCP 5000-5009", "UDP 5000-5009"]);
+    assert_eq!(
+        problems(&(of("p", "udp") + &of("q", "udp"))),
+        ["f:5: protocols.ports: port 5000 of \"q\" is \"p\"'s too; give each port to one protocol"]
+    );
+    let options = Options {
+        protocols: vec![
+            given("--protocol", "a=1"),
+            given("--protocol", "b/udp=1,3"),
+            given("--protocol", "c/d=2"),
+        ],
+        ..Options::default()
+    };
+    let flags = resolve_with("", options).unwrap().protocols;
+    let flags: Vec<String> = flags
+        .iter()
+        .map(|it| format!("{} {}", it.name, it.ports_written()))
+        .collect();
+    assert_eq!(flags, ["a TCP 1", "b UDP 1, 3", "c/d TCP 2"]);
+}
+
+#[test]
 fn what_is_given_beside_the_file_goes_over_it() {
     let mut options = Options::default();
     options.values.insert("interval", given("--interval", "2s"));
@@ -215,7 +250,7 @@ fn each_error_is_one_line_with_its_place_and_mend() {
         (protocol("\"20-10\""), "f:3: protocols.ports: the range 20-10 is reversed; write \"10-20\"".to_owned()),
         (protocol("70000"), "f:3: protocols.ports: \"70000\" is no port; give 1 to 65535, or a range like \"5000-5009\"".to_owned()),
         (protocol("5000") + "[[protocols]]\nname = \"q\"\nports = [\"4000-6000\"]", "f:4: protocols.ports: port 5000 of \"q\" is \"p\"'s too; give each port to one protocol".to_owned()),
-        ("[[protocols]]\nname = \"p\"\ntransport = \"udp\"\nports = [1]".to_owned(), "f:3: protocols.transport: this version counts TCP only; leave the protocol out".to_owned()),
+        ("[[protocols]]\nname = \"p\"\ntransport = \"sctp\"\nports = [1]".to_owned(), "f:3: protocols.transport: \"sctp\" is no transport; write \"tcp\" or \"udp\"".to_owned()),
         ("[[protocols]]\nname = \"other\"\nports = [1]".to_owned(), "f:2: protocols.name: \"other\" is reserved for what has no name; give another".to_owned()),
     ];
     for (text, expected) in cases {

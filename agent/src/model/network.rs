@@ -11,9 +11,9 @@ pub(super) static METRICS: &[Metric] = &[
         name: "network_bytes_total",
         kind: Kind::Counter,
         unit: "By",
-        help: "TCP payload exchanged with the party, each byte once: handed to the network, or received in order.",
+        help: "TCP or UDP payload exchanged with the party, each byte once: handed to the network, or received (TCP: in order).",
         labels: &["direction", "party_id", "protocol"],
-        source: "tcp_sock.snd_nxt, tcp_sock.bytes_received",
+        source: "tcp_sock.snd_nxt, tcp_sock.bytes_received, cgroup_skb",
         reset: LOADED,
         opentelemetry: &[otel("system.network.io")],
         read: |snapshot, emit| {
@@ -45,7 +45,7 @@ pub(super) static METRICS: &[Metric] = &[
                 protocol,
                 retransmit,
                 ..
-            } in traffic(snapshot)
+            } in connections(snapshot)
             {
                 emit(&[party, protocol], Value::Integer(*retransmit));
             }
@@ -61,7 +61,7 @@ pub(super) static METRICS: &[Metric] = &[
         reset: LOADED,
         opentelemetry: &[otel("partymeter.network.segments")],
         read: |snapshot, emit| {
-            for it in traffic(snapshot) {
+            for it in connections(snapshot) {
                 for (direction, count) in ["transmit", "receive"].into_iter().zip(it.segments) {
                     emit(&[direction, &it.party, &it.protocol], Value::Integer(count));
                 }
@@ -112,7 +112,7 @@ pub(super) static METRICS: &[Metric] = &[
         reset: Reset::None,
         opentelemetry: &[otel("partymeter.mpc.connections").sum()],
         read: |snapshot, emit| {
-            for it in traffic(snapshot) {
+            for it in connections(snapshot) {
                 emit(&[&it.party, &it.protocol], Value::Integer(it.open));
             }
         },
@@ -127,7 +127,7 @@ pub(super) static METRICS: &[Metric] = &[
         reset: LOADED,
         opentelemetry: &[otel("partymeter.mpc.connections.opened")],
         read: |snapshot, emit| {
-            for it in traffic(snapshot) {
+            for it in connections(snapshot) {
                 for (role, count) in Role::ALL.into_iter().zip(it.opened) {
                     emit(
                         &[role.name(), &it.party, &it.protocol],
@@ -147,7 +147,7 @@ pub(super) static METRICS: &[Metric] = &[
         reset: LOADED,
         opentelemetry: &[otel("partymeter.mpc.connections.closed")],
         read: |snapshot, emit| {
-            for it in traffic(snapshot) {
+            for it in connections(snapshot) {
                 for (end, count) in End::ALL.into_iter().zip(it.closed) {
                     emit(
                         &[end.name(), &it.party, &it.protocol],
@@ -167,7 +167,7 @@ pub(super) static METRICS: &[Metric] = &[
         reset: LOADED,
         opentelemetry: &[otel("partymeter.mpc.connection.failures")],
         read: |snapshot, emit| {
-            for it in traffic(snapshot) {
+            for it in connections(snapshot) {
                 emit(&[&it.party, &it.protocol], Value::Integer(it.failures));
             }
         },
@@ -193,13 +193,13 @@ pub(super) static METRICS: &[Metric] = &[
         name: "mpc_messages_total",
         kind: Kind::Counter,
         unit: "{message}",
-        help: "Calls that have sent payload to the party or received some from it.",
+        help: "Calls that have sent payload to the party or received some from it; over UDP, datagrams.",
         labels: &["direction", "party_id", "protocol"],
-        source: "sock_send_length, sock_recv_length",
+        source: "sock_send_length, sock_recv_length, cgroup_skb",
         reset: LOADED,
         opentelemetry: &[otel("partymeter.mpc.messages")],
         read: |snapshot, emit| {
-            for it in rhythm(snapshot) {
+            for it in messages(snapshot) {
                 for (direction, count) in ["transmit", "receive"].into_iter().zip(it.messages) {
                     emit(&[direction, &it.party, &it.protocol], Value::Integer(count));
                 }
@@ -242,7 +242,7 @@ pub(super) static METRICS: &[Metric] = &[
         name: "mpc_unexpected_connections_total",
         kind: Kind::Counter,
         unit: "{connection}",
-        help: "Connections that came to a protocol's port from, or that an MPC program made to, an address that is no party's; who it was is in the log.",
+        help: "Connections that came to a protocol's port from, or that an MPC program made to, an address that is no party's; over UDP, such addresses that sent datagrams to the port, of the last 4096 each once; who it was is in the log.",
         labels: &["protocol", "role"],
         source: "inet_sock_set_state, sock_ops",
         reset: LOADED,
@@ -261,7 +261,7 @@ pub(super) static METRICS: &[Metric] = &[
         kind: Kind::Info,
         unit: "1",
         help: "How bytes are counted on this kernel.",
-        labels: &["bytes", "latency", "rhythm", "kernel"],
+        labels: &["bytes", "latency", "rhythm", "udp", "kernel"],
         source: "uname(2)",
         reset: Reset::None,
         opentelemetry: &[otel("partymeter.network.accounting")],
@@ -271,9 +271,10 @@ pub(super) static METRICS: &[Metric] = &[
                     bytes,
                     latency,
                     rhythm,
+                    udp,
                     kernel,
                 } = &network.accounting;
-                emit(&[bytes, latency, rhythm, kernel], Value::Integer(1));
+                emit(&[bytes, latency, rhythm, udp, kernel], Value::Integer(1));
             });
         },
     },
@@ -391,12 +392,22 @@ fn traffic(snapshot: &Snapshot) -> &[Traffic] {
         .map_or(&[], |network| &network.traffic)
 }
 
-/// As [`traffic`]; nothing where messages are not counted, for 0 would be wrong.
-fn rhythm(snapshot: &Snapshot) -> &[Traffic] {
-    match snapshot.network.as_deref() {
-        Some(network) if network.accounting.rhythm != "off" => &network.traffic,
-        _ => &[],
-    }
+/// What has connections.
+fn connections(snapshot: &Snapshot) -> impl Iterator<Item = &Traffic> {
+    traffic(snapshot).iter().filter(|it| !it.datagrams)
+}
+
+/// As [`connections`]; nothing where their messages are not counted, for 0 would be wrong.
+fn rhythm(snapshot: &Snapshot) -> impl Iterator<Item = &Traffic> {
+    messages(snapshot).filter(|it| !it.datagrams)
+}
+
+/// Where messages are counted: datagrams always are.
+fn messages(snapshot: &Snapshot) -> impl Iterator<Item = &Traffic> {
+    let network = snapshot.network.as_deref();
+    let calls = network.is_some_and(|network| network.accounting.rhythm != "off");
+    let all = traffic(snapshot).iter();
+    all.filter(move |it| calls || it.datagrams)
 }
 
 #[expect(

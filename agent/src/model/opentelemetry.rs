@@ -163,7 +163,7 @@ impl OpenTelemetry {
 
 /// What labels are called, and what is put before their values. `gpu_id` is not here: it stands for a whole GPU, and
 /// that for several attributes.
-const LABELS: [(&str, &str, &str); 42] = [
+const LABELS: [(&str, &str, &str); 43] = [
     ("bytes", "partymeter.accounting.bytes", ""),
     ("call", "partymeter.nvml.call", ""),
     ("cause", "partymeter.cause", ""),
@@ -209,6 +209,7 @@ const LABELS: [(&str, &str, &str); 42] = [
     ("signal", "partymeter.otlp.signal", ""),
     ("source", "partymeter.source", ""),
     ("type", "error.type", ""),
+    ("udp", "partymeter.accounting.udp", ""),
     ("uuid", "partymeter.gpu.mig.uuid", ""),
     ("vbios", "hw.firmware_version", ""),
     ("version", "service.version", ""),

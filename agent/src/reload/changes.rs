@@ -2,17 +2,18 @@
 
 use std::{collections::BTreeMap, fmt::Debug};
 
-use crate::config::{Config, Network, Party, Protocol};
+use crate::config::{Config, Network, Party, Protocol, Transport};
 
-/// The configuration to go on with, and a line for each key that cannot change while the agent runs.
-pub(super) fn merge(old: &Config, new: Config) -> (Config, Vec<String>) {
+/// The configuration to go on with, and a line for each key that cannot change while the agent runs. `udp`: whether
+/// there was a protocol on UDP at the start. What counts datagrams takes a privilege that the agent has given up since.
+pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String>) {
     // Every field by name, so that one that is added is thought of here.
     let Config {
         node,
         interval,
         party_id,
         parties,
-        protocols,
+        mut protocols,
         network:
             Network {
                 enabled,
@@ -68,6 +69,18 @@ pub(super) fn merge(old: &Config, new: Config) -> (Config, Vec<String>) {
     }
     fixed("log.format", &old.log.format, &log.format, &mut lines);
     fixed("log.kernel", &old.log.kernel, &log.kernel, &mut lines);
+    protocols.retain(|it| {
+        let counted = udp || it.transport == Transport::Tcp;
+        if !counted {
+            lines.push(format!(
+                "protocols: {} on {} is not counted while the agent runs, which had no protocol on UDP at its start; \
+                 restart it",
+                it.name,
+                it.ports_written()
+            ));
+        }
+        counted
+    });
     let mut next = old.clone();
     next.log.level = log.level;
     next.parties = parties;
@@ -97,7 +110,7 @@ pub(super) fn told(old: &Config, new: &Config) -> Vec<String> {
         config.parties.iter().map(party).collect()
     };
     let protocols = |config: &Config| -> BTreeMap<String, String> {
-        let protocol = |it: &Protocol| (it.name.clone(), format!("on TCP {}", it.ports_written()));
+        let protocol = |it: &Protocol| (it.name.clone(), format!("on {}", it.ports_written()));
         config.protocols.iter().map(protocol).collect()
     };
     let mut lines = differences("party", &parties(old), &parties(new));
@@ -147,7 +160,7 @@ mod tests {
         new.interval *= 2;
         new.prometheus_listen.clear();
         new.network.max_auto_parties = 7;
-        let (next, lines) = merge(&old, new);
+        let (next, lines) = merge(&old, new, true);
         assert_eq!(
             lines,
             [
@@ -159,6 +172,24 @@ mod tests {
         let mut expected = old;
         expected.network.max_auto_parties = 7;
         assert_eq!(next, expected);
+    }
+
+    #[test]
+    fn udp_comes_at_the_start_or_not_at_all() {
+        let tcp = "[[protocols]]\nname = \"p\"\nports = [1]\n";
+        let udp = "[[protocols]]\nname = \"q\"\ntransport = \"udp\"\nports = [1, 2]\n";
+        let (without, with) = (config(tcp), config(&(tcp.to_owned() + udp)));
+        let (next, lines) = merge(&without, with.clone(), false);
+        assert_eq!(next, without);
+        assert_eq!(
+            lines,
+            [
+                "protocols: q on UDP 1, 2 is not counted while the agent runs, which had no protocol on UDP at its start; \
+                 restart it"
+            ]
+        );
+        assert_eq!(merge(&without, with.clone(), true), (with.clone(), vec![]));
+        assert_eq!(told(&without, &with), ["protocol q is new, on UDP 1, 2"]);
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub struct Reload {
     /// The file, if it can be read again.
     file: Option<PathBuf>,
     config: Config,
+    /// Whether there was a protocol on UDP at the start.
+    udp: bool,
     layout: Layout,
     book: Book,
     wanted: Arc<Wanted>,
@@ -107,6 +109,7 @@ impl Reload {
             file,
             options,
             config: config.clone(),
+            udp: config.wants_udp(),
             layout: plan.layout.clone(),
             book: Book::default(),
             shared: BTreeSet::new(),
@@ -218,7 +221,7 @@ impl Reload {
 
     /// Goes over to a new configuration, as far as that can be while the agent runs.
     async fn take(&mut self, new: Config, cause: Cause) -> Result<(), Vec<String>> {
-        let (next, fixed) = changes::merge(&self.config, new);
+        let (next, fixed) = changes::merge(&self.config, new, self.udp);
         for line in fixed {
             warn!("{line}");
         }

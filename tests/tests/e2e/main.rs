@@ -20,5 +20,6 @@ mod reload;
 mod rhythm;
 mod strangers;
 mod support;
+mod udp;
 mod user;
 mod ways;

@@ -93,6 +93,7 @@ pub(in crate::export) fn complete() -> Snapshot {
                 bytes: "tp_btf,iter",
                 latency: "sock_ops",
                 rhythm: "sock_send_length",
+                udp: "off",
                 kernel: "6.12.1".to_owned(),
             },
             since: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_699_999_100)),

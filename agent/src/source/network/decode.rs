@@ -52,6 +52,7 @@ impl Published {
                 rounds: totals.rounds,
                 waiting: times(now.waiting),
                 unexpected: names.is_unknown(*slot),
+                datagrams: names.is_udp(*slot),
             });
         }
         traffic
@@ -141,7 +142,7 @@ mod tests {
 
     fn names() -> Names {
         let config = crate::config::tests::minimal();
-        Names::new(&config, &Layout::new(&config))
+        Names::new(&config, &Layout::new(&config), true)
     }
 
     fn counters(transmit: u64) -> Counters {

@@ -7,12 +7,7 @@ use super::{
     cgroup::Cgroup,
     loader::{Error, Missing},
 };
-use crate::{
-    config::{self, Config},
-    privilege,
-    sample::FailureKind,
-    source::Failure,
-};
+use crate::{config::Config, privilege, sample::FailureKind, source::Failure};
 
 /// What the network source would meet here, part by part; attaches and keeps nothing.
 pub fn probe(config: &Config) -> Vec<Finding> {
@@ -20,7 +15,7 @@ pub fn probe(config: &Config) -> Vec<Finding> {
         missing if missing.is_empty() => Ok("enough to attach".to_owned()),
         missing => Err(format!("missing {}; run as root", missing.join(", "))),
     };
-    let prepared = Prepared::new(&config.network, 1, None);
+    let prepared = Prepared::new(config, 1);
     let mut findings = vec![
         Finding {
             what: "privileges",
@@ -44,7 +39,7 @@ pub fn probe(config: &Config) -> Vec<Finding> {
     }) = prepared
     {
         let cgroup = cgroup.transpose();
-        let limits = limits(&config.network, &kernel, cgroup.as_ref(), loaded.missing());
+        let limits = limits(config, &kernel, cgroup.as_ref(), loaded.missing());
         findings.push(Finding {
             what: "network extras",
             result: if limits.is_empty() {
@@ -71,14 +66,14 @@ pub struct Finding {
 
 /// What goes without, in one line each. `cgroup` is `Ok(None)` where nothing wants the kernel's socket events.
 pub(super) fn limits(
-    wants: &config::Network,
+    config: &Config,
     kernel: &Kernel,
     cgroup: Result<&Option<Cgroup>, &String>,
     missing: &Missing,
 ) -> Vec<String> {
     let mut limits = Vec::new();
     if let Some(why) = no_events(cgroup, missing) {
-        if wants.latency {
+        if config.network.latency {
             limits.push(format!(
                 "round-trip times are sampled, one a connection and round ({why})"
             ));
@@ -92,16 +87,55 @@ pub(super) fn limits(
     if let Some(error) = &missing.rhythm {
         limits.push(format!("messages and rounds are not counted ({error})"));
     }
+    if config.wants_udp() {
+        limits.extend(udp_limits(cgroup, missing));
+    }
     limits
+}
+
+fn udp_limits(cgroup: Result<&Option<Cgroup>, &String>, missing: &Missing) -> Vec<String> {
+    if let Some(why) = no_udp(cgroup, missing) {
+        return vec![format!("protocols on UDP are not counted ({why})")];
+    }
+    let mut limits = Vec::new();
+    if let Ok(Some(cgroup)) = cgroup
+        && !cgroup.is_root
+    {
+        limits.push(format!(
+            "UDP is counted for a part of the machine ({} is not its root cgroup)",
+            cgroup.path.display()
+        ));
+    }
+    if let Some(error) = &missing.refused {
+        limits.push(format!(
+            "datagrams that a full receive buffer refuses are counted as received ({error})"
+        ));
+    }
+    limits
+}
+
+/// Why datagrams are not counted, if they are not.
+pub(super) fn no_udp(
+    cgroup: Result<&Option<Cgroup>, &String>,
+    missing: &Missing,
+) -> Option<String> {
+    match (cgroup, &missing.udp) {
+        (Err(reason), _) => Some(reason.clone()),
+        (_, Some(Error::Permission(action))) => Some(no_net_admin(action)),
+        (_, Some(error)) => Some(error.to_string()),
+        (Ok(_), None) => None,
+    }
+}
+
+fn no_net_admin(action: &str) -> String {
+    format!("the kernel refused to {action}: no permission; run as root or with CAP_NET_ADMIN")
 }
 
 /// Why there are no events of sockets, or not of all of them.
 fn no_events(cgroup: Result<&Option<Cgroup>, &String>, missing: &Missing) -> Option<String> {
     match (cgroup, &missing.events) {
         (Err(reason), _) => Some(reason.clone()),
-        (_, Some(Error::Permission(action))) => Some(format!(
-            "the kernel refused to {action}: no permission; run as root or with CAP_NET_ADMIN"
-        )),
+        (_, Some(Error::Permission(action))) => Some(no_net_admin(action)),
         (_, Some(error)) => Some(error.to_string()),
         (Ok(Some(cgroup)), None) if !cgroup.is_root => Some(format!(
             "{} is not the machine's root cgroup: of sockets elsewhere there are no events",

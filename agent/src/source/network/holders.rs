@@ -83,7 +83,8 @@ impl Holders {
             (*number, name, processes.len() as u64)
         });
         // What is on no protocol's port is shown where there is any.
-        all.filter(|(number, _, processes)| *number != protocol::OTHER || *processes > 0)
+        all.filter(|(number, _, _)| names.has_connections(*number))
+            .filter(|(number, _, processes)| *number != protocol::OTHER || *processes > 0)
             .map(|(_, name, processes)| Sessions {
                 protocol: Arc::clone(name),
                 processes,
@@ -162,7 +163,7 @@ pub(super) mod tests {
     fn a_process_counts_once_for_each_protocol() {
         let config = crate::config::tests::minimal();
         let layout = Layout::new(&config);
-        let names = Names::new(&config, &layout);
+        let names = Names::new(&config, &layout, true);
         let mut holders = Holders::default();
         let counted = |holders: &Holders| {
             let sessions = holders.sessions(&names);

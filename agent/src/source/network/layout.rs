@@ -130,7 +130,7 @@ fn len<T>(list: &[T]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Party, Protocol, tests::minimal};
+    use crate::config::{Party, Protocol, Transport, tests::minimal};
 
     fn config(parties: &[&str], protocols: &[&str]) -> Config {
         let mut config = minimal();
@@ -145,6 +145,7 @@ mod tests {
             .iter()
             .map(|name| Protocol {
                 name: (*name).to_owned(),
+                transport: Transport::Tcp,
                 ports: Vec::new(),
             })
             .collect();

@@ -3,6 +3,7 @@
 
 mod error;
 mod fill;
+mod udp;
 
 use std::{
     io,
@@ -89,7 +90,9 @@ pub(super) struct Loaded {
     ebpf: Ebpf,
     slots: u32,
     log: bool,
+    events: bool,
     rhythm: Option<Rhythm>,
+    udp: bool,
     missing: Missing,
 }
 
@@ -100,6 +103,10 @@ pub(super) struct Missing {
     pub(super) events: Option<Error>,
     /// The programs that count messages.
     pub(super) rhythm: Option<Error>,
+    /// Those that count datagrams.
+    pub(super) udp: Option<Error>,
+    /// The one that takes datagrams back that found no room.
+    pub(super) refused: Option<Error>,
 }
 
 /// What the programs are fitted to.
@@ -112,6 +119,8 @@ pub(super) struct Fit {
     pub(super) events: bool,
     /// The hooks of the programs that count messages; `None` without them.
     pub(super) rhythm: Option<Rhythm>,
+    /// Whether datagrams are counted.
+    pub(super) udp: bool,
     /// How many slots there are.
     pub(super) slots: u32,
     /// The least severe of their messages.
@@ -123,7 +132,10 @@ impl Loaded {
     pub(super) fn new(fit: &Fit) -> Result<Self, Error> {
         let btf = Btf::from_sys_fs().map_err(|error| Error::Btf(error.to_string()))?;
         let level = fit.log.map_or(0, log_level);
+        let (udp_ports, callers) = udp::lengths(fit.udp);
         let mut ebpf = EbpfLoader::new()
+            .map_max_entries(map::UDP_PORTS, udp_ports)
+            .map_max_entries(map::CALLERS, callers)
             .btf(Some(&btf))
             .override_global(agent_ebpf::OFFSETS, &fit.offsets, true)
             .override_global(agent_ebpf::SETTINGS, &fit.settings, true)
@@ -138,6 +150,7 @@ impl Loaded {
             .events
             .then(|| typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)?.load());
         let rhythm = fit.rhythm.map(|rhythm| rhythm.load(&mut ebpf, &btf));
+        let (udp, refused) = fit.udp.then(|| udp::load(&mut ebpf, &btf)).unzip();
         let why = |outcome: Option<Result<(), ProgramError>>, action| {
             let error = outcome.and_then(Result::err)?;
             Some(program_error(action, &error))
@@ -145,12 +158,16 @@ impl Loaded {
         let missing = Missing {
             events: why(events, "load the sock_ops program"),
             rhythm: why(rhythm, "load the programs that count messages"),
+            udp: why(udp, "load the cgroup_skb programs"),
+            refused: why(refused, "load the program for datagrams without room"),
         };
         Ok(Self {
             ebpf,
             slots: fit.slots,
             log: fit.log.is_some(),
+            events: fit.events,
             rhythm: fit.rhythm,
+            udp: fit.udp,
             missing,
         })
     }
@@ -164,7 +181,7 @@ impl Loaded {
     /// looked at, and what is older than that is adopted last, by the caller. (`socket_events` is attached before,
     /// because the tables say whether it was: what it sees until then is nobody's, and older than that.)
     ///
-    /// Where `socket_events` or the rhythm cannot be attached, all else is; [`Programs::missing`] says why.
+    /// Where `socket_events`, the rhythm or what counts datagrams cannot be attached, all else is; [`Programs::missing`] says why.
     pub(super) fn attach(
         self,
         tables: &Tables,
@@ -174,11 +191,13 @@ impl Loaded {
             mut ebpf,
             slots,
             log,
+            events,
             rhythm,
+            udp,
             mut missing,
         } = self;
         let mut events_see_all = false;
-        if let (Some(cgroup), None) = (cgroup, &missing.events) {
+        if let (true, Some(cgroup), None) = (events, cgroup, &missing.events) {
             // The kernel adds to a link's mode that there may be others.
             let attached = typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)
                 .and_then(|program| program.attach(&cgroup.directory, CgroupAttachMode::Single));
@@ -224,6 +243,9 @@ impl Loaded {
             let attached = rhythm.attach(&mut ebpf).err();
             missing.rhythm = attached
                 .map(|error| program_error("attach the programs that count messages", &error));
+        }
+        if let (true, Some(cgroup)) = (udp, cgroup) {
+            udp::attach(&mut ebpf, cgroup, &mut missing);
         }
         Ok(Programs {
             ebpf,

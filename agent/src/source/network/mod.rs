@@ -42,7 +42,7 @@ use self::{
 };
 use super::{Failure, Source};
 use crate::{
-    config::{self, Histograms},
+    config::{Config, Histograms},
     privilege,
     sample::{Accounting, FailureKind, MapFill, Network, ProgramRuns, Traffic},
 };
@@ -91,8 +91,7 @@ impl NetworkSource {
     fn start(&self) -> Result<Running, Failure> {
         let plan = self.wanted.get();
         let tables = Tables::new(&plan.config, &plan.resolved, &plan.layout);
-        let wants = &plan.config.network;
-        let prepared = Prepared::new(wants, tables.slots, plan.config.log.kernel);
+        let prepared = Prepared::new(&plan.config, tables.slots);
         sys::release_memory();
         let Prepared {
             loaded,
@@ -110,19 +109,20 @@ impl NetworkSource {
         privilege::keep_for_reading();
 
         let missing = programs.missing();
-        let limits = explain::limits(wants, &kernel, cgroup.as_ref(), missing);
+        let limits = explain::limits(&plan.config, &kernel, cgroup.as_ref(), missing);
         for limit in &limits {
             warn!("the network source goes without: {limit}");
         }
+        let udp = plan.config.wants_udp() && explain::no_udp(cgroup.as_ref(), missing).is_none();
         let events = cgroup.is_ok_and(|cgroup| cgroup.is_some()) && missing.events.is_none();
         let rhythm = rhythm.filter(|_| missing.rhythm.is_none());
-        let latency = wants.latency;
+        let latency = plan.config.network.latency;
         let kernel = sysinfo::System::kernel_version().unwrap_or_default();
         info!(%kernel, "counting: claimed at inet_sock_set_state, settled from tcp_sock");
         Ok(Running {
             programs,
             tables,
-            names: Names::new(&plan.config, &plan.layout),
+            names: Names::new(&plan.config, &plan.layout, udp),
             plan,
             look_again: false,
             published: Published::default(),
@@ -142,6 +142,7 @@ impl NetworkSource {
                     (true, false) => "settle",
                 },
                 rhythm: rhythm.map_or("off", Rhythm::name),
+                udp: if udp { "cgroup_skb" } else { "off" },
                 kernel,
             },
         })
@@ -159,11 +160,8 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(
-        config: &config::Network,
-        slots: u32,
-        log: Option<tracing::Level>,
-    ) -> Result<Self, Failure> {
+    fn new(config: &Config, slots: u32) -> Result<Self, Failure> {
+        let wants = &config.network;
         let raw = std::fs::read(btf::KERNEL).map_err(|error| {
             let mend =
                 "this kernel was built without CONFIG_DEBUG_INFO_BTF, or sysfs is not mounted";
@@ -173,9 +171,11 @@ impl Prepared {
         let kernel = btf::read(&raw)
             .map_err(|error| Failure::new(FailureKind::Unsupported, error.to_string()))?;
         // Where tracepoints can be preempted, it also sees that no connection's beginning or end is missed.
-        let wanted = config.latency || kernel.preemptible_tracepoints;
-        let cgroup = wanted.then(|| cgroup::open(config.cgroup.as_deref()));
-        let rhythm = config.rhythm.then_some(if kernel.message_tracepoints {
+        let events = wants.latency || kernel.preemptible_tracepoints;
+        let udp = config.wants_udp();
+        let cgroup = (events || udp).then(|| cgroup::open(wants.cgroup.as_deref()));
+        let has_cgroup = matches!(cgroup, Some(Ok(_)));
+        let rhythm = wants.rhythm.then_some(if kernel.message_tracepoints {
             Rhythm::Tracepoints
         } else {
             Rhythm::Exits
@@ -183,14 +183,15 @@ impl Prepared {
         let fit = Fit {
             offsets: kernel.offsets,
             settings: Settings {
-                latency: u32::from(config.latency),
+                latency: u32::from(wants.latency),
                 watch_end: u32::from(kernel.preemptible_tracepoints),
                 receive_parameters: kernel.receive_parameters.unwrap_or(0),
             },
-            events: matches!(cgroup, Some(Ok(_))),
+            events: events && has_cgroup,
             rhythm,
+            udp: udp && has_cgroup,
             slots,
-            log,
+            log: config.log.kernel,
         };
         let loaded = Loaded::new(&fit).map_err(|error| explain(&error))?;
         Ok(Self {

@@ -148,7 +148,7 @@ mod tests {
     fn the_log_is_limited_and_waits_for_the_process() {
         let now = Instant::now();
         let config = crate::config::tests::minimal();
-        let names = Names::new(&config, &Layout::new(&config));
+        let names = Names::new(&config, &Layout::new(&config), true);
         let mut strangers = Strangers::new(now);
         let written = holders::tests::written(u32::MAX, 1);
         let written = [&written[8..], &[0; 8]].concat();

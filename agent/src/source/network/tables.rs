@@ -10,7 +10,7 @@ use agent_ebpf::{Address, Endpoint, block, protocol};
 use ipnet::IpNet;
 
 use super::layout::Layout;
-use crate::config::{Config, Host};
+use crate::config::{Config, Host, Transport};
 
 /// What a configured host name stands for now.
 pub type Resolved = BTreeMap<String, Vec<IpAddr>>;
@@ -18,8 +18,10 @@ pub type Resolved = BTreeMap<String, Vec<IpAddr>>;
 /// The entries of the kernel's tables.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tables {
-    /// Port and protocol.
+    /// TCP port and protocol.
     pub ports: Vec<(u16, u32)>,
+    /// UDP port and protocol.
+    pub udp_ports: Vec<(u16, u32)>,
     /// Prefix (address and bits, of 128) and block.
     pub prefixes: Vec<((Address, u32), u32)>,
     /// Prefixes that MPC programs may connect to beside their parties, and 1.
@@ -66,9 +68,12 @@ impl Tables {
             let Some(index) = layout.protocol(&configured.name) else {
                 continue;
             };
-            for port in configured.ports.iter().cloned().flatten() {
-                tables.ports.push((port, index));
-            }
+            let ports = match configured.transport {
+                Transport::Tcp => &mut tables.ports,
+                Transport::Udp => &mut tables.udp_ports,
+            };
+            let all = configured.ports.iter().cloned().flatten();
+            ports.extend(all.map(|port| (port, index)));
         }
         let mut by_address = BTreeMap::<Address, BTreeSet<u32>>::new();
         for configured in &config.parties {
@@ -124,19 +129,25 @@ pub struct Labels {
 #[derive(Debug)]
 pub struct Names {
     stride: u32,
-    /// Those of the configuration, with their numbers, and `other`.
+    /// Those of the configuration that are counted, with their numbers, and `other`.
     protocols: Vec<(u32, Arc<str>)>,
+    /// Numbers of those that are or were on TCP.
+    on_tcp: BTreeSet<u32>,
+    /// Whether datagrams are counted.
+    udp: bool,
     automatic: BTreeMap<u32, Arc<str>>,
     /// In the order of slots, with the slot.
     pub slots: Vec<(u32, Labels)>,
 }
 
 impl Names {
-    /// Of a configuration and a layout that has taken it in.
-    pub fn new(config: &Config, layout: &Layout) -> Self {
+    /// Of a configuration and a layout that has taken it in; protocols on UDP only if it is counted.
+    pub fn new(config: &Config, layout: &Layout, udp: bool) -> Self {
         let mut names = Self {
             stride: layout.stride,
             protocols: Vec::new(),
+            on_tcp: BTreeSet::from([protocol::OTHER]),
+            udp,
             automatic: BTreeMap::new(),
             slots: Vec::new(),
         };
@@ -149,10 +160,16 @@ impl Names {
     /// [`Names::seldom`]. What is there already stays.
     pub fn take_in(&mut self, config: &Config, layout: &Layout) {
         let other = Arc::<str>::from("other");
-        let configured = config.protocols.iter().filter_map(|protocol| {
+        let counted = config.protocols.iter().filter_map(|protocol| {
             let name = protocol.name.as_str();
-            Some((layout.protocol(name)?, Arc::from(name)))
+            let on_tcp = protocol.transport == Transport::Tcp;
+            let number = layout.protocol(name)?;
+            (on_tcp || self.udp).then(|| (on_tcp, number, Arc::from(name)))
         });
+        let counted: Vec<(bool, u32, Arc<str>)> = counted.collect();
+        let on_tcp = counted.iter().filter(|(on_tcp, ..)| *on_tcp);
+        self.on_tcp.extend(on_tcp.map(|(_, number, _)| *number));
+        let configured = counted.into_iter().map(|(_, number, name)| (number, name));
         self.protocols = [(protocol::OTHER, Arc::clone(&other))]
             .into_iter()
             .chain(configured)
@@ -201,6 +218,16 @@ impl Names {
     /// Whether a slot counts those whose address is no party's.
     pub fn is_unknown(&self, slot: u32) -> bool {
         slot < block::UNKNOWN + self.stride
+    }
+
+    /// Whether a slot has only ever counted datagrams.
+    pub fn is_udp(&self, slot: u32) -> bool {
+        !self.has_connections(self.protocol_of(slot))
+    }
+
+    /// Whether a protocol is or was on TCP.
+    pub fn has_connections(&self, protocol: u32) -> bool {
+        self.on_tcp.contains(&protocol)
     }
 
     /// The number of a slot's protocol; 0: `other`.
@@ -282,7 +309,7 @@ mod tests {
     }
 
     fn names(config: &Config) -> Names {
-        Names::new(config, &Layout::new(config))
+        Names::new(config, &Layout::new(config), true)
     }
 
     fn party(id: &str, endpoints: &[(&str, Option<u16>)]) -> Party {
@@ -403,7 +430,7 @@ mod tests {
         let mut config = minimal();
         config.parties = vec![party("1", &[("10.0.0.2/32", None)])];
         let mut layout = Layout::new(&config);
-        let mut names = Names::new(&config, &layout);
+        let mut names = Names::new(&config, &layout, true);
         config.parties[0].id = "2".to_owned();
         config.protocols[0].name = "new".to_owned();
         layout.take_in(&config).unwrap();

@@ -6,6 +6,7 @@
 //! fixed. `kernels/machine.rs` in xtask reads the lines.
 
 mod line;
+mod udp;
 
 use std::{
     env, fs,
@@ -118,6 +119,7 @@ fn works(program: &str) -> anyhow::Result<()> {
         say("exact", ends()),
         say("line", line::line()),
         say("rhythm", line::rhythm()),
+        say("udp", udp::datagrams()),
         say("stop", agent.stop()),
     ];
     outcomes.into_iter().collect()
@@ -348,9 +350,10 @@ impl Agent {
         // At this level it shows the verifier's log if the verifier refuses the programs.
         let config = format!(
             "interval = \"{}ms\"\n[[parties]]\nid = \"peer\"\nendpoints = [\"{V4}\", \"{V6}\"]\n\
-             [[parties]]\nid = \"second\"\nendpoints = [\"{OTHER}\"]\n{}[log]\nlevel = \"debug\"\n",
+             [[parties]]\nid = \"second\"\nendpoints = [\"{OTHER}\"]\n{}{}[log]\nlevel = \"debug\"\n",
             INTERVAL.as_millis(),
-            protocols.concat()
+            protocols.concat(),
+            udp::PROTOCOL
         );
         fs::write(CONFIG, config).with_context(|| format!("cannot write {CONFIG}"))?;
         let child = Command::new(program)

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
 
 use super::Sending;
@@ -467,7 +468,7 @@ fn victoria_metrics_answers_with_what_the_page_has() {
     agent.expect_moved(123_456, 0);
     let ask = |query: &str| -> Option<f64> {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
-        let escaped: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let escaped = percent_encode(query.as_bytes(), NON_ALPHANUMERIC);
         write!(stream, "GET /api/v1/query?query={escaped} HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;

@@ -70,7 +70,7 @@ fn a_round_has_a_span_for_each_source_and_gpu() {
             .unwrap();
         let number: u64 = attributes(root)["partymeter.round"].parse().unwrap();
         numbers.insert(number);
-        if number % 5 == 0 && number > 0 && number < *numbers.last().unwrap() {
+        if number.is_multiple_of(5) && number > 0 && number < *numbers.last().unwrap() {
             for name in [
                 "collect gpu",
                 "collect gpu0",
@@ -82,7 +82,10 @@ fn a_round_has_a_span_for_each_source_and_gpu() {
         }
     }
     // Others only where something was slow.
-    let regular = numbers.iter().filter(|number| *number % 5 == 0).count();
+    let regular = numbers
+        .iter()
+        .filter(|number| number.is_multiple_of(5))
+        .count();
     assert!(regular >= 4, "{numbers:?}");
 }
 

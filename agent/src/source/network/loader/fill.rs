@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io};
 use agent_ebpf::{Address, Control, Endpoint, map, protocol};
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, LpmTrie, Map, MapError, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
 };
 
 use super::{
@@ -41,22 +41,37 @@ pub(super) fn change(ebpf: &mut Ebpf, old: &Tables, new: &Tables) -> Result<(), 
 }
 
 fn fill_ports(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
-    let write = |error: MapError| kernel_error(PORT_TABLE, &error);
-    let mut ports: Array<_, u32> = Array::try_from(map_mut(ebpf, map::PORTS)?).map_err(write)?;
-    for (port, protocol) in &tables.ports {
-        ports.set(u32::from(*port), protocol, 0).map_err(write)?;
+    for (name, entries) in [
+        (map::PORTS, &tables.ports),
+        (map::UDP_PORTS, &tables.udp_ports),
+    ] {
+        let mut ports = port_table(ebpf, name)?;
+        for (port, protocol) in entries {
+            let written = ports.set(u32::from(*port), protocol, 0);
+            written.map_err(|error| kernel_error(PORT_TABLE, &error))?;
+        }
     }
     Ok(())
 }
 
+fn port_table<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<Array<&'a mut MapData, u32>, Error> {
+    Array::try_from(map_mut(ebpf, name)?).map_err(|error| kernel_error(PORT_TABLE, &error))
+}
+
 /// Takes out what is in `old` and not in `new`.
 fn remove_stale(ebpf: &mut Ebpf, old: &Tables, new: &Tables) -> Result<(), Error> {
-    let write = |error: MapError| kernel_error(PORT_TABLE, &error);
-    let mut ports: Array<_, u32> = Array::try_from(map_mut(ebpf, map::PORTS)?).map_err(write)?;
-    for port in stale(&old.ports, &new.ports) {
-        ports
-            .set(u32::from(port), protocol::OTHER, 0)
-            .map_err(write)?;
+    for (name, old, new) in [
+        (map::PORTS, &old.ports, &new.ports),
+        (map::UDP_PORTS, &old.udp_ports, &new.udp_ports),
+    ] {
+        let mut ports = port_table(ebpf, name)?;
+        for port in stale(old, new) {
+            let written = ports.set(u32::from(port), protocol::OTHER, 0);
+            written.map_err(|error| kernel_error(PORT_TABLE, &error))?;
+        }
     }
     for (name, old, new) in [
         (map::PREFIXES, &old.prefixes, &new.prefixes),
@@ -122,7 +137,7 @@ fn fill_parties(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
 fn trie<'a>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
-) -> Result<LpmTrie<&'a mut aya::maps::MapData, Address, u32>, Error> {
+) -> Result<LpmTrie<&'a mut MapData, Address, u32>, Error> {
     LpmTrie::try_from(map_mut(ebpf, name)?).map_err(party_error)
 }
 
