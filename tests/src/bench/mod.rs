@@ -5,6 +5,7 @@
 //! stops the agent and reads its page.
 
 mod agent;
+mod allocations;
 mod footprint;
 mod generator;
 mod gpus;
@@ -12,6 +13,7 @@ mod http;
 mod kernel_statistics;
 mod loopback;
 mod machine;
+mod otlp;
 mod page;
 mod programs;
 mod report;
@@ -70,6 +72,8 @@ enum Part {
     Scrape,
     /// Eight and sixteen GPUs that are made up, beside nvitop-exporter on the same ones
     Gpus,
+    /// Eight GPUs and 256 pairs of party and protocol by OTLP, and a receiver that is gone
+    Otlp,
     /// Memory before, during and after a million scrapes; processor time while idle
     Footprint,
 }
@@ -89,6 +93,7 @@ impl Part {
             Self::Settle => settle::run(context),
             Self::Scrape => scrape::run(context),
             Self::Gpus => gpus::run(context),
+            Self::Otlp => otlp::run(context),
             Self::Footprint => footprint::run(context),
         }
     }
@@ -99,6 +104,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match generator::role() {
         Some(role) => role.run(),
         None if gpus::is_role() => gpus::role(),
+        None if otlp::is_role() => otlp::role(),
         None => run(&Args::parse()),
     };
     match result {

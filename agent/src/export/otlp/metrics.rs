@@ -17,12 +17,15 @@ use opentelemetry_proto::tonic::{
     resource::v1::Resource,
 };
 
+use prost::Message as _;
+
 use super::{
+    resource::resource,
     sums::{Buckets, Sum, Sums, Total},
     words::{SCHEMA, nanoseconds, scope, text},
 };
 use crate::{
-    config::{Histograms, Temporality},
+    config::{Config, Histograms, Otlp, Temporality},
     model::{self, Instrument, Metric, OpenTelemetry, Value, catalog},
     sample::{Exponential, Snapshot, gpu::Facts},
 };
@@ -31,7 +34,7 @@ use crate::{
 const POINTS: usize = 5000;
 
 /// Makes messages of snapshots, one after the other.
-pub(super) struct Encoder {
+pub struct Encoder {
     resource: Resource,
     temporality: Temporality,
     histograms: Histograms,
@@ -39,22 +42,31 @@ pub(super) struct Encoder {
 }
 
 /// One message of a round.
-pub(super) struct Part {
-    pub(super) request: ExportMetricsServiceRequest,
+pub struct Part {
+    /// The message.
+    pub request: ExportMetricsServiceRequest,
     /// How many points it has.
-    pub(super) points: u64,
+    pub points: u64,
+}
+
+impl Part {
+    /// Its length before it is compressed. Unit: bytes.
+    pub fn length(&self) -> usize {
+        self.request.encoded_len()
+    }
 }
 
 impl Encoder {
-    pub(super) fn new(
-        resource: Resource,
-        temporality: Temporality,
-        histograms: Histograms,
-    ) -> Self {
+    /// For a configuration, with the resource that it gives.
+    pub fn of(config: &Config) -> Self {
+        Self::new(resource(config), &config.otlp)
+    }
+
+    pub(super) fn new(resource: Resource, otlp: &Otlp) -> Self {
         Self {
             resource,
-            temporality,
-            histograms,
+            temporality: otlp.temporality,
+            histograms: otlp.histograms,
             sums: Sums::default(),
         }
     }
@@ -68,7 +80,7 @@ impl Encoder {
     }
 
     /// Everything that the snapshot has.
-    pub(super) fn encode(&mut self, snapshot: &Snapshot) -> Vec<Part> {
+    pub fn encode(&mut self, snapshot: &Snapshot) -> Vec<Part> {
         let gpus = gpus(snapshot);
         let time = nanoseconds(snapshot.taken);
         let started = nanoseconds(snapshot.started);

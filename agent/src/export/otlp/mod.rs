@@ -28,9 +28,11 @@ use tokio::{sync::watch, task::JoinSet};
 pub use self::{
     book::Book,
     logs::LogLayer,
+    metrics::{Encoder, Part},
     rounds::{Ids, RoundLayer},
+    transport::{Export, Outcome, Transport},
 };
-use self::{metrics::Encoder, queue::Queue, sender::Line, transport::Transport};
+use self::{queue::Queue, sender::Line};
 use crate::{
     config::{Config, Signal},
     sampler::Sampler,
@@ -163,8 +165,7 @@ impl Prepared {
                 };
                 match signal {
                     Signal::Metrics => {
-                        let encoder =
-                            Encoder::new(resource.clone(), otlp.temporality, otlp.histograms);
+                        let encoder = Encoder::new(resource.clone(), &otlp);
                         let sampler = Arc::clone(&sampler);
                         tasks.spawn(sender::metrics(line, encoder, sampler, otlp.interval));
                     }

@@ -35,7 +35,7 @@ use tonic_types::StatusExt as _;
 use crate::config::otlp::{Protocol, Receiver};
 
 /// A message that asks a receiver to take something.
-pub(super) trait Export: Message + Clone + Default + 'static {
+pub trait Export: Message + Clone + Default + 'static {
     /// What it answers when it has.
     type Answer: Message + Default + 'static;
     /// gRPC's method.
@@ -81,16 +81,26 @@ export!(
 
 /// What came of a request.
 #[derive(Debug, PartialEq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// The receiver has it, but for so many items, for that reason.
-    Accepted { rejected: u64, why: String },
+    Accepted {
+        /// How many it has not.
+        rejected: u64,
+        /// Why.
+        why: String,
+    },
     /// It has not, and it may be sent again: after some time, if it says so.
     Later {
+        /// Why not now.
         why: String,
+        /// When, if it says so.
         after: Option<Duration>,
     },
     /// It has not, and never will.
-    Refused { why: String },
+    Refused {
+        /// Why not.
+        why: String,
+    },
 }
 
 /// The longest answer that is read. Unit: bytes.
@@ -100,7 +110,7 @@ const LONGEST_ANSWER: usize = 64 << 10;
 const PING: Duration = Duration::from_secs(10);
 
 /// One receiver.
-pub(super) struct Transport {
+pub struct Transport {
     receiver: Receiver,
     headers: HeaderMap,
     connector: HttpsConnector<HttpConnector>,
@@ -112,7 +122,7 @@ impl Transport {
     ///
     /// # Errors
     /// What is wrong with certificates, keys or headers, in one line with its key and mend.
-    pub(super) fn new(receiver: &Receiver) -> Result<Self, String> {
+    pub fn new(receiver: &Receiver) -> Result<Self, String> {
         let headers = headers(receiver)?;
         let tls = tls(receiver)?;
         let connector = HttpsConnectorBuilder::new()
@@ -131,12 +141,12 @@ impl Transport {
     }
 
     /// For people: where it sends to.
-    pub(super) fn place(&self) -> String {
+    pub fn place(&self) -> String {
         self.receiver.endpoint.to_string()
     }
 
     /// Sends one message. Ends within the receiver's timeout.
-    pub(super) async fn send<R: Export>(&mut self, request: &R) -> Outcome {
+    pub async fn send<R: Export>(&mut self, request: &R) -> Outcome {
         let limit = self.receiver.timeout;
         let outcome = tokio::time::timeout(limit, async {
             match self.receiver.protocol {

@@ -12,7 +12,9 @@ use super::*;
 use crate::export::{Format, prometheus};
 
 fn encoder(temporality: Temporality, histograms: Histograms) -> Encoder {
-    Encoder::new(Resource::default(), temporality, histograms)
+    let mut otlp = crate::config::tests::minimal().otlp;
+    (otlp.temporality, otlp.histograms) = (temporality, histograms);
+    Encoder::new(Resource::default(), &otlp)
 }
 
 fn messages(parts: Vec<Part>) -> Vec<Message> {
@@ -406,8 +408,7 @@ fn large_rounds_are_parted_and_nothing_is_lost() {
     let parts = encoder(Temporality::Cumulative, Histograms::Explicit).encode(&snapshot);
     assert!(parts.len() > 2);
     for part in &parts {
-        use prost::Message as _;
-        assert!(part.points <= POINTS as u64 && part.request.encoded_len() < 4 << 20);
+        assert!(part.points <= POINTS as u64 && part.length() < 4 << 20);
     }
     let total: u64 = parts.iter().map(|part| part.points).sum();
     let histograms_counted_twice =
