@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use crate::{
-    config::Config,
+    config::{Config, Signal},
+    export::otlp::{self, Outbox},
     source::{
         gpu,
         network::{Finding, probe, resolve},
@@ -37,6 +38,22 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
     if config.gpu.enabled {
         findings.extend(gpu::probe(&config.gpu));
     }
+    let sending = match otlp::prepare(config, &Outbox::new(config)) {
+        Ok(prepared) => {
+            let place =
+                |(signal, place): (Signal, String)| Ok(format!("{} to {place}", signal.name()));
+            prepared.places().map(place).collect()
+        }
+        Err(problems) => problems
+            .lines()
+            .map(|line| Err(line.to_owned()))
+            .collect::<Vec<_>>(),
+    };
+    findings.extend(sending.into_iter().map(|result| Finding {
+        what: "OTLP",
+        result,
+        optional: false,
+    }));
     for address in &config.prometheus_listen {
         let free = std::net::TcpListener::bind(address);
         findings.push(Finding {

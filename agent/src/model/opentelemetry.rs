@@ -1,5 +1,5 @@
 //! How a metric goes out by OTLP: under which name, as which instrument, and what its labels are called there. Names
-//! are those of the semantic conventions 1.37 where they have one (`hw.*`, `system.*`, `process.*`, `network.*`).
+//! are those of the semantic conventions 1.44 where they have one (`hw.*`, `system.*`, `process.*`, `network.*`).
 
 use super::{Kind, Metric, Value};
 

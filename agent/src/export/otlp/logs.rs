@@ -47,7 +47,7 @@ fn record(event: &Event<'_>, ids: Option<Ids>, now: SystemTime) -> LogRecord {
         };
         attribute(name, value)
     });
-    let target = text("code.namespace", target);
+    let target = text("partymeter.log.target", target);
     LogRecord {
         time_unix_nano: nanoseconds(now),
         observed_time_unix_nano: nanoseconds(now),

@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::common::v1::{
 };
 
 /// Whose the names of attributes are: the version of the semantic conventions.
-pub(super) const SCHEMA: &str = "https://opentelemetry.io/schemas/1.37.0";
+pub(super) const SCHEMA: &str = "https://opentelemetry.io/schemas/1.44.0";
 
 /// Nanoseconds since 1970, good until 2554.
 pub(super) fn nanoseconds(time: SystemTime) -> u64 {

@@ -91,7 +91,7 @@ fn lines_are_objects_and_arrive_by_otlp() {
         assert_eq!(record["severityText"], line["level"]);
         let attributes = attributes(record);
         assert_eq!(
-            attributes["code.namespace"],
+            attributes["partymeter.log.target"],
             line["target"].as_str().unwrap()
         );
         assert_eq!(

@@ -158,7 +158,7 @@ fn a_name_is_one_metric_with_one_unit_and_instrument() {
     }
 }
 
-/// Names, units, instruments and attributes that the registry of semantic conventions has, version 1.37.0: `hw`,
+/// Names, units, instruments and attributes that the registry of semantic conventions has, version 1.44.0: `hw`,
 /// `process`, `system`, and what is used of `network`, `error`, `container`, `os` and `service`.
 const REGISTRY: [(&str, &str, Instrument, &[&str]); 17] = {
     use Instrument::{Counter, Gauge, UpDownCounter};
