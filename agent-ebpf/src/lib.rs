@@ -111,6 +111,8 @@ pub mod program {
     pub const DATAGRAMS_IN: &str = "datagrams_in";
     /// `tp_btf/udp_fail_queue_rcv_skb`: of those, the ones that its buffer had no room for.
     pub const DATAGRAMS_REFUSED: &str = "datagrams_refused";
+    /// `fexit/__udp_enqueue_schedule_skb`: as `datagrams_refused`, where that is not told of IPv6.
+    pub const DATAGRAMS_REFUSED_AT_EXIT: &str = "datagrams_refused_at_exit";
     /// `iter/task_file`: gives accounts to MPC connections that are older than the agent.
     pub const ADOPT: &str = "adopt";
     /// `iter/task_file`: says which process holds which MPC connection.
@@ -120,7 +122,7 @@ pub mod program {
     /// `iter/bpf_sk_storage_map`: moves accounts to other slots once the tables have changed.
     pub const RECLASSIFY: &str = "reclassify";
     /// All of them.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 15] = [
         SET_STATE,
         SET_STATE_AGAIN,
         SOCKET_EVENTS,
@@ -131,6 +133,7 @@ pub mod program {
         DATAGRAMS_OUT,
         DATAGRAMS_IN,
         DATAGRAMS_REFUSED,
+        DATAGRAMS_REFUSED_AT_EXIT,
         ADOPT,
         HOLDERS,
         SETTLE,

@@ -14,7 +14,8 @@
 //! that UDP gives. `__sk_buff.gso_size` since 5.7.
 //!
 //! What the receive buffer has no room for comes here as well, and is taken back: right after, on the same CPU, the
-//! kernel raises `udp_fail_queue_rcv_skb` { rc, sk } (IPv6: since 6.5, and in stable releases before). Not taken back is
+//! kernel raises `udp_fail_queue_rcv_skb` { rc, sk }; of IPv6 since 6.5, and before that `__udp_enqueue_schedule_skb(sk,
+//! skb)` (`net/ipv4/udp.c`, for both families) tells at its exit. Not taken back is
 //! what is dropped because all of UDP is out of memory (`net.ipv4.udp_mem`), by the socket's own filter, or by another
 //! program of the cgroup; nor a datagram whose checksum turns out to be wrong when it is read.
 
@@ -23,8 +24,8 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::BPF_NOEXIST,
     helpers::generated::{bpf_get_socket_cookie, bpf_sk_fullsock},
-    macros::{btf_tracepoint, cgroup_skb},
-    programs::{BtfTracePointContext, SkBuffContext},
+    macros::{btf_tracepoint, cgroup_skb, fexit},
+    programs::{BtfTracePointContext, FExitContext, SkBuffContext},
 };
 use core::ffi::c_void;
 
@@ -62,6 +63,16 @@ fn datagrams_in(ctx: SkBuffContext) -> i32 {
 #[btf_tracepoint(function = "udp_fail_queue_rcv_skb")]
 fn datagrams_refused(ctx: BtfTracePointContext) -> i32 {
     let _ = take_back(ctx.arg(1));
+    0
+}
+
+#[fexit(function = "__udp_enqueue_schedule_skb")]
+fn datagrams_refused_at_exit(ctx: FExitContext) -> i32 {
+    // What comes after the parameters is the result.
+    let result: i32 = ctx.arg(2);
+    if result < 0 {
+        let _ = take_back(ctx.arg(0));
+    }
     0
 }
 
@@ -110,7 +121,7 @@ fn count_in(ctx: &SkBuffContext) -> Option<()> {
     Some(())
 }
 
-/// The datagram that this CPU has just counted found no room.
+/// The datagram that this CPU has just counted found no room. Told twice, it is taken back once.
 #[inline(always)]
 fn take_back(sock: *mut c_void) -> Option<()> {
     let note = taken()?;

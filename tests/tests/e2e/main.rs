@@ -14,6 +14,7 @@ mod gpu;
 mod import;
 mod line;
 mod loss;
+mod mptcp;
 mod mpyc;
 mod otlp;
 mod reload;

@@ -5,7 +5,7 @@ use super::{
     Prepared,
     btf::Kernel,
     cgroup::Cgroup,
-    loader::{Error, Missing},
+    loader::{Error, Missing, Refused},
 };
 use crate::{config::Config, privilege, sample::FailureKind, source::Failure};
 
@@ -110,8 +110,22 @@ fn udp_limits(cgroup: Result<&Option<Cgroup>, &String>, missing: &Missing) -> Ve
         limits.push(format!(
             "datagrams that a full receive buffer refuses are counted as received ({error})"
         ));
+    } else if let Some(error) = &missing.refused_v6 {
+        limits.push(format!(
+            "of IPv6, datagrams that a full receive buffer refuses are counted as received ({error})"
+        ));
     }
     limits
+}
+
+/// What tells of datagrams without room on this kernel: BTF does not say for which families the tracepoint is raised.
+pub(super) fn refused() -> Refused {
+    const TOLD_OF_BOTH: (u32, u32) = (6, 5);
+    if kernel_version() < TOLD_OF_BOTH {
+        Refused::AtExit
+    } else {
+        Refused::Told
+    }
 }
 
 /// Why datagrams are not counted, if they are not.

@@ -20,7 +20,7 @@ use aya::{
     programs::{BtfTracePoint, CgroupAttachMode, FExit, Iter, Program, ProgramError, SockOps},
 };
 
-pub(super) use self::error::Error;
+pub(super) use self::{error::Error, udp::Refused};
 use self::{
     error::{kernel_error, program_error},
     fill::{change, fill},
@@ -92,7 +92,7 @@ pub(super) struct Loaded {
     log: bool,
     events: bool,
     rhythm: Option<Rhythm>,
-    udp: bool,
+    udp: Option<Refused>,
     missing: Missing,
 }
 
@@ -107,6 +107,8 @@ pub(super) struct Missing {
     pub(super) udp: Option<Error>,
     /// The one that takes datagrams back that found no room.
     pub(super) refused: Option<Error>,
+    /// The one that does it for IPv6, where the other is not told.
+    pub(super) refused_v6: Option<Error>,
 }
 
 /// What the programs are fitted to.
@@ -119,8 +121,8 @@ pub(super) struct Fit {
     pub(super) events: bool,
     /// The hooks of the programs that count messages; `None` without them.
     pub(super) rhythm: Option<Rhythm>,
-    /// Whether datagrams are counted.
-    pub(super) udp: bool,
+    /// What tells of datagrams without room; `None` where datagrams are not counted.
+    pub(super) udp: Option<Refused>,
     /// How many slots there are.
     pub(super) slots: u32,
     /// The least severe of their messages.
@@ -132,7 +134,7 @@ impl Loaded {
     pub(super) fn new(fit: &Fit) -> Result<Self, Error> {
         let btf = Btf::from_sys_fs().map_err(|error| Error::Btf(error.to_string()))?;
         let level = fit.log.map_or(0, log_level);
-        let (udp_ports, callers) = udp::lengths(fit.udp);
+        let (udp_ports, callers) = udp::lengths(fit.udp.is_some());
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(map::UDP_PORTS, udp_ports)
             .map_max_entries(map::CALLERS, callers)
@@ -150,17 +152,18 @@ impl Loaded {
             .events
             .then(|| typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)?.load());
         let rhythm = fit.rhythm.map(|rhythm| rhythm.load(&mut ebpf, &btf));
-        let (udp, refused) = fit.udp.then(|| udp::load(&mut ebpf, &btf)).unzip();
         let why = |outcome: Option<Result<(), ProgramError>>, action| {
             let error = outcome.and_then(Result::err)?;
             Some(program_error(action, &error))
         };
-        let missing = Missing {
+        let mut missing = Missing {
             events: why(events, "load the sock_ops program"),
             rhythm: why(rhythm, "load the programs that count messages"),
-            udp: why(udp, "load the cgroup_skb programs"),
-            refused: why(refused, "load the program for datagrams without room"),
+            ..Missing::default()
         };
+        if let Some(refused) = fit.udp {
+            udp::load(&mut ebpf, &btf, refused, &mut missing);
+        }
         Ok(Self {
             ebpf,
             slots: fit.slots,
@@ -244,8 +247,8 @@ impl Loaded {
             missing.rhythm = attached
                 .map(|error| program_error("attach the programs that count messages", &error));
         }
-        if let (true, Some(cgroup)) = (udp, cgroup) {
-            udp::attach(&mut ebpf, cgroup, &mut missing);
+        if let (Some(refused), Some(cgroup)) = (udp, cgroup) {
+            udp::attach(&mut ebpf, cgroup, refused, &mut missing);
         }
         Ok(Programs {
             ebpf,

@@ -189,7 +189,7 @@ impl Prepared {
             },
             events: events && has_cgroup,
             rhythm,
-            udp: udp && has_cgroup,
+            udp: (udp && has_cgroup).then(explain::refused),
             slots,
             log: config.log.kernel,
         };

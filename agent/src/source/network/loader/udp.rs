@@ -3,12 +3,22 @@
 use agent_ebpf::{CALLER_CAPACITY, program};
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, ProgramError},
+    programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, FExit, ProgramError},
 };
 
-use super::{Missing, error::program_error, typed};
+use super::{Error, Missing, error::program_error, typed};
 use crate::source::network::cgroup::Cgroup;
 
+/// What says that a datagram found no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Refused {
+    /// The tracepoint.
+    Told,
+    /// Of IPv6, before Linux 6.5, only the exit of the function that would have taken it.
+    AtExit,
+}
+
+const AT_EXIT: &str = "attach to the exit of __udp_enqueue_schedule_skb";
 const BOTH_WAYS: [&str; 2] = [program::DATAGRAMS_OUT, program::DATAGRAMS_IN];
 
 /// How long the tables of ports and of callers are; without UDP as short as can be.
@@ -22,28 +32,37 @@ pub(super) fn lengths(wanted: bool) -> (u32, u32) {
 }
 
 /// Has the verifier look at what counts both ways, and at what takes back.
-pub(super) fn load(
-    ebpf: &mut Ebpf,
-    btf: &Btf,
-) -> (Result<(), ProgramError>, Result<(), ProgramError>) {
+pub(super) fn load(ebpf: &mut Ebpf, btf: &Btf, refused: Refused, missing: &mut Missing) {
     let mut names = BOTH_WAYS.iter();
     let both = names.try_for_each(|name| typed::<CgroupSkb>(ebpf, name)?.load());
-    let refused = typed::<BtfTracePoint>(ebpf, program::DATAGRAMS_REFUSED)
-        .and_then(|program| program.load("udp_fail_queue_rcv_skb", btf));
-    (both, refused)
+    missing.udp = why("load the cgroup_skb programs", both);
+    missing.refused = why(
+        "load the program for datagrams without room",
+        typed::<BtfTracePoint>(ebpf, program::DATAGRAMS_REFUSED)
+            .and_then(|program| program.load("udp_fail_queue_rcv_skb", btf)),
+    );
+    if refused == Refused::AtExit {
+        let at_exit = typed::<FExit>(ebpf, program::DATAGRAMS_REFUSED_AT_EXIT)
+            .and_then(|program| program.load("__udp_enqueue_schedule_skb", btf));
+        missing.refused_v6 = why(AT_EXIT, at_exit);
+    }
 }
 
 /// Attaches them, what takes back first.
-pub(super) fn attach(ebpf: &mut Ebpf, cgroup: &Cgroup, missing: &mut Missing) {
+pub(super) fn attach(ebpf: &mut Ebpf, cgroup: &Cgroup, refused: Refused, missing: &mut Missing) {
     if missing.udp.is_some() {
         return;
     }
     if missing.refused.is_none() {
         let attached = typed::<BtfTracePoint>(ebpf, program::DATAGRAMS_REFUSED)
             .and_then(BtfTracePoint::attach);
-        missing.refused = attached
-            .err()
-            .map(|error| program_error("attach the program for datagrams without room", &error));
+        let action = "attach the program for datagrams without room";
+        missing.refused = why(action, attached.map(drop));
+    }
+    if refused == Refused::AtExit && missing.refused_v6.is_none() {
+        let attached =
+            typed::<FExit>(ebpf, program::DATAGRAMS_REFUSED_AT_EXIT).and_then(FExit::attach);
+        missing.refused_v6 = why(AT_EXIT, attached.map(drop));
     }
     let attached = BOTH_WAYS.iter().try_for_each(|name| {
         let program = typed::<CgroupSkb>(ebpf, name)?;
@@ -53,11 +72,15 @@ pub(super) fn attach(ebpf: &mut Ebpf, cgroup: &Cgroup, missing: &mut Missing) {
         let mode = CgroupAttachMode::Single;
         program.attach(&cgroup.directory, way, mode).map(drop)
     });
-    if let Err(error) = attached {
-        missing.udp = Some(program_error("attach the cgroup_skb programs", &error));
+    missing.udp = why("attach the cgroup_skb programs", attached);
+    if missing.udp.is_some() {
         for name in BOTH_WAYS {
             // Unloading detaches; where one was not attached, so be it.
             drop(typed::<CgroupSkb>(ebpf, name).map(CgroupSkb::unload));
         }
     }
+}
+
+fn why(action: &'static str, outcome: Result<(), ProgramError>) -> Option<Error> {
+    outcome.err().map(|error| program_error(action, &error))
 }
