@@ -55,7 +55,7 @@ fn who_came_is_in_the_log_and_not_on_the_page() {
         ("address", serde_json::json!(lab.v4(1).to_string())),
         ("port", serde_json::json!(port)),
         ("local_port", serde_json::json!(lab.port(0))),
-        ("protocol", serde_json::json!("test")),
+        ("mpc.protocol", serde_json::json!("test")),
         ("role", serde_json::json!("acceptor")),
         ("pid", serde_json::json!(std::process::id())),
         ("command", serde_json::json!(comm.trim_end())),
