@@ -198,6 +198,9 @@ pub struct Totals {
     pub messages: [u64; 2],
     /// Times that something was received after something was sent.
     pub rounds: u64,
+    /// How long the party was waited for: from what was sent last until something was received, or the connection was
+    /// closed over which it was sent. The wait that is going on is not in it, see [`Counters::sent`]. Unit: nanoseconds.
+    pub waited: u64,
 }
 
 /// One slot: what it has counted, and what the last walk of the settle iterator found.
@@ -402,6 +405,8 @@ pub struct Account {
     pub initiator: u32,
     /// Always 0.
     pub padding: u32,
+    /// When something was sent over it last, as [`Counters::sent`]; 0: never.
+    pub sent: u64,
 }
 
 /// Set in an account's four sums by the last settle: nothing may be added after it.
@@ -483,7 +488,7 @@ const _: () = {
     assert!(size_of::<Caller>() == 20);
     assert!(size_of::<Counters>() == 192);
     assert!(size_of::<Control>() == 48 + 8 * Drop::ALL.len());
-    assert!(size_of::<Account>() == 64);
+    assert!(size_of::<Account>() == 72);
     assert!(size_of::<Connection>() == 24);
     assert!(size_of::<Stranger>() == 32);
     assert!(size_of::<Holder>() == 32);

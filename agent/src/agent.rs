@@ -23,6 +23,7 @@ use crate::{
     source::{
         self, gpu,
         host::HostSource,
+        idle::IdleSource,
         network::{NetworkSource, resolve},
     },
 };
@@ -87,6 +88,14 @@ pub fn run(
         .enabled
         .then(|| gpu::spawn(&config.gpu, config.interval));
     let gpus = gpus.transpose().with_context(|| started("GPU"))?;
+    let gpus = gpus.map(Arc::new);
+    let idle = network
+        .as_ref()
+        .zip(gpus.as_ref())
+        .filter(|_| config.network.rhythm)
+        .map(|(network, gpus)| IdleSource::new(network, gpus))
+        .map(|idle| source::spawn(idle, config.interval));
+    let idle = idle.transpose().with_context(|| started("idle"))?;
     let host = HostSource::default();
     let host = config
         .host_enabled
@@ -97,6 +106,7 @@ pub fn run(
         node: Arc::from(config.node.as_str()),
         network,
         gpus,
+        idle,
         host,
         configuration: reload.status(),
         otlp: Arc::default(),

@@ -3,7 +3,10 @@
 
 pub mod gpu;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// What the kernel has counted.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,35 @@ pub struct Network {
     pub accounting: Accounting,
     /// When the programs were loaded: since then is counted.
     pub since: Option<SystemTime>,
+    /// When it was read, by the kernel's monotonic clock.
+    pub read: Duration,
+}
+
+impl Network {
+    /// Whether messages, rounds and waiting are counted; where not, 0 would be wrong.
+    pub fn has_rhythm(&self) -> bool {
+        self.accounting.rhythm != "off"
+    }
+}
+
+/// How long GPUs were idle while this node waited for a party.
+#[derive(Clone, Debug, Default)]
+pub struct Idle {
+    /// For each GPU that reads, and each pair that has been waited for.
+    pub waits: Vec<IdleWait>,
+}
+
+/// How long one GPU was idle while one party was waited for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdleWait {
+    /// As [`gpu::Gpu::id`].
+    pub gpu: Arc<str>,
+    /// As [`Traffic::party`].
+    pub party: Arc<str>,
+    /// As [`Traffic::protocol`].
+    pub protocol: Arc<str>,
+    /// At most so long since the agent started, in seconds.
+    pub seconds: f64,
 }
 
 /// What goes on with one party over one protocol. Sums are since the programs were loaded.
@@ -59,6 +91,8 @@ pub struct Traffic {
     pub rounds: u64,
     /// How long that took each time; `None` before the first.
     pub waiting: Option<Times>,
+    /// For how long this node had sent and received nothing from the party yet, the wait that is going on included.
+    pub waited: Duration,
     /// Whether connections here are unexpected: the address is no party's.
     pub unexpected: bool,
     /// Whether it is datagrams that are counted: then there is nothing of connections and their segments, messages are
@@ -219,6 +253,8 @@ pub struct Snapshot {
     pub network: Option<Arc<Network>>,
     /// `None` while the source is switched off.
     pub gpus: Option<gpu::Gpus>,
+    /// As `network`; it is made from the two.
+    pub idle: Option<Arc<Idle>>,
     /// As `network`.
     pub host: Option<Arc<Host>>,
     /// Every enabled source's health.

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     export::otlp::Book,
     reload::Status,
-    sample::{Host, Network, Snapshot},
+    sample::{Host, Idle, Network, Snapshot},
     source::{Place, gpu::GpuPlaces},
 };
 
@@ -22,7 +22,9 @@ pub struct Sampler {
     /// `None`: switched off.
     pub network: Option<Arc<Place<Network>>>,
     /// `None`: switched off.
-    pub gpus: Option<GpuPlaces>,
+    pub gpus: Option<Arc<GpuPlaces>>,
+    /// `None`: one of the two is switched off.
+    pub idle: Option<Arc<Place<Idle>>>,
     /// `None`: switched off.
     pub host: Option<Arc<Place<Host>>>,
     /// How the configuration is doing.
@@ -34,7 +36,7 @@ pub struct Sampler {
 impl Sampler {
     /// Gives the GPUs up, and says for how long; `None` when their source is off. Blocks for up to a second.
     pub fn release_gpus(&self) -> Option<Duration> {
-        self.gpus.as_ref().map(GpuPlaces::release)
+        self.gpus.as_ref().map(|gpus| gpus.release())
     }
 
     /// Everything known now.
@@ -43,6 +45,7 @@ impl Sampler {
         let mut sources = Vec::new();
         let network = look(self.network.as_deref(), now, &mut sources);
         let gpus = self.gpus.as_ref().map(|gpus| gpus.look(now, &mut sources));
+        let idle = look(self.idle.as_deref(), now, &mut sources);
         let host = look(self.host.as_deref(), now, &mut sources);
         Snapshot {
             taken: SystemTime::now(),
@@ -50,6 +53,7 @@ impl Sampler {
             node: Arc::clone(&self.node),
             network,
             gpus,
+            idle,
             host,
             sources,
             configuration: self.configuration.get(),

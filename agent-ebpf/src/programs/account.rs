@@ -22,6 +22,7 @@ use agent_ebpf::{Account, CLOSED, Counters, End, Role};
 use super::{
     latency,
     maps::COUNTERS,
+    rhythm::end_wait,
     socket::{TcpSock, finished_sending, tcp_state},
 };
 
@@ -255,7 +256,7 @@ unsafe fn advance(sum: *mut u64, before: u64, now: u64, counter: *mut u64) {
 /// # Safety
 /// `sum` must be valid for the length of the program.
 #[inline(always)]
-unsafe fn swap(sum: *mut u64, before: u64, now: u64) -> bool {
+pub(super) unsafe fn swap(sum: *mut u64, before: u64, now: u64) -> bool {
     // SAFETY: the caller's.
     now != before && unsafe { atomic_cxchg::<u64, RELAXED, RELAXED>(sum, before, now) }.1
 }
@@ -305,6 +306,7 @@ pub(super) unsafe fn close(account: *mut Account, sock: &TcpSock, last_state: u8
             add_segments(slot, before, now.segments);
             let end = how(sock.error(), last_state);
             add(&raw mut (*totals).closed[end as usize], 1);
+            end_wait(account, slot);
         }
     }
 }

@@ -14,7 +14,8 @@ use super::{
     account,
     classify::{Connection, is_unknown},
     iterator::Meta,
-    maps::drop_account,
+    maps::{COUNTERS, drop_account},
+    rhythm::end_wait,
     socket::TcpSock,
 };
 
@@ -58,6 +59,10 @@ unsafe fn try_reclassify(ctx: *mut Context) -> Option<()> {
     }
     // SAFETY: as above.
     unsafe { account::settle(value, &sock, (*meta).session_id) };
+    if let Some(slot) = COUNTERS.get_ptr_mut(before) {
+        // SAFETY: map values, valid for the length of the program.
+        unsafe { end_wait(value, slot) };
+    }
     match now {
         // SAFETY: as above; a word, which whoever reads it has whole.
         Some(slot) => unsafe { (&raw mut (*value).slot).write_volatile(slot) },

@@ -2,7 +2,8 @@
 //!
 //! By slot, not by connection: MPC programs open several connections to a party, some one for each direction. A
 //! round is a receiving call after a sending one; the wait is the time between the two. Both are estimates where the
-//! parties send at the same time, or a program sends ahead, or does something else before it reads.
+//! parties send at the same time, or a program sends ahead, or does something else before it reads. A wait without an
+//! answer is over with the connection, so that the next program's first message is not taken for it.
 //!
 //! Relies on: `sock_send_length` and `sock_recv_length` { sk, ret, flags } (`include/trace/events/sock.h`, 6.3),
 //! raised by `sock_sendmsg` and `sock_recvmsg` (`net/socket.c`) for every kind of socket and every way to call them,
@@ -15,7 +16,7 @@ use core::{
     intrinsics::{AtomicOrdering, atomic_xchg},
 };
 
-use agent_ebpf::Counters;
+use agent_ebpf::{Account, Counters};
 use aya_ebpf::{
     helpers::generated::bpf_ktime_get_ns,
     macros::{btf_tracepoint, fexit},
@@ -23,7 +24,7 @@ use aya_ebpf::{
 };
 
 use super::{
-    account::add,
+    account::{add, swap},
     histogram::observe,
     maps::{COUNTERS, account_of},
     socket::receive_parameters,
@@ -62,11 +63,13 @@ fn received_at_exit(ctx: FExitContext) -> i32 {
 
 #[inline(always)]
 fn count_sent(sock: *mut c_void, result: i32) -> Option<()> {
-    let slot = slot_of(sock, result)?;
-    // SAFETY: a map value, valid for the length of the program; the index is below the length.
+    let (account, slot) = slot_of(sock, result)?;
+    // SAFETY: map values, valid for the length of the program; the index is below the length.
     unsafe {
         add(&raw mut (*slot).totals.messages[0], 1);
-        (&raw mut (*slot).sent).write_volatile(bpf_ktime_get_ns());
+        let now = bpf_ktime_get_ns();
+        (&raw mut (*account).sent).write_volatile(now);
+        (&raw mut (*slot).sent).write_volatile(now);
     }
     Some(())
 }
@@ -76,7 +79,7 @@ fn count_received(sock: *mut c_void, result: i32, flags: i32) -> Option<()> {
     if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
         return None;
     }
-    let slot = slot_of(sock, result)?;
+    let (_, slot) = slot_of(sock, result)?;
     // SAFETY: a map value, valid for the length of the program; the index is below the length.
     unsafe {
         add(&raw mut (*slot).totals.messages[1], 1);
@@ -89,7 +92,9 @@ fn count_received(sock: *mut c_void, result: i32, flags: i32) -> Option<()> {
             return None;
         }
         add(&raw mut (*slot).totals.rounds, 1);
-        let waited = bpf_ktime_get_ns().saturating_sub(sent) / 1000;
+        let waited = bpf_ktime_get_ns().saturating_sub(sent);
+        add(&raw mut (*slot).totals.waited, waited);
+        let waited = waited / 1000;
         let longest = u64::from(u32::MAX);
         let waited = if waited < longest { waited } else { longest };
         observe(&raw mut (*slot).waiting, waited as u32);
@@ -97,14 +102,31 @@ fn count_received(sock: *mut c_void, result: i32, flags: i32) -> Option<()> {
     Some(())
 }
 
-/// The slot of an MPC socket on which a call has moved something.
+/// A wait is over without an answer: the connection over which was sent last is closed, or another party's from now on.
+///
+/// # Safety
+/// Both must be valid for the length of the program.
 #[inline(always)]
-fn slot_of(sock: *mut c_void, result: i32) -> Option<*mut Counters> {
+pub(super) unsafe fn end_wait(account: *mut Account, slot: *mut Counters) {
+    // SAFETY: the caller's.
+    unsafe {
+        let sent = (&raw const (*account).sent).read_volatile();
+        if sent != 0 && swap(&raw mut (*slot).sent, sent, 0) {
+            let waited = bpf_ktime_get_ns().saturating_sub(sent);
+            add(&raw mut (*slot).totals.waited, waited);
+        }
+    }
+}
+
+/// The account and the slot of an MPC socket on which a call has moved something.
+#[inline(always)]
+fn slot_of(sock: *mut c_void, result: i32) -> Option<(*mut Account, *mut Counters)> {
     if result <= 0 {
         return None;
     }
     // SAFETY: the hook's socket.
     let account = unsafe { account_of(sock) }?;
     // SAFETY: a value of the socket storage.
-    COUNTERS.get_ptr_mut(unsafe { (*account.as_ptr()).slot })
+    let slot = COUNTERS.get_ptr_mut(unsafe { (*account.as_ptr()).slot })?;
+    Some((account.as_ptr(), slot))
 }

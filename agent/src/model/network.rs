@@ -239,6 +239,37 @@ pub(super) static METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "mpc_waiting_seconds_total",
+        kind: Kind::Counter,
+        unit: "s",
+        help: "Time in which this node had sent and waited for the party's next message, the wait that is going on included (an estimate).",
+        labels: &["party_id", "protocol"],
+        source: "sock_send_length, sock_recv_length",
+        reset: LOADED,
+        opentelemetry: &[otel("partymeter.mpc.waiting")],
+        read: |snapshot, emit| {
+            for it in rhythm(snapshot) {
+                let seconds = Value::Real(it.waited.as_secs_f64());
+                emit(&[&it.party, &it.protocol], seconds);
+            }
+        },
+    },
+    Metric {
+        name: "gpu_idle_waiting_seconds_total",
+        kind: Kind::Counter,
+        unit: "s",
+        help: "Time in which the GPU can have been idle while this node waited for the party: in each interval the lesser of the two (an estimate).",
+        labels: &["gpu_id", "party_id", "protocol"],
+        source: "nvmlDeviceGetUtilizationRates, nvmlGpmMetricsGet, mpc_waiting_seconds_total",
+        reset: Reset::Agent,
+        opentelemetry: &[otel("partymeter.gpu.idle_waiting")],
+        read: |snapshot, emit| {
+            for it in snapshot.idle.iter().flat_map(|idle| &idle.waits) {
+                emit(&[&it.gpu, &it.party, &it.protocol], Value::Real(it.seconds));
+            }
+        },
+    },
+    Metric {
         name: "mpc_unexpected_connections_total",
         kind: Kind::Counter,
         unit: "{connection}",
@@ -405,7 +436,7 @@ fn rhythm(snapshot: &Snapshot) -> impl Iterator<Item = &Traffic> {
 /// Where messages are counted: datagrams always are.
 fn messages(snapshot: &Snapshot) -> impl Iterator<Item = &Traffic> {
     let network = snapshot.network.as_deref();
-    let calls = network.is_some_and(|network| network.accounting.rhythm != "off");
+    let calls = network.is_some_and(Network::has_rhythm);
     let all = traffic(snapshot).iter();
     all.filter(move |it| calls || it.datagrams)
 }

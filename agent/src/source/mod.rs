@@ -4,6 +4,7 @@
 mod driver;
 pub mod gpu;
 pub mod host;
+pub mod idle;
 pub mod network;
 
 pub use driver::{Place, Started, backoff, deadline, spawn, start};

@@ -241,6 +241,7 @@ fn snapshot() -> anyhow::Result<Snapshot> {
             since: Some(now),
             ..Network::default()
         })),
+        idle: None,
         gpus: Some(gpus),
         host: None,
         sources,

@@ -86,6 +86,7 @@ impl Server {
             node: "here".into(),
             network: Some(spawn(Works(parties), LONG).unwrap()),
             gpus: None,
+            idle: None,
             host: host_fails.then(|| spawn(Fails, LONG).unwrap()),
         };
         let thread = thread::spawn(move || {

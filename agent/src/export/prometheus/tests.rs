@@ -14,8 +14,8 @@ use super::{Format, encode};
 use crate::{
     model::{catalog, gpu},
     sample::{
-        Accounting, Configuration, Durations, FailureKind, Host, MapFill, Network, Process,
-        ProgramRuns, Sending, Sessions, Snapshot, SourceHealth, Times, Traffic,
+        Accounting, Configuration, Durations, FailureKind, Host, Idle, IdleWait, MapFill, Network,
+        Process, ProgramRuns, Sending, Sessions, Snapshot, SourceHealth, Times, Traffic,
     },
 };
 
@@ -42,6 +42,7 @@ fn all_traffic() -> Vec<Traffic> {
     first.latency = Some(latency.clone());
     (first.messages, first.rounds) = ([40, 30], 9);
     first.waiting = Some(latency);
+    first.waited = Duration::from_millis(12_625);
     let mut stranger = traffic("unknown", "aby3", 0, 12, 0);
     stranger.unexpected = true;
     vec![
@@ -97,8 +98,17 @@ pub(in crate::export) fn complete() -> Snapshot {
                 kernel: "6.12.1".to_owned(),
             },
             since: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_699_999_100)),
+            read: Duration::from_secs(50_000),
         })),
         gpus: Some(gpus::gpus()),
+        idle: Some(Arc::new(Idle {
+            waits: vec![IdleWait {
+                gpu: "0".into(),
+                party: "1".into(),
+                protocol: "aby3".into(),
+                seconds: 8.25,
+            }],
+        })),
         host: Some(Arc::new(Host {
             memory_used: Some(3_221_225_472),
             process: Process {
@@ -147,6 +157,7 @@ fn empty() -> Snapshot {
     Snapshot {
         network: None,
         gpus: None,
+        idle: None,
         host: None,
         sources: Vec::new(),
         otlp: Vec::new(),

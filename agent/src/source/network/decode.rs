@@ -1,6 +1,6 @@
 //! From the kernel's counters to a sample. Pure, but for what it published last.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use agent_ebpf::{Counters, Histogram, Totals, latency};
 
@@ -14,10 +14,13 @@ pub(super) struct Published(BTreeMap<u32, Totals>);
 impl Published {
     /// What to publish now: `walk` is the last of the settle iterator. A counter never goes back: should the kernel
     /// side ever have to correct itself downwards, the larger figure stands until it is reached again.
+    ///
+    /// `clock` is the kernel's, in nanoseconds. A wait that is going on counts while it lasts; should it turn out to
+    /// have been none, because something else was sent before anything came, the same holds.
     pub(super) fn next(
         &mut self,
         names: &Names,
-        walk: u64,
+        (walk, clock): (u64, u64),
         counters: impl Fn(u32) -> Option<Counters>,
         times: impl Fn(u32) -> Option<Times>,
     ) -> Vec<Traffic> {
@@ -29,8 +32,19 @@ impl Published {
                 continue;
             }
             let totals = self.0.entry(*slot).or_default();
-            advance(totals, &now.totals);
             let here = now.walk == walk;
+            let mut sums = now.totals;
+            if here && now.open > 0 && now.sent != 0 {
+                // Read after the sums: what has ended in between is in neither, and not in both.
+                let since = counters(*slot).map_or(0, |later| later.sent);
+                let lasts = if since == 0 {
+                    0
+                } else {
+                    clock.saturating_sub(since)
+                };
+                sums.waited = sums.waited.wrapping_add(lasts);
+            }
+            advance(totals, &sums);
             let times = |number| match number {
                 0 => None,
                 number => times(number),
@@ -51,6 +65,7 @@ impl Published {
                 messages: totals.messages,
                 rounds: totals.rounds,
                 waiting: times(now.waiting),
+                waited: Duration::from_nanos(totals.waited),
                 unexpected: names.is_unknown(*slot),
                 datagrams: names.is_udp(*slot),
             });
@@ -71,6 +86,7 @@ fn advance(published: &mut Totals, now: &Totals) {
         failures,
         messages,
         rounds,
+        waited,
     } = now;
     let pairs = [
         (&mut published.transmit, transmit),
@@ -78,6 +94,7 @@ fn advance(published: &mut Totals, now: &Totals) {
         (&mut published.retransmit, retransmit),
         (&mut published.failures, failures),
         (&mut published.rounds, rounds),
+        (&mut published.waited, waited),
     ];
     let lists = published.segments.iter_mut().zip(segments);
     let lists = lists.chain(published.opened.iter_mut().zip(opened));
@@ -160,7 +177,7 @@ mod tests {
         let names = names();
         let mut published = Published::default();
         let mut next =
-            |value| published.next(&names, 0, |_| Some(counters(value)), |_| None)[0].transmit;
+            |value| published.next(&names, (0, 0), |_| Some(counters(value)), |_| None)[0].transmit;
         assert_eq!(next(u64::MAX), 0, "a correction below 0 shows as nothing");
         assert_eq!(next(10), 10);
         assert_eq!(next(9), 10);
@@ -179,11 +196,76 @@ mod tests {
             ..counters(1)
         };
         let mut at = |walk| {
-            let traffic = published.next(&names, walk, |_| Some(found), |_| None);
+            let traffic = published.next(&names, (walk, 0), |_| Some(found), |_| None);
             (traffic[0].open, traffic[0].smoothed_rtt)
         };
         assert_eq!(at(7), (3, Some(0.000_2)));
         assert_eq!(at(8), (0, None));
+    }
+
+    #[test]
+    fn a_wait_counts_while_it_lasts_and_nothing_is_taken_back() {
+        const WALK: u64 = 7;
+        let names = names();
+        let mut published = Published::default();
+        let waiting = |waited, sent, open| Counters {
+            walk: WALK,
+            open,
+            sent,
+            totals: Totals {
+                waited,
+                ..Totals::default()
+            },
+            ..Counters::default()
+        };
+        let mut at = |clock, found| {
+            let next = published.next(&names, (WALK, clock), |_| Some(found), |_| None);
+            next[0].waited.as_nanos()
+        };
+        assert_eq!(at(1000, waiting(0, 900, 1)), 100);
+        assert_eq!(at(2000, waiting(0, 900, 1)), 1100);
+        assert_eq!(at(3000, waiting(1200, 0, 1)), 1200, "answered at 2100");
+        assert_eq!(at(4000, waiting(1200, 3500, 1)), 1700);
+        // It went on sending: that was no wait, and makes up for the next.
+        assert_eq!(at(5000, waiting(1200, 4900, 1)), 1700);
+        assert_eq!(at(6000, waiting(1200, 4900, 1)), 2300);
+        assert_eq!(at(7000, waiting(1200, 4900, 0)), 2300, "all are closed");
+        assert_eq!(
+            at(7000, waiting(1200, 8000, 1)),
+            2300,
+            "sent after the clock was read"
+        );
+    }
+
+    #[test]
+    fn a_wait_that_ends_between_two_looks_counts_once() {
+        let names = names();
+        let mut published = Published::default();
+        let reads = std::cell::Cell::new(0);
+        let traffic = published.next(
+            &names,
+            (0, 1000),
+            |slot| {
+                if slot % 10 != 1 {
+                    return None;
+                }
+                reads.set(reads.get() + 1);
+                let (waited, sent) = if reads.get() == 1 {
+                    (50, 400)
+                } else {
+                    (650, 0)
+                };
+                let mut found = Counters {
+                    open: 1,
+                    sent,
+                    ..counters(1)
+                };
+                found.totals.waited = waited;
+                Some(found)
+            },
+            |_| None,
+        );
+        assert_eq!(traffic[0].waited.as_nanos(), 50);
     }
 
     #[test]
@@ -222,7 +304,7 @@ mod tests {
         let names = names();
         let mut published = Published::default();
         let mut shown = |value| {
-            let traffic = published.next(&names, 0, |_| Some(counters(value)), |_| None);
+            let traffic = published.next(&names, (0, 0), |_| Some(counters(value)), |_| None);
             traffic
                 .into_iter()
                 .map(|it| it.protocol.to_string())

@@ -266,9 +266,13 @@ impl Running {
             .map_histograms(&control)
             .map_err(|error| read_failure("read the round-trip times", &error))?;
         let fine = self.plan.config.otlp.histograms == Histograms::Exponential;
+        let read = sys::monotonic();
         let traffic = self.published.next(
             &self.names,
-            control.walk,
+            (
+                control.walk,
+                u64::try_from(read.as_nanos()).unwrap_or(u64::MAX),
+            ),
             |slot| self.programs.counters(slot),
             |number| Some(in_classes(&self.programs.histogram(number)?, fine)),
         );
@@ -292,6 +296,7 @@ impl Running {
                 .collect(),
             accounting: self.accounting.clone(),
             since: Some(self.since),
+            read,
         })
     }
 

@@ -1,5 +1,5 @@
 //! What the agent asks of bpf(2) that aya does not offer: an iterator over a map, a program's statistics, and
-//! reading a map's memory. The only raw system calls of the network source.
+//! reading a map's memory; and the clock of the kernel side. The only raw system calls of the network source.
 
 use std::{
     ffi::c_void,
@@ -7,6 +7,7 @@ use std::{
     marker::PhantomData,
     mem,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    time::Duration,
 };
 
 use aya::Pod;
@@ -40,6 +41,18 @@ unsafe fn bpf_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
     let fd = i32::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The clock of `bpf_ktime_get_ns`: since the machine was started, without the time that it slept.
+pub(super) fn monotonic() -> Duration {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: a place of the right type. It cannot fail for this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 fn empty_attr() -> bpf_attr {
