@@ -6,6 +6,8 @@
 #![cfg_attr(not(feature = "user"), no_std)]
 
 pub mod latency;
+pub mod map;
+pub mod program;
 #[cfg(feature = "user")]
 mod user;
 
@@ -54,91 +56,6 @@ pub mod protocol {
     pub const OTHER: u32 = 0;
     /// The first configured protocol. In [`map::PORTS`](crate::map::PORTS) 0 therefore means "no protocol".
     pub const FIRST: u32 = 1;
-}
-
-/// Names of the maps, as the loader looks them up.
-pub mod map {
-    /// `u16` TCP port -> protocol, 0 for none. Array of 65,536.
-    pub const PORTS: &str = "PORTS";
-    /// The same of UDP; of length 1 where no protocol is on it.
-    pub const UDP_PORTS: &str = "UDP_PORTS";
-    /// [`Caller`](crate::Caller) -> anything: who has sent datagrams lately and is no party. LRU hash; of length 1 where
-    /// no protocol is on UDP.
-    pub const CALLERS: &str = "CALLERS";
-    /// IPv6 (or v4-mapped) prefix -> block. LPM trie.
-    pub const PREFIXES: &str = "PREFIXES";
-    /// [`Endpoint`](crate::Endpoint) -> block. Hash.
-    pub const ENDPOINTS: &str = "ENDPOINTS";
-    /// Address -> block of an automatic party. Hash.
-    pub const AUTO_PARTIES: &str = "AUTO_PARTIES";
-    /// Slot -> [`Counters`](crate::Counters). Array, mapped into the agent's memory.
-    pub const COUNTERS: &str = "COUNTERS";
-    /// The one [`Control`](crate::Control). Array of 1, mapped into the agent's memory.
-    pub const CONTROL: &str = "CONTROL";
-    /// Socket -> [`Account`](crate::Account). Socket storage.
-    pub const SOCKETS: &str = "SOCKETS";
-    /// Number -> [`Histogram`](crate::Histogram). Array, mapped into the agent's memory; 0 is nobody's.
-    pub const HISTOGRAMS: &str = "HISTOGRAMS";
-    /// IPv6 (or v4-mapped) prefix that MPC programs may connect to. LPM trie.
-    pub const ALLOWED: &str = "ALLOWED";
-    /// Process with an MPC connection -> anything. Hash.
-    pub const PROCESSES: &str = "PROCESSES";
-    /// [`Stranger`](crate::Stranger)s as they come. Ring buffer.
-    pub const STRANGERS: &str = "STRANGERS";
-}
-
-/// Names of the programs, as the loader looks them up; one file each under `programs/`.
-pub mod program {
-    /// `tp_btf/inet_sock_set_state`: gives an MPC connection an account when it is established, and settles
-    /// it for the last time when it is closed.
-    pub const SET_STATE: &str = "set_state";
-    /// The same once more, for when the first was interrupted by itself.
-    pub const SET_STATE_AGAIN: &str = "set_state_again";
-    /// `sock_ops`: round-trip times; and, where it is attached to the root of the cgroups, what `set_state`
-    /// does for all other sockets.
-    pub const SOCKET_EVENTS: &str = "socket_events";
-    /// `tp_btf/sock_send_length`: messages sent.
-    pub const SENT: &str = "sent";
-    /// `tp_btf/sock_recv_length`: messages received, rounds, and how long the party let us wait.
-    pub const RECEIVED: &str = "received";
-    /// `fexit/tcp_sendmsg`: as `sent`, where there is no such tracepoint.
-    pub const SENT_AT_EXIT: &str = "sent_at_exit";
-    /// `fexit/tcp_recvmsg`: as `received`, likewise.
-    pub const RECEIVED_AT_EXIT: &str = "received_at_exit";
-    /// `cgroup_skb/egress`: datagrams handed to the network.
-    pub const DATAGRAMS_OUT: &str = "datagrams_out";
-    /// `cgroup_skb/ingress`: datagrams that have come to a socket.
-    pub const DATAGRAMS_IN: &str = "datagrams_in";
-    /// `tp_btf/udp_fail_queue_rcv_skb`: of those, the ones that its buffer had no room for.
-    pub const DATAGRAMS_REFUSED: &str = "datagrams_refused";
-    /// `fexit/__udp_enqueue_schedule_skb`: as `datagrams_refused`, where that is not told of IPv6.
-    pub const DATAGRAMS_REFUSED_AT_EXIT: &str = "datagrams_refused_at_exit";
-    /// `iter/task_file`: gives accounts to MPC connections that are older than the agent.
-    pub const ADOPT: &str = "adopt";
-    /// `iter/task_file`: says which process holds which MPC connection.
-    pub const HOLDERS: &str = "holders";
-    /// `iter/bpf_sk_storage_map`: brings the counters of every open account up to date.
-    pub const SETTLE: &str = "settle";
-    /// `iter/bpf_sk_storage_map`: moves accounts to other slots once the tables have changed.
-    pub const RECLASSIFY: &str = "reclassify";
-    /// All of them.
-    pub const ALL: [&str; 15] = [
-        SET_STATE,
-        SET_STATE_AGAIN,
-        SOCKET_EVENTS,
-        SENT,
-        RECEIVED,
-        SENT_AT_EXIT,
-        RECEIVED_AT_EXIT,
-        DATAGRAMS_OUT,
-        DATAGRAMS_IN,
-        DATAGRAMS_REFUSED,
-        DATAGRAMS_REFUSED_AT_EXIT,
-        ADOPT,
-        HOLDERS,
-        SETTLE,
-        RECLASSIFY,
-    ];
 }
 
 /// Name of the read-only [`Offsets`] in the object's `.rodata`.
@@ -403,8 +320,8 @@ pub struct Account {
     pub sampled: u32,
     /// 1: this side opened the connection.
     pub initiator: u32,
-    /// Always 0.
-    pub padding: u32,
+    /// Lower half of the number of the last walk that has settled it.
+    pub walk: u32,
     /// When something was sent over it last, as [`Counters::sent`]; 0: never.
     pub sent: u64,
 }

@@ -1,52 +1,47 @@
-//! `iter/bpf_sk_storage_map`: once the tables have changed, each account goes to the slot that is its own by the new
-//! ones. What was counted until now stays where it is: the old slot is brought up to date first. An account that is
-//! nobody's any more goes.
+//! `iter/bpf_sk_storage_map`, or `iter/task_file` where the kernel refuses that: once the tables have changed, each
+//! account goes to the slot that is its own by the new ones. What was counted until now stays where it is: the old
+//! slot is brought up to date first. An account that is nobody's any more goes.
 //!
-//! Relies on what `settle` relies on; and on an account's deletion by the iterator that stands on it
+//! Relies on an account's deletion by the iterator that stands on it
 //! (`tools/testing/selftests/bpf/progs/bpf_iter_bpf_sk_storage_helpers.c`, 5.12). The end of a connection may race:
 //! it reads the slot once and marks the sums, so a byte goes to the old slot or to the new one, and never to both.
 //! Never at the same time as `settle` or `adopt`: one thread runs all three.
 
-use agent_ebpf::Account;
-use core::ffi::c_void;
-
 use super::{
     account,
     classify::{Connection, is_unknown},
-    iterator::Meta,
+    iterator::{Accounts, At, Files},
     maps::{COUNTERS, drop_account},
     rhythm::end_wait,
-    socket::TcpSock,
 };
-
-/// `struct bpf_iter__bpf_sk_storage_map`.
-#[repr(C)]
-struct Context {
-    meta: *mut Meta,
-    map: *mut c_void,
-    sk: *mut c_void,
-    value: *mut Account,
-}
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/bpf_sk_storage_map")]
-extern "C" fn reclassify(ctx: *mut Context) -> i32 {
+extern "C" fn reclassify(ctx: *mut Accounts) -> i32 {
     // SAFETY: the kernel passes a valid context.
-    let _ = unsafe { try_reclassify(ctx) };
+    let _ = unsafe { Accounts::at(ctx).and_then(|(at, walk)| try_reclassify(&at, walk)) };
     0
 }
 
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+extern "C" fn reclassify_by_file(ctx: *mut Files) -> i32 {
+    // SAFETY: the kernel passes a valid context.
+    let _ = unsafe { Files::at(ctx).and_then(|(at, walk)| try_reclassify(&at, walk)) };
+    0
+}
+
+/// # Safety
+/// `at` must be where the walk is.
 #[inline(always)]
-unsafe fn try_reclassify(ctx: *mut Context) -> Option<()> {
-    // SAFETY: the caller's. The last two are null in the call that ends a walk.
-    let (meta, sk, value) = unsafe { ((*ctx).meta, (*ctx).sk, (*ctx).value) };
-    if meta.is_null() || value.is_null() || sk.is_null() {
+unsafe fn try_reclassify(at: &At, walk: u64) -> Option<()> {
+    let At::Account(account, sock) = at else {
         return None;
-    }
-    let sock = TcpSock::from_sock(sk)?;
+    };
+    let value = *account;
     // SAFETY: a value of the socket storage.
     let (before, initiator) = unsafe { ((*value).slot, (*value).initiator != 0) };
-    let connection = Connection::of(&sock, initiator)?;
+    let connection = Connection::of(sock, initiator)?;
     let now = match connection.slot() {
         // What an MPC program has begun with a stranger stays that until it is allowed.
         None if initiator && is_unknown(before) && !connection.is_allowed() => {
@@ -58,7 +53,7 @@ unsafe fn try_reclassify(ctx: *mut Context) -> Option<()> {
         return None;
     }
     // SAFETY: as above.
-    unsafe { account::settle(value, &sock, (*meta).session_id) };
+    unsafe { account::settle(value, sock, walk) };
     if let Some(slot) = COUNTERS.get_ptr_mut(before) {
         // SAFETY: map values, valid for the length of the program.
         unsafe { end_wait(value, slot) };
@@ -67,7 +62,7 @@ unsafe fn try_reclassify(ctx: *mut Context) -> Option<()> {
         // SAFETY: as above; a word, which whoever reads it has whole.
         Some(slot) => unsafe { (&raw mut (*value).slot).write_volatile(slot) },
         // SAFETY: the iterator's socket.
-        None => unsafe { drop_account(sk) },
+        None => unsafe { drop_account(sock.as_ptr()) },
     }
     Some(())
 }

@@ -266,7 +266,9 @@ fn never_accepted() {
     let listener: TcpListener = lab.listen(0);
     let a = lab.connect_to(listener.local_addr().unwrap());
     (&a).write_all(&[1; 4000]).unwrap();
-    agent.expect_moved(4000, 0);
+    if agent.finds_all_accounts() {
+        agent.expect_moved(4000, 0);
+    }
     drop(listener);
     agent.expect_moved(4000, 0);
 }

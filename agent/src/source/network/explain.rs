@@ -72,6 +72,11 @@ pub(super) fn limits(
     missing: &Missing,
 ) -> Vec<String> {
     let mut limits = Vec::new();
+    if let Some(error) = &missing.accounts {
+        limits.push(format!(
+            "connections that no process holds are counted when they end ({error})"
+        ));
+    }
     if let Some(why) = no_events(cgroup, missing) {
         if config.network.latency {
             limits.push(format!(

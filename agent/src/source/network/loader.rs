@@ -4,6 +4,7 @@
 mod error;
 mod fill;
 mod udp;
+mod ways;
 
 use std::{
     io,
@@ -17,10 +18,14 @@ use agent_ebpf::{
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{HashMap, Map, MapData, MapError, RingBuf},
-    programs::{BtfTracePoint, CgroupAttachMode, FExit, Iter, Program, ProgramError, SockOps},
+    programs::{BtfTracePoint, CgroupAttachMode, Iter, Program, ProgramError, SockOps},
 };
 
-pub(super) use self::{error::Error, udp::Refused};
+pub(super) use self::{
+    error::Error,
+    udp::Refused,
+    ways::{Rhythm, Walk},
+};
 use self::{
     error::{kernel_error, program_error},
     fill::{change, fill},
@@ -39,58 +44,13 @@ const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 
 const TRACEPOINTS: [&str; 2] = [program::SET_STATE, program::SET_STATE_AGAIN];
 
-/// By which hooks messages are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rhythm {
-    /// The tracepoints of sockets.
-    Tracepoints,
-    /// The exits of TCP's functions.
-    Exits,
-}
-
-impl Rhythm {
-    /// The programs, and what each is attached to.
-    fn programs(self) -> [(&'static str, &'static str); 2] {
-        match self {
-            Self::Tracepoints => [
-                (program::SENT, "sock_send_length"),
-                (program::RECEIVED, "sock_recv_length"),
-            ],
-            Self::Exits => [
-                (program::SENT_AT_EXIT, "tcp_sendmsg"),
-                (program::RECEIVED_AT_EXIT, "tcp_recvmsg"),
-            ],
-        }
-    }
-
-    /// The first hook's name.
-    pub(super) fn name(self) -> &'static str {
-        self.programs()[0].1
-    }
-
-    fn load(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
-        self.programs()
-            .iter()
-            .try_for_each(|(name, hook)| match self {
-                Self::Tracepoints => typed::<BtfTracePoint>(ebpf, name)?.load(hook, btf),
-                Self::Exits => typed::<FExit>(ebpf, name)?.load(hook, btf),
-            })
-    }
-
-    fn attach(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
-        self.programs().iter().try_for_each(|(name, _)| match self {
-            Self::Tracepoints => typed::<BtfTracePoint>(ebpf, name)?.attach().map(drop),
-            Self::Exits => typed::<FExit>(ebpf, name)?.attach().map(drop),
-        })
-    }
-}
-
 /// The programs, accepted by the kernel and not yet attached to anything.
 pub(super) struct Loaded {
     ebpf: Ebpf,
     slots: u32,
     log: bool,
     events: bool,
+    walk: Walk,
     rhythm: Option<Rhythm>,
     udp: Option<Refused>,
     missing: Missing,
@@ -99,6 +59,8 @@ pub(super) struct Loaded {
 /// What was wanted and goes without, because of what.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
+    /// The iterators that find every open account.
+    pub(super) accounts: Option<Error>,
     /// `socket_events`.
     pub(super) events: Option<Error>,
     /// The programs that count messages.
@@ -146,7 +108,16 @@ impl Loaded {
             .map_max_entries(map::HISTOGRAMS, histograms(fit.slots))
             .load(OBJECT)
             .map_err(|error| kernel_error("create the BPF maps", &error))?;
-        load(&mut ebpf, &btf).map_err(|error| program_error("load the BPF programs", &error))?;
+        let refused = |error: ProgramError| program_error("load the BPF programs", &error);
+        load(&mut ebpf, &btf).map_err(refused)?;
+        let (walk, accounts) = match Walk::Accounts.load(&mut ebpf, &btf) {
+            Ok(()) => (Walk::Accounts, None),
+            Err(error) => {
+                Walk::Files.load(&mut ebpf, &btf).map_err(refused)?;
+                let error = program_error("load the iterators over socket storage", &error);
+                (Walk::Files, Some(error))
+            }
+        };
         // By themselves: they want one privilege more than the others, or a newer kernel.
         let events = fit
             .events
@@ -157,6 +128,7 @@ impl Loaded {
             Some(program_error(action, &error))
         };
         let mut missing = Missing {
+            accounts,
             events: why(events, "load the sock_ops program"),
             rhythm: why(rhythm, "load the programs that count messages"),
             ..Missing::default()
@@ -169,6 +141,7 @@ impl Loaded {
             slots: fit.slots,
             log: fit.log.is_some(),
             events: fit.events,
+            walk,
             rhythm: fit.rhythm,
             udp: fit.udp,
             missing,
@@ -195,6 +168,7 @@ impl Loaded {
             slots,
             log,
             events,
+            walk,
             rhythm,
             udp,
             mut missing,
@@ -212,12 +186,7 @@ impl Loaded {
             }
         }
         fill(&mut ebpf, tables, events_see_all)?;
-        let settle = iterator(&ebpf, program::SETTLE, Some(map_fd(&ebpf, map::SOCKETS)?))?;
-        let reclassify = iterator(
-            &ebpf,
-            program::RECLASSIFY,
-            Some(map_fd(&ebpf, map::SOCKETS)?),
-        )?;
+        let [settle, reclassify] = walk.attach(&ebpf)?;
         let adopt = iterator(&ebpf, program::ADOPT, None)?;
         let holders = iterator(&ebpf, program::HOLDERS, None)?;
         let mapped = |error: io::Error| kernel_error("map the counters into memory", &error);
@@ -252,6 +221,7 @@ impl Loaded {
         }
         Ok(Programs {
             ebpf,
+            walk,
             adopt,
             settle,
             reclassify,
@@ -279,6 +249,7 @@ fn histograms(slots: u32) -> u32 {
 /// The programs, running; they stop when this is dropped.
 pub(super) struct Programs {
     ebpf: Ebpf,
+    walk: Walk,
     adopt: Iterator,
     settle: Iterator,
     reclassify: Iterator,
@@ -340,6 +311,11 @@ impl Programs {
     /// What was wanted and goes without.
     pub(super) fn missing(&self) -> &Missing {
         &self.missing
+    }
+
+    /// What finds open accounts.
+    pub(super) fn walk(&self) -> Walk {
+        self.walk
     }
 
     /// Watches these processes from now on and those no more.
@@ -410,9 +386,6 @@ impl Programs {
 fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
     typed::<Iter>(ebpf, program::ADOPT)?.load("task_file", btf)?;
     typed::<Iter>(ebpf, program::HOLDERS)?.load("task_file", btf)?;
-    for name in [program::SETTLE, program::RECLASSIFY] {
-        typed::<Iter>(ebpf, name)?.load("bpf_sk_storage_map", btf)?;
-    }
     for name in TRACEPOINTS {
         typed::<BtfTracePoint>(ebpf, name)?.load("inet_sock_set_state", btf)?;
     }

@@ -119,6 +119,7 @@ impl NetworkSource {
         let latency = plan.config.network.latency;
         let kernel = sysinfo::System::kernel_version().unwrap_or_default();
         info!(%kernel, "counting: claimed at inet_sock_set_state, settled from tcp_sock");
+        let walk = programs.walk();
         Ok(Running {
             programs,
             tables,
@@ -135,7 +136,7 @@ impl NetworkSource {
             limits,
             since,
             accounting: Accounting {
-                bytes: "inet_sock_set_state+sk_storage",
+                bytes: walk.name(),
                 latency: match (latency, events) {
                     (false, _) => "off",
                     (true, true) => "sock_ops",

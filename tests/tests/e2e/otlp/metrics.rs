@@ -499,7 +499,7 @@ fn victoria_metrics_answers_with_what_the_page_has() {
     wait(&io("b", "transmit"), 123_456.0);
     wait(&io("a", "receive"), 123_456.0);
     wait("sum({__name__=\"partymeter.mpc.connections\"})", 2.0);
-    wait("count({__name__=\"partymeter.source.up\"})", 3.0);
+    wait("count({__name__=\"partymeter.source.up\"})", 4.0);
     drop((a, b));
 }
 

@@ -144,6 +144,13 @@ impl Agent {
         agent
     }
 
+    /// Whether this kernel lets the agent find every account. If not, a connection that no process holds is counted
+    /// when it ends.
+    pub fn finds_all_accounts(&self) -> bool {
+        self.get("/metrics")
+            .contains("bytes=\"inet_sock_set_state+sk_storage\"")
+    }
+
     /// Its configuration file.
     pub fn config(&self) -> &std::path::Path {
         &self.config.0

@@ -1,0 +1,108 @@
+//! Two ways to the same end, by what the kernel has: how open accounts are found, and how messages are counted.
+
+use agent_ebpf::{map, program};
+use aya::{
+    Btf, Ebpf,
+    programs::{BtfTracePoint, FExit, Iter, ProgramError},
+};
+
+use super::{Error, Iterator, iterator, map_fd, typed};
+
+/// What finds open accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Walk {
+    /// `iter/bpf_sk_storage_map`: all there are.
+    Accounts,
+    /// `iter/task_file`: those whose sockets processes hold.
+    Files,
+}
+
+impl Walk {
+    /// What settles, and what reclassifies.
+    fn programs(self) -> [&'static str; 2] {
+        match self {
+            Self::Accounts => [program::SETTLE, program::RECLASSIFY],
+            Self::Files => [program::SETTLE_BY_FILE, program::RECLASSIFY_BY_FILE],
+        }
+    }
+
+    /// The kernel's name for it.
+    fn iterator(self) -> &'static str {
+        match self {
+            Self::Accounts => "bpf_sk_storage_map",
+            Self::Files => "task_file",
+        }
+    }
+
+    /// For the label `bytes`: what gives a connection its account, and what finds it again.
+    pub(in super::super) fn name(self) -> &'static str {
+        match self {
+            Self::Accounts => "inet_sock_set_state+sk_storage",
+            Self::Files => "inet_sock_set_state+task_file",
+        }
+    }
+
+    pub(super) fn load(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
+        self.programs()
+            .iter()
+            .try_for_each(|name| typed::<Iter>(ebpf, name)?.load(self.iterator(), btf))
+    }
+
+    pub(super) fn attach(self, ebpf: &Ebpf) -> Result<[Iterator; 2], Error> {
+        let map = match self {
+            Self::Accounts => Some(map_fd(ebpf, map::SOCKETS)?),
+            Self::Files => None,
+        };
+        let [settle, reclassify] = self.programs();
+        Ok([
+            iterator(ebpf, settle, map)?,
+            iterator(ebpf, reclassify, map)?,
+        ])
+    }
+}
+
+/// By which hooks messages are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Rhythm {
+    /// The tracepoints of sockets.
+    Tracepoints,
+    /// The exits of TCP's functions.
+    Exits,
+}
+
+impl Rhythm {
+    /// The programs, and what each is attached to.
+    fn programs(self) -> [(&'static str, &'static str); 2] {
+        match self {
+            Self::Tracepoints => [
+                (program::SENT, "sock_send_length"),
+                (program::RECEIVED, "sock_recv_length"),
+            ],
+            Self::Exits => [
+                (program::SENT_AT_EXIT, "tcp_sendmsg"),
+                (program::RECEIVED_AT_EXIT, "tcp_recvmsg"),
+            ],
+        }
+    }
+
+    /// The first hook's name.
+    pub(in super::super) fn name(self) -> &'static str {
+        self.programs()[0].1
+    }
+
+    pub(super) fn load(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
+        self.programs()
+            .iter()
+            .try_for_each(|(name, hook)| match self {
+                Self::Tracepoints => typed::<BtfTracePoint>(ebpf, name)?.load(hook, btf),
+                Self::Exits => typed::<FExit>(ebpf, name)?.load(hook, btf),
+            })
+    }
+
+    pub(super) fn attach(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+        self.programs().iter().try_for_each(|(name, _)| match self {
+            Self::Tracepoints => typed::<BtfTracePoint>(ebpf, name)?.attach().map(drop),
+            Self::Exits => typed::<FExit>(ebpf, name)?.attach().map(drop),
+        })
+    }
+}
