@@ -33,6 +33,9 @@ pub const CALLER_CAPACITY: u32 = 4096;
 /// Bytes of the ring of [`Stranger`]s: a page, some hundred between two rounds.
 pub const STRANGER_BYTES: u32 = 4096;
 
+/// Bytes of the ring of [`Record`]s where connections are recorded: some 40,000 between two rounds.
+pub const RECORD_BYTES: u32 = 4 << 20;
+
 /// A party is, to the kernel, a block of slots: one slot for each protocol. A block is named by its first slot;
 /// the slot of a pair is the block plus the protocol. Every block is [`Control::stride`] slots long.
 pub mod block {
@@ -219,6 +222,37 @@ pub struct Connection {
     pub slot: u32,
 }
 
+/// A counted connection, whose it is and what it has moved.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The connection.
+    pub connection: Connection,
+    /// This side's address.
+    pub local: Address,
+    /// When it was established, or adopted, by the kernel's monotonic clock. Unit: nanoseconds.
+    pub began: u64,
+    /// When it ended, or was looked at; likewise.
+    pub ended: u64,
+    /// Payload since `began`, as in [`Totals`]. Unit: bytes.
+    pub transmit: u64,
+    /// See `transmit`.
+    pub receive: u64,
+    /// See `transmit`.
+    pub retransmit: u64,
+    /// The smoothed round-trip time. Unit: 1/8 microsecond; 0: none was measured.
+    pub smoothed: u32,
+    /// Which [`Role`] this side has in it.
+    pub role: u32,
+    /// How it ended, an [`End`]; [`OPEN`]: it has not.
+    pub end: u32,
+    /// 1: it is older than `began`.
+    pub adopted: u32,
+}
+
+/// No [`End`].
+pub const OPEN: u32 = u32::MAX;
+
 /// A process and one of its MPC connections, as [`program::HOLDERS`] writes them one after the other.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,15 +277,18 @@ pub enum Drop {
     Histograms = 2,
     /// More strangers between two rounds than the ring takes: they are counted and not logged.
     Strangers = 3,
+    /// More connections that ended between two rounds than the ring takes: they are counted and not recorded.
+    Records = 4,
 }
 
 impl Drop {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::SocketStorage,
         Self::AutoParties,
         Self::Histograms,
         Self::Strangers,
+        Self::Records,
     ];
 
     /// The value of the label `reason`.
@@ -261,6 +298,7 @@ impl Drop {
             Self::AutoParties => "auto_parties",
             Self::Histograms => "histograms",
             Self::Strangers => "stranger_events",
+            Self::Records => "connection_records",
         }
     }
 }
@@ -324,6 +362,14 @@ pub struct Account {
     pub walk: u32,
     /// When something was sent over it last, as [`Counters::sent`]; 0: never.
     pub sent: u64,
+    /// When it was made, by the kernel's monotonic clock; 0 where connections are not recorded. Unit: nanoseconds.
+    pub began: u64,
+    /// What the first three sums were then: not 0 of a connection that was adopted.
+    pub base: [u64; 3],
+    /// 1: the connection is older than the account.
+    pub adopted: u32,
+    /// Always 0.
+    pub padding: u32,
 }
 
 /// Set in an account's four sums by the last settle: nothing may be added after it.
@@ -344,6 +390,8 @@ pub struct Offsets {
     pub remote_port: u32,
     /// `sock_common.skc_num`, `__u16`, host order.
     pub local_port: u32,
+    /// `inet_sock.inet_sport`, `__be16`: as `local_port`, and stays when the port is given back.
+    pub source_port: u32,
     /// `sock_common.skc_daddr`, `__be32`.
     pub remote_v4: u32,
     /// `sock_common.skc_rcv_saddr`, `__be32`.
@@ -398,6 +446,8 @@ pub struct Settings {
     pub watch_end: u32,
     /// How many parameters `tcp_recvmsg` has: 5 since Linux 5.19, 6 before.
     pub receive_parameters: u32,
+    /// Not 0: record connections.
+    pub records: u32,
 }
 
 const _: () = {
@@ -405,10 +455,12 @@ const _: () = {
     assert!(size_of::<Caller>() == 20);
     assert!(size_of::<Counters>() == 192);
     assert!(size_of::<Control>() == 48 + 8 * Drop::ALL.len());
-    assert!(size_of::<Account>() == 72);
+    // With what the kernel adds (72 bytes), in its caches of 192.
+    assert!(size_of::<Account>() == 112);
     assert!(size_of::<Connection>() == 24);
     assert!(size_of::<Stranger>() == 32);
     assert!(size_of::<Holder>() == 32);
+    assert!(size_of::<Record>() == 96);
     assert!(core::mem::offset_of!(Account, transmit) == 8);
     assert!(core::mem::offset_of!(Control, dropped) == 48);
 };

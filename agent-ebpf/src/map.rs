@@ -27,3 +27,5 @@ pub const ALLOWED: &str = "ALLOWED";
 pub const PROCESSES: &str = "PROCESSES";
 /// [`Stranger`](crate::Stranger)s as they come. Ring buffer.
 pub const STRANGERS: &str = "STRANGERS";
+/// [`Record`](crate::Record)s of connections as they end. Ring buffer; of one page where they are not recorded.
+pub const RECORDS: &str = "RECORDS";

@@ -28,6 +28,8 @@ pub const DATAGRAMS_REFUSED_AT_EXIT: &str = "datagrams_refused_at_exit";
 pub const ADOPT: &str = "adopt";
 /// `iter/task_file`: says which process holds which MPC connection.
 pub const HOLDERS: &str = "holders";
+/// `iter/task_file`: writes every MPC connection that a process holds, as a [`Record`](crate::Record).
+pub const CONNECTIONS: &str = "connections";
 /// `iter/bpf_sk_storage_map`: brings the counters of every open account up to date.
 pub const SETTLE: &str = "settle";
 /// `iter/task_file`: the same for every account that a process holds, where the kernel refuses the other.
@@ -37,7 +39,7 @@ pub const RECLASSIFY: &str = "reclassify";
 /// `iter/task_file`: as `settle_by_file`.
 pub const RECLASSIFY_BY_FILE: &str = "reclassify_by_file";
 /// All of them.
-pub const ALL: [&str; 17] = [
+pub const ALL: [&str; 18] = [
     SET_STATE,
     SET_STATE_AGAIN,
     SOCKET_EVENTS,
@@ -51,6 +53,7 @@ pub const ALL: [&str; 17] = [
     DATAGRAMS_REFUSED_AT_EXIT,
     ADOPT,
     HOLDERS,
+    CONNECTIONS,
     SETTLE,
     SETTLE_BY_FILE,
     RECLASSIFY,

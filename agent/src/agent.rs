@@ -16,9 +16,11 @@ use crate::{
         http,
         otlp::{self, Outbox},
     },
+    ledger::writer::Writer,
     log::Logging,
     privilege,
     reload::Reload,
+    sample::Witness,
     sampler::Sampler,
     source::{
         self, gpu,
@@ -73,10 +75,16 @@ pub fn run(
         .iter()
         .map(|address| http::bind(*address));
     let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
+    let ledger = Writer::start(config)?;
 
     // The network source's thread takes this thread's capabilities with it; all that starts later has none.
     let started = |source| format!("cannot start the thread of the {source} source");
-    let network = NetworkSource::new(&reload.wanted());
+    let spans = outbox.connection_spans(config);
+    let mut witnesses: Vec<Box<dyn Witness>> = Vec::new();
+    witnesses.extend(spans.map(|it| Box::new(it) as _));
+    let writes = ledger.as_ref().map(Writer::counts);
+    witnesses.extend(ledger.map(|it| Box::new(it) as _));
+    let network = NetworkSource::new(&reload.wanted(), witnesses);
     let network = config
         .network
         .enabled
@@ -110,6 +118,7 @@ pub fn run(
         host,
         configuration: reload.status(),
         otlp: Arc::default(),
+        ledger: writes,
     });
     let places: Vec<_> = otlp.places().collect();
     let otlp = otlp.start(config, Arc::clone(&sampler));

@@ -1,7 +1,7 @@
 //! The command line: verbs, and a flag and a variable for each option of `config::options`. What the values
 //! mean is for `config` to say.
 
-use std::{collections::HashMap, env, ffi::OsString, path::PathBuf};
+use std::{collections::HashMap, env, ffi::OsString, path::PathBuf, time::SystemTime};
 
 use clap::{
     Arg, ArgAction, ArgMatches, Command, builder::NonEmptyStringValueParser, error::ErrorKind,
@@ -10,6 +10,7 @@ use clap::{
 use crate::{
     config::{Given, Options, options::OPTIONS, otlp},
     import::{FRAMEWORKS, Framework},
+    ledger::export,
     model::print::Format,
 };
 
@@ -22,6 +23,10 @@ pub enum Invocation {
     Check(Options),
     /// Print parties for the configuration, from a framework's own file.
     Import(Framework, PathBuf),
+    /// Print the ledger's connections, those that have ended since then.
+    LedgerExport(Options, Option<SystemTime>),
+    /// Compare what two parties have printed.
+    LedgerCompare(PathBuf, PathBuf),
     /// Print the catalog.
     Metrics(Format),
     /// Print the default configuration.
@@ -42,6 +47,20 @@ pub fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Invocation, cla
         Some(("parties", matches)) => match matches.subcommand().and_then(|(_, it)| import(it)) {
             Some((framework, file)) => Invocation::Import(framework, file),
             // clap lets nothing else through.
+            None => return Err(command().error(ErrorKind::MissingSubcommand, "say what to do")),
+        },
+        Some(("ledger", matches)) => match matches.subcommand() {
+            Some(("export", matches)) => {
+                let since = matches.get_one::<SystemTime>("since").copied();
+                Invocation::LedgerExport(options(matches, variable), since)
+            }
+            Some((_, matches)) => match matches.get_many::<PathBuf>("files").map(Vec::from_iter) {
+                Some(files) if let [first, second] = files[..] => {
+                    Invocation::LedgerCompare(first.clone(), second.clone())
+                }
+                // clap lets nothing else through.
+                _ => return Err(command().error(ErrorKind::WrongNumberOfValues, "name two files")),
+            },
             None => return Err(command().error(ErrorKind::MissingSubcommand, "say what to do")),
         },
         Some(("metrics", matches)) => Invocation::Metrics(
@@ -96,6 +115,7 @@ pub fn command() -> Command {
                         ),
                 ),
         )
+        .subcommand(ledger())
         .subcommand(
             Command::new("metrics").about("Print the catalog of metrics").arg(
                 Arg::new("format").long("format").value_parser(formats).default_value("table"),
@@ -110,6 +130,33 @@ pub fn command() -> Command {
             ),
         )
         .after_help("Exit codes: 0; 64 wrong usage or configuration; 1 any other failure.")
+}
+
+fn ledger() -> Command {
+    let since = Arg::new("since")
+        .long("since")
+        .value_name("WHEN")
+        .value_parser(|text: &str| export::since(text))
+        .help("Only what has ended after that: how long ago (2h), or when (2026-01-31T12:00:00Z)");
+    let files = Arg::new("files")
+        .value_name("FILE")
+        .num_args(2)
+        .required(true)
+        .value_parser(clap::value_parser!(PathBuf));
+    Command::new("ledger")
+        .about("The connections that an agent with network.ledger writes down")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_options(
+            Command::new("export")
+                .about("Print each as a line of JSON: those that have ended, and those that are open")
+                .arg(since),
+        ))
+        .subcommand(
+            Command::new("compare")
+                .about("Say what one party sent and the other did not receive, by what both have exported; exit code 1 if anything")
+                .arg(files),
+        )
 }
 
 fn import(matches: &ArgMatches) -> Option<(Framework, PathBuf)> {

@@ -13,7 +13,8 @@
 //! reload            reads the configuration and the host names again; the sources follow
 //! ```
 //!
-//! Beside the way: `check` looks at what this machine allows, `import` reads the party files of frameworks.
+//! Beside the way: `check` looks at what this machine allows, `import` reads the party files of frameworks, `ledger`
+//! writes connections down one by one and compares those of two parties.
 //!
 //! The kernel's half of `network` is the crate `agent-ebpf`.
 
@@ -23,6 +24,7 @@ pub mod check;
 pub mod config;
 pub mod export;
 pub mod import;
+pub mod ledger;
 pub mod log;
 pub mod model;
 pub mod privilege;

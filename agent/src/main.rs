@@ -11,7 +11,7 @@ use partymeter::{
     check::check,
     config::{self, Config, Options, Surroundings, options},
     export::otlp::Outbox,
-    import, log,
+    import, ledger, log,
     model::print,
 };
 
@@ -58,6 +58,14 @@ fn carry_out(invocation: Invocation) -> anyhow::Result<bool> {
         Invocation::Check(options) => return Ok(check(&resolve(&options)?, out)?),
         Invocation::Import(framework, file) => {
             write!(out, "{}", import::import(framework, &file)?)?;
+        }
+        Invocation::LedgerExport(options, since) => {
+            for note in ledger::export::export(&resolve(&options)?, since, out)? {
+                writeln!(io::stderr(), "partymeter: {note}")?;
+            }
+        }
+        Invocation::LedgerCompare(first, second) => {
+            return ledger::compare::compare(&first, &second, out);
         }
         Invocation::Metrics(format) => print::print(format, out)?,
         Invocation::DefaultConfig => write!(out, "{}", config::DEFAULT)?,

@@ -4,6 +4,7 @@
 pub mod gpu;
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -98,6 +99,51 @@ pub struct Traffic {
     /// Whether it is datagrams that are counted: then there is nothing of connections and their segments, messages are
     /// datagrams, and what is unexpected are addresses.
     pub datagrams: bool,
+}
+
+/// A connection with a party and what it has moved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connection {
+    /// As [`Traffic::party`].
+    pub party: Arc<str>,
+    /// As [`Traffic::protocol`].
+    pub protocol: Arc<str>,
+    /// Which side opened it.
+    pub role: agent_ebpf::Role,
+    /// This side's address and port.
+    pub local: SocketAddr,
+    /// The other side's.
+    pub remote: SocketAddr,
+    /// When it was established; or, where it is older than the agent, since when it is counted.
+    pub began: SystemTime,
+    /// When it ended; or, where it is open, when it was looked at.
+    pub ended: SystemTime,
+    /// How it ended; `None`: it is open.
+    pub end: Option<agent_ebpf::End>,
+    /// Whether it is older than `began`.
+    pub adopted: bool,
+    /// Payload handed to the network since `began`, each byte once. Unit: bytes.
+    pub transmit: u64,
+    /// Payload received in order since `began`. Unit: bytes.
+    pub receive: u64,
+    /// Payload sent again since `began`. Unit: bytes.
+    pub retransmit: u64,
+    /// The smoothed round-trip time at the end, in seconds; `None`: none was measured.
+    pub smoothed_rtt: Option<f64>,
+}
+
+/// Who wants to know of connections one by one.
+pub trait Witness: Send {
+    /// One has ended.
+    fn ended(&mut self, connection: &Connection);
+
+    /// Whether it wants to know all that are open, now.
+    fn wants_open(&self) -> bool {
+        false
+    }
+
+    /// All that are open, if it wanted to know.
+    fn open(&mut self, _connections: Vec<Connection>) {}
 }
 
 /// A histogram of times.
@@ -263,6 +309,19 @@ pub struct Snapshot {
     pub configuration: Configuration,
     /// How sending by OTLP is doing, by signal that is sent.
     pub otlp: Vec<Sending>,
+    /// How the ledger is doing; `None` where there is none.
+    pub ledger: Option<Ledger>,
+}
+
+/// How writing the ledger of connections is doing, since the agent started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Connections that were written down.
+    pub written: u64,
+    /// Those that were not: too many waited already.
+    pub overflow: u64,
+    /// Those that could not be.
+    pub failed: u64,
 }
 
 /// How sending one signal by OTLP is doing.

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     export::otlp::Book,
+    ledger::writer::Counts,
     reload::Status,
     sample::{Host, Idle, Network, Snapshot},
     source::{Place, gpu::GpuPlaces},
@@ -31,6 +32,8 @@ pub struct Sampler {
     pub configuration: Arc<Status>,
     /// How sending by OTLP is doing.
     pub otlp: Arc<Book>,
+    /// How the ledger is doing; `None` where there is none.
+    pub ledger: Option<Arc<Counts>>,
 }
 
 impl Sampler {
@@ -58,6 +61,7 @@ impl Sampler {
             sources,
             configuration: self.configuration.get(),
             otlp: self.otlp.get(),
+            ledger: self.ledger.as_ref().map(|counts| counts.get()),
         }
     }
 }

@@ -22,6 +22,7 @@ use agent_ebpf::{Account, CLOSED, Counters, End, Role};
 use super::{
     latency,
     maps::COUNTERS,
+    records,
     rhythm::end_wait,
     socket::{TcpSock, finished_sending, tcp_state},
 };
@@ -91,6 +92,7 @@ pub(super) fn opened(slot: u32, sock: &TcpSock) -> Account {
     Account {
         slot,
         sequence_base: sock.snd_nxt().wrapping_sub(sent),
+        began: records::now(),
         ..Account::default()
     }
 }
@@ -115,6 +117,9 @@ pub(super) fn adopted(slot: u32, sock: &TcpSock) -> Account {
     account.receive = receive;
     account.retransmit = retransmit;
     account.segments = segments;
+    account.base = [transmit, receive, retransmit];
+    account.began = records::now();
+    account.adopted = 1;
     account.opened = 1;
     account.sampled = sock.newest_rtt_sent() as u32;
     account
@@ -307,6 +312,7 @@ pub(super) unsafe fn close(account: *mut Account, sock: &TcpSock, last_state: u8
             let end = how(sock.error(), last_state);
             add(&raw mut (*totals).closed[end as usize], 1);
             end_wait(account, slot);
+            records::ended(account, sock, end);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use agent_ebpf::{
     ALLOWED_CAPACITY, AUTO_PARTY_CAPACITY, Account, Address, Caller, Control, Counters, Drop,
-    ENDPOINT_CAPACITY, Endpoint, Histogram, PREFIX_CAPACITY, PROCESS_CAPACITY, STRANGER_BYTES,
-    Stranger,
+    ENDPOINT_CAPACITY, Endpoint, Histogram, PREFIX_CAPACITY, PROCESS_CAPACITY, Record,
+    STRANGER_BYTES, Stranger,
 };
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE},
@@ -67,6 +67,10 @@ pub(super) static HISTOGRAMS: Array<Histogram, 1, MMAPABLE> = Array::new();
 
 #[btf_map]
 static STRANGERS: RingBuf<Stranger, { STRANGER_BYTES as usize }> = RingBuf::new();
+
+/// Of one page; the loader makes it larger where connections are recorded.
+#[btf_map]
+static RECORDS: RingBuf<Record, 4096> = RingBuf::new();
 
 /// The process that began a connection with a stranger, until it is established.
 #[btf_map]
@@ -210,6 +214,18 @@ pub(super) fn report_stranger(stranger: &Stranger) {
         .is_err()
     {
         count_drop(Drop::Strangers);
+    }
+}
+
+/// Tells the agent of a connection that has ended; `write` puts it where the agent reads it.
+#[inline(always)]
+pub(super) fn report_record(write: impl FnOnce(*mut Record)) {
+    match RECORDS.reserve(0) {
+        Some(mut place) => {
+            write(place.as_mut_ptr());
+            place.submit(u64::from(BPF_RB_NO_WAKEUP));
+        }
+        None => count_drop(Drop::Records),
     }
 }
 

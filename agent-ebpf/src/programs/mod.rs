@@ -12,6 +12,7 @@ mod iterator;
 mod latency;
 mod maps;
 mod reclassify;
+mod records;
 mod rhythm;
 mod set_state;
 mod settle;

@@ -33,6 +33,7 @@ static OFFSETS: Offsets = Offsets {
     flags: 0,
     remote_port: 0,
     local_port: 0,
+    source_port: 0,
     remote_v4: 0,
     local_v4: 0,
     remote_v6: 0,
@@ -62,6 +63,7 @@ static SETTINGS: Settings = Settings {
     latency: 0,
     watch_end: 0,
     receive_parameters: 0,
+    records: 0,
 };
 
 /// Whether round-trip times are wanted.
@@ -76,6 +78,13 @@ pub(super) fn wants_latency() -> bool {
 pub(super) fn receive_parameters() -> u32 {
     // SAFETY: as above.
     unsafe { core::ptr::read_volatile(&raw const SETTINGS.receive_parameters) }
+}
+
+/// Whether connections are recorded.
+#[inline(always)]
+pub(super) fn records() -> bool {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const SETTINGS.records) != 0 }
 }
 
 /// Whether `socket_events` is to watch the end of connections.
@@ -238,6 +247,13 @@ impl TcpSock {
     #[inline(always)]
     pub(super) fn local_port(&self) -> u16 {
         load!(self.0, local_port as u16)
+    }
+
+    /// The local port of a socket that may be closed: by then it may have given it back, and `local_port` is 0
+    /// (`inet_put_port`, called by `tcp_set_state` before it tells of the change).
+    #[inline(always)]
+    pub(super) fn source_port(&self) -> u16 {
+        u16::from_be(load!(self.0, source_port as u16))
     }
 
     /// Remote and local address; `None` for a family that is neither IPv4 nor IPv6.

@@ -163,6 +163,16 @@ impl Config {
         let mut all = self.protocols.iter();
         all.any(|protocol| protocol.transport == Transport::Udp)
     }
+
+    /// Whether anybody is to be told of connections one by one.
+    pub fn wants_records(&self) -> bool {
+        self.network.ledger.is_some() || self.wants_connection_spans()
+    }
+
+    /// Whether each connection that ends is sent as a span.
+    pub fn wants_connection_spans(&self) -> bool {
+        self.otlp.connection_spans && self.otlp.receivers[Signal::Traces as usize].is_some()
+    }
 }
 
 /// The section `[network]`.
@@ -184,6 +194,19 @@ pub struct Network {
     pub unresolved: Unresolved,
     /// How often host names are looked up again; 1 s to 1 h.
     pub resolve_interval: Duration,
+    /// Where to write every connection down; `None`: nowhere.
+    pub ledger: Option<Ledger>,
+}
+
+/// Where to write every connection down, and how much of it to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// The directory.
+    pub directory: PathBuf,
+    /// What all of it may take. Unit: MiB; 1 to 65,536.
+    pub mebibytes: u32,
+    /// How old the oldest may be; 1 h to 1 year.
+    pub age: Duration,
 }
 
 /// What to do about a host name that does not resolve at the start.

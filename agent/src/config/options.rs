@@ -124,6 +124,24 @@ pub static OPTIONS: &[Opt] = &[
         help: "How often host names of parties are looked up again, 1s to 1h",
     },
     Opt {
+        key: "network.ledger",
+        value: "DIR",
+        default: "",
+        help: "Where every MPC connection is written down, with addresses, for `partymeter ledger`; default: nowhere",
+    },
+    Opt {
+        key: "network.ledger_mib",
+        value: "N",
+        default: "256",
+        help: "How many MiB of that are kept, 1 to 65536",
+    },
+    Opt {
+        key: "network.ledger_age",
+        value: "DURATION",
+        default: "7d",
+        help: "How long it is kept, 1h to 366d",
+    },
+    Opt {
         key: "host.enabled",
         value: "BOOL",
         default: "true",

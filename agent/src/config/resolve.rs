@@ -9,7 +9,7 @@ use toml::{
 };
 
 use super::{
-    Config, Gpu, Log, LogFormat, Network, Problem, Unresolved, conflicts, frameworks,
+    Config, Gpu, Ledger, Log, LogFormat, Network, Problem, Unresolved, conflicts, frameworks,
     lists::label,
     options::{OPTIONS, Opt},
     value::{self, Fault, Value, fault},
@@ -309,10 +309,7 @@ impl Values<'_, '_, '_> {
         let enabled = self.get("network.enabled", value::boolean);
         let latency = self.get("network.latency", value::boolean);
         let rhythm = self.get("network.rhythm", value::boolean);
-        let cgroup = self.get("network.cgroup", |value| match value.text()? {
-            "" => Err(fault("is empty", "leave it out or name a directory")),
-            path => Ok(PathBuf::from(path)),
-        });
+        let cgroup = self.get("network.cgroup", value::directory);
         let allow = self.list("network.allow", value::net);
         let max_auto_parties = self.get("network.max_auto_parties", |value| {
             value.integer(1..=agent_ebpf::AUTO_PARTY_CAPACITY)
@@ -323,6 +320,12 @@ impl Values<'_, '_, '_> {
         let resolve_interval = self.get("network.resolve_interval", |value| {
             value.duration(Duration::from_secs(1)..=Duration::from_hours(1))
         });
+        let directory = self.get("network.ledger", value::directory);
+        let mebibytes = self.get("network.ledger_mib", |value| value.integer(1..=65_536));
+        let age = self.get("network.ledger_age", |value| {
+            value.duration(Duration::from_hours(1)..=Duration::from_hours(24 * 366))
+        });
+        let (mebibytes, age) = (mebibytes?, age?);
         Some(Network {
             enabled: enabled?,
             latency: latency?,
@@ -332,6 +335,11 @@ impl Values<'_, '_, '_> {
             max_auto_parties: max_auto_parties?,
             unresolved: unresolved?,
             resolve_interval: resolve_interval?,
+            ledger: directory.map(|directory| Ledger {
+                directory,
+                mebibytes,
+                age,
+            }),
         })
     }
 

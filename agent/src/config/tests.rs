@@ -25,6 +25,7 @@ pub(crate) fn minimal() -> Config {
             max_auto_parties: 64,
             unresolved: Unresolved::Refuse,
             resolve_interval: Duration::from_secs(30),
+            ledger: None,
         },
         gpu: Gpu {
             enabled: true,

@@ -1,6 +1,6 @@
 //! Values as they are written, by whichever way they came, and the parsers of the leaves. Pure.
 
-use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use toml::Spanned;
@@ -147,6 +147,13 @@ pub(super) fn boolean(value: &Value<'_>) -> Parsed<bool> {
             "write true or false",
         )),
         Value::Toml(_) => Err(value.not("a boolean", "true or false, without quotes")),
+    }
+}
+
+pub(super) fn directory(value: &Value<'_>) -> Parsed<PathBuf> {
+    match value.text()? {
+        "" => Err(fault("is empty", "leave it out or name a directory")),
+        path => Ok(PathBuf::from(path)),
     }
 }
 

@@ -175,4 +175,35 @@ pub(super) static METRICS: &[Metric] = &[
             }
         },
     },
+    Metric {
+        name: "partymeter_ledger_records_total",
+        kind: Kind::Counter,
+        unit: "{connection}",
+        help: "Connections that were written to the ledger.",
+        labels: &[],
+        source: "the agent",
+        reset: START,
+        opentelemetry: &[otel("partymeter.ledger.records")],
+        read: |snapshot, emit| {
+            if let Some(it) = &snapshot.ledger {
+                emit(&[], Value::Integer(it.written));
+            }
+        },
+    },
+    Metric {
+        name: "partymeter_ledger_dropped_total",
+        kind: Kind::Counter,
+        unit: "{connection}",
+        help: "Connections that are not in the ledger: too many waited to be written, or they could not be.",
+        labels: &["reason"],
+        source: "the agent",
+        reset: START,
+        opentelemetry: &[otel("partymeter.ledger.dropped")],
+        read: |snapshot, emit| {
+            if let Some(it) = &snapshot.ledger {
+                emit(&["overflow"], Value::Integer(it.overflow));
+                emit(&["write"], Value::Integer(it.failed));
+            }
+        },
+    },
 ];

@@ -24,6 +24,7 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
                 max_auto_parties,
                 unresolved,
                 resolve_interval,
+                ledger,
             },
         gpu,
         host_enabled,
@@ -52,6 +53,7 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
         &resolve_interval,
         &mut lines,
     );
+    fixed("network.ledger", &old.network.ledger, &ledger, &mut lines);
     fixed("gpu.enabled", &old.gpu.enabled, &gpu.enabled, &mut lines);
     fixed("gpu.library", &old.gpu.library, &gpu.library, &mut lines);
     let before = &old.gpu.processes;

@@ -242,6 +242,7 @@ fn snapshot() -> anyhow::Result<Snapshot> {
             ..Network::default()
         })),
         idle: None,
+        ledger: None,
         gpus: Some(gpus),
         host: None,
         sources,

@@ -12,6 +12,7 @@ mod ends;
 mod families;
 mod gpu;
 mod import;
+mod ledger;
 mod line;
 mod loss;
 mod mptcp;

@@ -87,6 +87,7 @@ impl Server {
             network: Some(spawn(Works(parties), LONG).unwrap()),
             gpus: None,
             idle: None,
+            ledger: None,
             host: host_fails.then(|| spawn(Fails, LONG).unwrap()),
         };
         let thread = thread::spawn(move || {

@@ -3,6 +3,7 @@
 //! it runs on a thread of its own, so that nothing else ever waits for a receiver.
 
 mod book;
+mod connections;
 mod logs;
 mod metrics;
 mod queue;
@@ -27,6 +28,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 pub use self::{
     book::Book,
+    connections::ConnectionSpans,
     logs::LogLayer,
     metrics::{Encoder, Part},
     rounds::{Ids, RoundLayer},
@@ -64,6 +66,15 @@ impl Outbox {
     /// Takes the messages of the log.
     pub fn log_layer(&self) -> Option<LogLayer> {
         self.logs.clone().map(LogLayer)
+    }
+
+    /// Takes the connections that end.
+    pub fn connection_spans(&self, config: &Config) -> Option<ConnectionSpans> {
+        let queue = self
+            .spans
+            .clone()
+            .filter(|_| config.wants_connection_spans())?;
+        Some(ConnectionSpans::new(queue))
     }
 
     /// Takes the rounds of the sources.

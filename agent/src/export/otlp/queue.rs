@@ -38,10 +38,17 @@ impl<T> Queue<T> {
         let mut items = self.lock();
         if items.len() < LENGTH {
             items.push_back(item);
+            drop(items);
+            self.came.notify_one();
         } else {
-            self.overflow.fetch_add(1, Ordering::Relaxed);
+            drop(items);
+            self.refuse();
         }
-        drop(items);
+    }
+
+    /// Counts one that does not come in.
+    pub(super) fn refuse(&self) {
+        self.overflow.fetch_add(1, Ordering::Relaxed);
         self.came.notify_one();
     }
 

@@ -14,8 +14,8 @@ use super::{Format, encode};
 use crate::{
     model::{catalog, gpu},
     sample::{
-        Accounting, Configuration, Durations, FailureKind, Host, Idle, IdleWait, MapFill, Network,
-        Process, ProgramRuns, Sending, Sessions, Snapshot, SourceHealth, Times, Traffic,
+        Accounting, Configuration, Durations, FailureKind, Host, Idle, IdleWait, Ledger, MapFill,
+        Network, Process, ProgramRuns, Sending, Sessions, Snapshot, SourceHealth, Times, Traffic,
     },
 };
 
@@ -101,6 +101,11 @@ pub(in crate::export) fn complete() -> Snapshot {
             read: Duration::from_secs(50_000),
         })),
         gpus: Some(gpus::gpus()),
+        ledger: Some(Ledger {
+            written: 1200,
+            overflow: 3,
+            failed: 1,
+        }),
         idle: Some(Arc::new(Idle {
             waits: vec![IdleWait {
                 gpu: "0".into(),
@@ -158,6 +163,7 @@ fn empty() -> Snapshot {
         network: None,
         gpus: None,
         idle: None,
+        ledger: None,
         host: None,
         sources: Vec::new(),
         otlp: Vec::new(),

@@ -66,6 +66,7 @@ fn offsets(btf: &Btf<'_>) -> Result<Offsets, Error> {
         flags: common("skc_flags")?,
         remote_port: common("skc_dport")?,
         local_port: common("skc_num")?,
+        source_port: btf.offset("inet_sock", "inet_sport")?,
         remote_v4: common("skc_daddr")?,
         local_v4: common("skc_rcv_saddr")?,
         // A kernel without IPv6 has no such field and no such socket: the family's place serves, unread.

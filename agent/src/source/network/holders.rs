@@ -110,7 +110,7 @@ pub(super) fn stranger(bytes: &[u8]) -> Option<Stranger> {
     })
 }
 
-fn connection(bytes: &[u8]) -> Option<Connection> {
+pub(super) fn connection(bytes: &[u8]) -> Option<Connection> {
     let half = |at: usize| {
         let two = bytes.get(at..at + 2)?;
         Some(u16::from_ne_bytes(two.try_into().ok()?))
@@ -128,9 +128,14 @@ fn connection(bytes: &[u8]) -> Option<Connection> {
     })
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     let four = bytes.get(at..at + 4)?;
     Some(u32::from_ne_bytes(four.try_into().ok()?))
+}
+
+pub(super) fn long(bytes: &[u8], at: usize) -> Option<u64> {
+    let eight = bytes.get(at..at + 8)?;
+    Some(u64::from_ne_bytes(eight.try_into().ok()?))
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use std::{
 };
 
 use agent_ebpf::{
-    Address, Control, Counters, HISTOGRAM_CAPACITY, Histogram, Offsets, Settings, map, program,
+    Address, Control, Counters, HISTOGRAM_CAPACITY, Histogram, Offsets, RECORD_BYTES, Settings,
+    map, program,
 };
 use aya::{
     Btf, Ebpf, EbpfLoader,
@@ -43,6 +44,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pa
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 
 const TRACEPOINTS: [&str; 2] = [program::SET_STATE, program::SET_STATE_AGAIN];
+
+/// The shortest ring that a kernel makes, where pages are of 4 KiB.
+const PAGE: u32 = 4096;
 
 /// The programs, accepted by the kernel and not yet attached to anything.
 pub(super) struct Loaded {
@@ -97,6 +101,11 @@ impl Loaded {
         let btf = Btf::from_sys_fs().map_err(|error| Error::Btf(error.to_string()))?;
         let level = fit.log.map_or(0, log_level);
         let (udp_ports, callers) = udp::lengths(fit.udp.is_some());
+        let records = if fit.settings.records == 0 {
+            PAGE
+        } else {
+            RECORD_BYTES
+        };
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(map::UDP_PORTS, udp_ports)
             .map_max_entries(map::CALLERS, callers)
@@ -106,6 +115,7 @@ impl Loaded {
             .override_global(LOG_LEVEL, &level, true)
             .map_max_entries(map::COUNTERS, fit.slots)
             .map_max_entries(map::HISTOGRAMS, histograms(fit.slots))
+            .map_max_entries(map::RECORDS, records)
             .load(OBJECT)
             .map_err(|error| kernel_error("create the BPF maps", &error))?;
         let refused = |error: ProgramError| program_error("load the BPF programs", &error);
@@ -193,13 +203,9 @@ impl Loaded {
         let counters = Mapped::new(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
         let control = Mapped::writable(map_fd(&ebpf, map::CONTROL)?, 1).map_err(mapped)?;
         let histograms = Mapped::new(map_fd(&ebpf, map::HISTOGRAMS)?, 1).map_err(mapped)?;
-        let strangers = ebpf
-            .take_map(map::STRANGERS)
-            .ok_or_else(|| Error::Kernel("find a BPF map", map::STRANGERS.to_owned()))
-            .and_then(|map| {
-                RingBuf::try_from(map)
-                    .map_err(|error| kernel_error("map the ring of strangers", &error))
-            })?;
+        let connections = iterator(&ebpf, program::CONNECTIONS, None)?;
+        let strangers = ring(&mut ebpf, map::STRANGERS)?;
+        let records = ring(&mut ebpf, map::RECORDS)?;
         let logger = if log {
             let logger = aya_log::EbpfLogger::init(&mut ebpf);
             Some(logger.map_err(|error| kernel_error("read the BPF side's messages", &error))?)
@@ -226,10 +232,12 @@ impl Loaded {
             settle,
             reclassify,
             holders,
+            connections,
             counters,
             control,
             histograms,
             strangers,
+            records,
             logger,
             missing,
         })
@@ -254,10 +262,12 @@ pub(super) struct Programs {
     settle: Iterator,
     reclassify: Iterator,
     holders: Iterator,
+    connections: Iterator,
     counters: Mapped<Counters>,
     control: Mapped<Control>,
     histograms: Mapped<Histogram>,
     strangers: RingBuf<MapData>,
+    records: RingBuf<MapData>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     missing: Missing,
 }
@@ -301,6 +311,17 @@ impl Programs {
     /// Every process and each MPC connection that it holds, as [`agent_ebpf::Holder`]s one after the other.
     pub(super) fn holders(&self) -> io::Result<Vec<u8>> {
         self.holders.run()
+    }
+
+    /// The next connection that has ended, as the bytes of a [`agent_ebpf::Record`].
+    pub(super) fn next_record(&mut self) -> Option<Vec<u8>> {
+        self.records.next().map(|item| item.to_vec())
+    }
+
+    /// Every open connection that a process holds, as [`agent_ebpf::Record`]s one after the other; what several files
+    /// are, several times.
+    pub(super) fn connections(&self) -> io::Result<Vec<u8>> {
+        self.connections.run()
     }
 
     /// The next stranger that came, as the bytes of a [`agent_ebpf::Stranger`].
@@ -384,8 +405,9 @@ impl Programs {
 }
 
 fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
-    typed::<Iter>(ebpf, program::ADOPT)?.load("task_file", btf)?;
-    typed::<Iter>(ebpf, program::HOLDERS)?.load("task_file", btf)?;
+    for name in [program::ADOPT, program::HOLDERS, program::CONNECTIONS] {
+        typed::<Iter>(ebpf, name)?.load("task_file", btf)?;
+    }
     for name in TRACEPOINTS {
         typed::<BtfTracePoint>(ebpf, name)?.load("inet_sock_set_state", btf)?;
     }
@@ -415,6 +437,13 @@ fn iterator(
         .and_then(Program::fd)
         .map_err(|error| program_error(ACTION, &error))?;
     Iterator::attach(fd.as_fd(), map).map_err(|error| kernel_error(ACTION, &error))
+}
+
+fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, Error> {
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| Error::Kernel("find a BPF map", name.to_owned()))?;
+    RingBuf::try_from(map).map_err(|error| kernel_error("map a BPF ring into memory", &error))
 }
 
 fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, Error> {

@@ -3,7 +3,7 @@
 //! `wanted` is what to count. `layout` gives parties and protocols their numbers, `tables` turns the configuration
 //! into the kernel's tables, `resolve` its host names into addresses, `btf`
 //! finds the kernel's fields and `cgroup` its sockets, `loader` runs the programs, `decode` names what they counted,
-//! `holders` the processes, `strangers` tells who should not be there, `explain` what does not work here.
+//! `holders` the processes, `records` the connections one by one, `strangers` tells who should not be there, `explain` what does not work here.
 
 pub mod btf;
 mod cgroup;
@@ -12,6 +12,7 @@ mod explain;
 mod holders;
 pub mod layout;
 mod loader;
+mod records;
 pub mod resolve;
 mod strangers;
 mod sys;
@@ -35,6 +36,7 @@ use self::{
     explain::explain,
     holders::Holders,
     loader::{Fit, Loaded, Programs, Rhythm, histogram_limit},
+    records::{Reader, Witnesses},
     strangers::Strangers,
     sys::ProgramStatistics,
     tables::{Names, Tables},
@@ -44,12 +46,13 @@ use super::{Failure, Source};
 use crate::{
     config::{Config, Histograms},
     privilege,
-    sample::{Accounting, FailureKind, MapFill, Network, ProgramRuns, Traffic},
+    sample::{Accounting, FailureKind, MapFill, Network, ProgramRuns, Traffic, Witness},
 };
 
 /// Reads what the kernel has counted.
 pub struct NetworkSource {
     wanted: Arc<Wanted>,
+    witnesses: Witnesses,
     running: Option<Running>,
 }
 
@@ -73,13 +76,17 @@ struct Running {
     limits: Vec<String>,
     accounting: Accounting,
     since: SystemTime,
+    /// When the kernel's monotonic clock was 0.
+    zero: SystemTime,
 }
 
 impl NetworkSource {
-    /// A source that has touched nothing yet.
-    pub fn new(wanted: &Arc<Wanted>) -> Self {
+    /// A source that has touched nothing yet. The witnesses are told of connections one by one, if the configuration
+    /// wants that.
+    pub fn new(wanted: &Arc<Wanted>, witnesses: Vec<Box<dyn Witness>>) -> Self {
         Self {
             wanted: Arc::clone(wanted),
+            witnesses,
             running: None,
         }
     }
@@ -135,6 +142,7 @@ impl NetworkSource {
             watched: BTreeSet::new(),
             limits,
             since,
+            zero: SystemTime::UNIX_EPOCH,
             accounting: Accounting {
                 bytes: walk.name(),
                 latency: match (latency, events) {
@@ -187,6 +195,7 @@ impl Prepared {
                 latency: u32::from(wants.latency),
                 watch_end: u32::from(kernel.preemptible_tracepoints),
                 receive_parameters: kernel.receive_parameters.unwrap_or(0),
+                records: u32::from(config.wants_records()),
             },
             events: events && has_cgroup,
             rhythm,
@@ -217,7 +226,9 @@ impl Source for NetworkSource {
             None => self.running.insert(self.start()?),
         };
         running.follow(self.wanted.get())?;
-        running.read()
+        let network = running.read()?;
+        running.tell(&mut self.witnesses)?;
+        Ok(network)
     }
 }
 
@@ -299,6 +310,24 @@ impl Running {
             since: Some(self.since),
             read,
         })
+    }
+
+    /// Tells of the connections that have ended, and of those that are open if somebody wants to know.
+    fn tell(&mut self, witnesses: &mut Witnesses) -> Result<(), Failure> {
+        let reader = Reader::new(&self.names, &mut self.zero);
+        while let Some(bytes) = self.programs.next_record() {
+            if let Some(connection) = reader.read(&bytes) {
+                witnesses.iter_mut().for_each(|it| it.ended(&connection));
+            }
+        }
+        for witness in witnesses.iter_mut().filter(|it| it.wants_open()) {
+            let open = self
+                .programs
+                .connections()
+                .map_err(|error| read_failure("read the open connections", &error))?;
+            witness.open(reader.read_all(&open));
+        }
+        Ok(())
     }
 
     /// Has the kernel side look at what else the programs that hold connections connect to.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Sending;
 use crate::support::receiver::{Receiver, attributes, items, number};
 
-const SPANS: [&str; 3] = ["resourceSpans", "scopeSpans", "spans"];
+pub(super) const SPANS: [&str; 3] = ["resourceSpans", "scopeSpans", "spans"];
 
 /// Spans by trace.
 fn traces(taken: &Value) -> BTreeMap<String, Vec<Value>> {

@@ -1,0 +1,108 @@
+//! Connections one by one, as the kernel side writes them, with their names, for whoever wants to know of them.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
+
+use agent_ebpf::{End, Record, Role};
+
+use super::{
+    holders::{connection, long, word},
+    sys,
+    tables::{Names, written},
+};
+use crate::sample::{Connection, Witness};
+
+/// What two clocks may drift apart.
+const STEP: Duration = Duration::from_millis(100);
+
+/// Those who want to know.
+pub(super) type Witnesses = Vec<Box<dyn Witness>>;
+
+/// Reads records with the names and the clocks as they are now.
+pub(super) struct Reader<'a> {
+    names: &'a Names,
+    /// When the kernel's monotonic clock was 0.
+    zero: SystemTime,
+}
+
+impl<'a> Reader<'a> {
+    /// `zero` is kept from one to the next, so that a connection always began at the same time; it is set anew where
+    /// the wall clock was.
+    pub(super) fn new(names: &'a Names, zero: &mut SystemTime) -> Self {
+        let now = SystemTime::now() - sys::monotonic();
+        let apart = now
+            .duration_since(*zero)
+            .unwrap_or_else(|error| error.duration());
+        if apart > STEP {
+            *zero = now;
+        }
+        Self { names, zero: *zero }
+    }
+
+    /// One, or `None` for what has no name any more.
+    pub(super) fn read(&self, bytes: &[u8]) -> Option<Connection> {
+        self.name(&record(bytes)?)
+    }
+
+    /// Each once, of bytes with one after the other, some of them several times.
+    pub(super) fn read_all(&self, bytes: &[u8]) -> Vec<Connection> {
+        let mut seen = BTreeSet::new();
+        let all = bytes.chunks_exact(size_of::<Record>()).filter_map(record);
+        let once = all.filter(|it| {
+            let connection = &it.connection;
+            let ports = (connection.local_port, connection.remote_port);
+            seen.insert((it.began, connection.address, it.local, ports))
+        });
+        once.filter_map(|it| self.name(&it)).collect()
+    }
+
+    fn name(&self, record: &Record) -> Option<Connection> {
+        let connection = &record.connection;
+        let slots = &self.names.slots;
+        let place = slots.binary_search_by_key(&connection.slot, |(slot, _)| *slot);
+        let (_, labels) = slots.get(place.ok()?)?;
+        let at = |nanoseconds| self.zero + Duration::from_nanos(nanoseconds);
+        let eighths = f64::from(record.smoothed);
+        Some(Connection {
+            party: labels.party.clone(),
+            protocol: labels.protocol.clone(),
+            role: Role::ALL
+                .into_iter()
+                .find(|role| *role as u32 == record.role)?,
+            local: SocketAddr::new(written(record.local), connection.local_port),
+            remote: SocketAddr::new(written(connection.address), connection.remote_port),
+            began: at(record.began),
+            ended: at(record.ended),
+            end: End::ALL.into_iter().find(|end| *end as u32 == record.end),
+            adopted: record.adopted != 0,
+            transmit: record.transmit,
+            receive: record.receive,
+            retransmit: record.retransmit,
+            smoothed_rtt: (record.smoothed != 0).then_some(eighths / 8e6),
+        })
+    }
+}
+
+fn record(bytes: &[u8]) -> Option<Record> {
+    Some(Record {
+        connection: connection(bytes)?,
+        local: [
+            word(bytes, 24)?,
+            word(bytes, 28)?,
+            word(bytes, 32)?,
+            word(bytes, 36)?,
+        ],
+        began: long(bytes, 40)?,
+        ended: long(bytes, 48)?,
+        transmit: long(bytes, 56)?,
+        receive: long(bytes, 64)?,
+        retransmit: long(bytes, 72)?,
+        smoothed: word(bytes, 80)?,
+        role: word(bytes, 84)?,
+        end: word(bytes, 88)?,
+        adopted: word(bytes, 92)?,
+    })
+}

@@ -1,0 +1,266 @@
+//! The ledger: what one party's says, and what two say when they are laid side by side. Both ends of every connection are
+//! on this machine; each party's ledger is the lines with its address.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::{Command, Output},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::support::{
+    Agent, Lab,
+    agent::{Scratch, program},
+    needs_root,
+};
+
+fn config(lab: &Lab, directory: &Path) -> String {
+    let directory = directory.display();
+    format!("[network]\nledger = \"{directory}\"\n{}", lab.config())
+}
+
+fn partymeter(arguments: &[&str]) -> Output {
+    Command::new(program()).args(arguments).output().unwrap()
+}
+
+/// Of those that ended after `since` or are open.
+fn export(directory: &Path, since: &str) -> Vec<Value> {
+    let directory = directory.to_str().unwrap();
+    let arguments = [
+        "ledger",
+        "export",
+        "--network-ledger",
+        directory,
+        "--since",
+        since,
+    ];
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = partymeter(&arguments);
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(status.success() && stderr.is_empty(), "{stderr}");
+    let text = String::from_utf8(stdout).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Waits until so many have ended.
+fn until(directory: &Path, ended: usize) -> Vec<Value> {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let all = export(directory, "1h");
+        let found = all.iter().filter(|it| it["end"] != "open").count();
+        if found >= ended {
+            assert_eq!(found, ended, "{all:#?}");
+            return all;
+        }
+        assert!(Instant::now() < end, "{found} of {ended}: {all:#?}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+fn exchange((a, b): (&mut TcpStream, &mut TcpStream), there: usize, back: usize) {
+    a.write_all(&vec![1; there]).unwrap();
+    b.read_exact(&mut vec![0; there]).unwrap();
+    b.write_all(&vec![2; back]).unwrap();
+    a.read_exact(&mut vec![0; back]).unwrap();
+}
+
+/// One party's lines.
+fn of(all: &[Value], address: &str) -> Vec<Value> {
+    let here = |it: &&Value| it["local"].as_str().unwrap().starts_with(address);
+    all.iter().filter(here).cloned().collect()
+}
+
+fn written(name: &str, entries: &[Value]) -> Scratch {
+    let lines = entries.iter().map(|entry| format!("{entry}\n"));
+    Scratch::with(name, &lines.collect::<String>())
+}
+
+/// What is printed, and the exit code.
+fn compare(a: &Scratch, b: &Scratch) -> (String, Option<i32>) {
+    let files = [&a.0, &b.0].map(|path| path.to_str().unwrap());
+    let output = partymeter(&["ledger", "compare", files[0], files[1]]);
+    let text = [output.stdout, output.stderr].concat();
+    (String::from_utf8(text).unwrap(), output.status.code())
+}
+
+#[test]
+fn both_parties_say_the_same_and_what_is_missing_is_found() {
+    needs_root!();
+    let lab = Lab::new();
+    let directory = Scratch::new("ledger");
+    let (mut older_a, mut older_b) = lab.connection();
+    exchange((&mut older_a, &mut older_b), 500, 600);
+    let agent = Agent::start(&config(&lab, &directory.0));
+    for (there, back) in [(10_000, 1), (20_000, 2)] {
+        let (mut a, mut b) = lab.connection();
+        exchange((&mut a, &mut b), there, back);
+    }
+    let (mut open_a, mut open_b) = lab.connection();
+    exchange((&mut open_a, &mut open_b), 70, 80);
+    exchange((&mut older_a, &mut older_b), 5, 6);
+    drop((older_a, older_b));
+
+    // Each has two ends here.
+    until(&directory.0, 6);
+    let end = Instant::now() + Duration::from_secs(10);
+    // What is open shows what was settled last.
+    let all = loop {
+        let all = export(&directory.0, "1h");
+        if all
+            .iter()
+            .any(|it| it["end"] == "open" && it["receive"] == 80)
+        {
+            break all;
+        }
+        assert!(Instant::now() < end, "{all:#?}");
+    };
+    assert_eq!(all.len(), 8, "{all:#?}");
+    let (address_a, address_b) = (lab.v4(1).to_string() + ":", lab.v4(2).to_string() + ":");
+    let (at_a, at_b) = (of(&all, &address_a), of(&all, &address_b));
+    let of_a: Vec<_> = at_a
+        .iter()
+        .map(|it| {
+            let text = |name: &str| it[name].as_str().unwrap();
+            assert_eq!(
+                (text("peer"), text("protocol"), text("role")),
+                ("b", "test", "initiator")
+            );
+            assert!(text("began") < text("ended"), "{it}");
+            let number = |name: &str| it[name].as_u64().unwrap();
+            let end = it["end"].as_str().unwrap();
+            let adopted = it["adopted"] == true;
+            (number("transmit"), number("receive"), end, adopted)
+        })
+        .collect();
+    let expected = [
+        (10_000, 1, "fin", false),
+        (20_000, 2, "fin", false),
+        (5, 6, "fin", true),
+        (70, 80, "open", false),
+    ];
+    assert_eq!(of_a, expected);
+    assert_eq!(
+        of(&export(&directory.0, "0s"), &address_a).len(),
+        1,
+        "one is open"
+    );
+
+    let (a, b) = (written("a.jsonl", &at_a), written("b.jsonl", &at_b));
+    let (text, code) = compare(&a, &b);
+    assert_eq!(code, Some(0), "{text}");
+    for line in [
+        "2 connections, sent 30000 bytes, received 30000\n",
+        "2 connections, sent 3 bytes, received 3\n",
+        "not compared: 1 connections still open",
+        "not compared: 1 connections older than an agent",
+    ] {
+        assert!(text.contains(line), "{line:?} not in {text}");
+    }
+
+    let mut less = at_b.clone();
+    less[1]["receive"] = Value::from(19_995);
+    let (text, code) = compare(&a, &written("less.jsonl", &less));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("received 29995, NOT RECEIVED 5\n"), "{text}");
+    less.remove(0);
+    let (text, code) = compare(&a, &written("fewer.jsonl", &less));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("ONLY IN THE LEDGER OF"), "{text}");
+
+    let ledger = fs::read_dir(&directory.0).unwrap();
+    for file in ledger.map(|it| it.unwrap()) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file:?}");
+    }
+    drop((open_a, open_b));
+    let (status, log) = agent.stop();
+    assert!(status.success(), "{log}");
+    let gone = partymeter(&[
+        "ledger",
+        "export",
+        "--network-ledger",
+        directory.0.to_str().unwrap(),
+    ]);
+    let said = String::from_utf8(gone.stderr).unwrap();
+    assert!(
+        gone.status.success() && said.contains("no agent writes to"),
+        "{said}"
+    );
+    fs::remove_dir_all(&directory.0).unwrap();
+}
+
+#[test]
+fn every_one_of_many_is_written_down() {
+    const CONNECTIONS: usize = 3000;
+    needs_root!();
+    let lab = Lab::new();
+    let directory = Scratch::new("ledger");
+    let agent = Agent::start(&config(&lab, &directory.0));
+    let listener = lab.listen(0);
+    let address = listener.local_addr().unwrap();
+    for number in 0..CONNECTIONS {
+        let mut a = lab.connect_to(address);
+        let (mut b, _) = listener.accept().unwrap();
+        exchange((&mut a, &mut b), number % 50 + 1, 1);
+    }
+    let all = until(&directory.0, 2 * CONNECTIONS);
+    let sum = |name: &str| -> u64 { all.iter().map(|it| it[name].as_u64().unwrap()).sum() };
+    let moved = (0..CONNECTIONS as u64).map(|number| number % 50 + 2).sum();
+    assert_eq!((sum("transmit"), sum("receive")), (moved, moved));
+    let written = agent.series("partymeter_ledger_records_total");
+    assert_eq!(written, Some(2.0 * CONNECTIONS as f64));
+    drop(agent);
+    fs::remove_dir_all(&directory.0).unwrap();
+}
+
+#[test]
+fn what_cannot_be_is_told_in_one_line() {
+    let told = |arguments: &[&str], code: i32, text: &str| {
+        let output = partymeter(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(
+            said.contains(text) && (code == 64 || said.lines().count() == 1),
+            "{said}"
+        );
+    };
+    told(
+        &["ledger", "export"],
+        1,
+        "set network.ledger to the directory",
+    );
+    told(
+        &[
+            "run",
+            "--network-ledger",
+            "/proc/ledger",
+            "--prometheus-listen",
+            "127.0.0.1:0",
+        ],
+        1,
+        "network.ledger: cannot write to /proc/ledger",
+    );
+    let wrong = Scratch::with("wrong.jsonl", "{}\n");
+    let wrong = wrong.0.to_str().unwrap();
+    told(
+        &["ledger", "compare", wrong, wrong],
+        1,
+        "wrong.jsonl:1: no connection",
+    );
+    told(
+        &["ledger", "export", "--since", "then"],
+        64,
+        "write how long ago",
+    );
+}
