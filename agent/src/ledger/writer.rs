@@ -162,17 +162,16 @@ impl Book {
                     wants_open.store(true, Ordering::Relaxed);
                 }
             }
-            let item = match from.try_recv() {
-                Ok(item) => item,
-                Err(_) => {
-                    // Nothing waits: whoever reads now sees all that there is.
-                    let flushed = self.file.as_mut().map(|file| file.out.flush());
-                    self.note(flushed.unwrap_or(Ok(())), 0);
-                    match from.recv_timeout(LOOK) {
-                        Ok(item) => item,
-                        Err(RecvTimeoutError::Timeout) => continue,
-                        Err(RecvTimeoutError::Disconnected) => return,
-                    }
+            let item = if let Ok(item) = from.try_recv() {
+                item
+            } else {
+                // Nothing waits: whoever reads now sees all that there is.
+                let flushed = self.file.as_mut().map(|file| file.out.flush());
+                self.note(flushed.unwrap_or(Ok(())), 0);
+                match from.recv_timeout(LOOK) {
+                    Ok(item) => item,
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
             };
             match item {

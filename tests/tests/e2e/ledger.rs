@@ -202,7 +202,7 @@ fn both_parties_say_the_same_and_what_is_missing_is_found() {
 
 #[test]
 fn every_one_of_many_is_written_down() {
-    const CONNECTIONS: usize = 3000;
+    const CONNECTIONS: u32 = 3000;
     needs_root!();
     let lab = Lab::new();
     let directory = Scratch::new("ledger");
@@ -212,14 +212,16 @@ fn every_one_of_many_is_written_down() {
     for number in 0..CONNECTIONS {
         let mut a = lab.connect_to(address);
         let (mut b, _) = listener.accept().unwrap();
-        exchange((&mut a, &mut b), number % 50 + 1, 1);
+        exchange((&mut a, &mut b), number as usize % 50 + 1, 1);
     }
-    let all = until(&directory.0, 2 * CONNECTIONS);
+    let all = until(&directory.0, 2 * CONNECTIONS as usize);
     let sum = |name: &str| -> u64 { all.iter().map(|it| it[name].as_u64().unwrap()).sum() };
-    let moved = (0..CONNECTIONS as u64).map(|number| number % 50 + 2).sum();
+    let moved = (0..u64::from(CONNECTIONS))
+        .map(|number| number % 50 + 2)
+        .sum();
     assert_eq!((sum("transmit"), sum("receive")), (moved, moved));
     let written = agent.series("partymeter_ledger_records_total");
-    assert_eq!(written, Some(2.0 * CONNECTIONS as f64));
+    assert_eq!(written, Some(2.0 * f64::from(CONNECTIONS)));
     drop(agent);
     fs::remove_dir_all(&directory.0).unwrap();
 }

@@ -317,7 +317,9 @@ impl Running {
         let reader = Reader::new(&self.names, &mut self.zero);
         while let Some(bytes) = self.programs.next_record() {
             if let Some(connection) = reader.read(&bytes) {
-                witnesses.iter_mut().for_each(|it| it.ended(&connection));
+                for witness in witnesses.iter_mut() {
+                    witness.ended(&connection);
+                }
             }
         }
         for witness in witnesses.iter_mut().filter(|it| it.wants_open()) {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -67,8 +68,8 @@ impl<'a> Reader<'a> {
         let at = |nanoseconds| self.zero + Duration::from_nanos(nanoseconds);
         let eighths = f64::from(record.smoothed);
         Some(Connection {
-            party: labels.party.clone(),
-            protocol: labels.protocol.clone(),
+            party: Arc::clone(&labels.party),
+            protocol: Arc::clone(&labels.protocol),
             role: Role::ALL
                 .into_iter()
                 .find(|role| *role as u32 == record.role)?,
