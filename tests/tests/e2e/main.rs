@@ -23,4 +23,5 @@ mod strangers;
 mod support;
 mod udp;
 mod user;
+mod waiting;
 mod ways;
