@@ -16,6 +16,7 @@ mod line;
 mod loss;
 mod mptcp;
 mod mpyc;
+mod onehost;
 mod otlp;
 mod reload;
 mod rhythm;

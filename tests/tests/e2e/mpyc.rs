@@ -2,15 +2,25 @@
 //! has sent, and its rounds can be counted from the program.
 
 use std::{
+    fmt::Debug,
+    net::{Ipv4Addr, SocketAddr},
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread::sleep,
     time::Duration,
 };
 
 use crate::{
     rhythm::{expect, of},
-    support::{Agent, Hosts, needs_root, receiver::python},
+    support::{Agent, Hosts, lab::Namespace, needs_root, receiver::python},
 };
+
+/// A protocol on the ports of some parties.
+fn protocol(name: &str, hosts: &Hosts, parties: Range<u16>) -> String {
+    let ports: Vec<u16> = parties.map(|party| hosts.port(party)).collect();
+    format!("[[protocols]]\nname = \"{name}\"\nports = {ports:?}\n")
+}
 
 fn program(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -18,21 +28,18 @@ fn program(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Runs a program with its arguments to its end on three hosts, as the parties that they know each other by; gives
-/// what each has printed. `address` is that of a party (the last) as another knows it.
-fn play(
-    hosts: &Hosts,
+/// Runs a program with its arguments to its end as three parties, each on its host; gives what each has printed.
+/// `address` is that of a party (the last) as another knows it.
+fn play<'h>(
     python: &Path,
     program: &[&str],
-    address: impl Fn(u8, u8) -> std::net::IpAddr,
+    host: impl Fn(u8) -> &'h Namespace,
+    address: impl Fn(u8, u8) -> SocketAddr,
 ) -> Vec<String> {
     let one = |own: u8| -> Child {
-        let parties = (0..3).flat_map(|party| {
-            let port = hosts.port(party.into());
-            ["-P".to_owned(), format!("{}:{port}", address(own, party))]
-        });
+        let parties = (0..3).flat_map(|party| ["-P".to_owned(), address(own, party).to_string()]);
         Command::new("ip")
-            .args(["netns", "exec", &hosts.host(own).name])
+            .args(["netns", "exec", &host(own).name])
             .arg(python)
             .args(program)
             .args(parties)
@@ -54,60 +61,90 @@ fn play(
     printed.collect()
 }
 
+/// Bytes that each party of `scalar_product.py` has sent, greetings and all.
+fn sent(outputs: &[String]) -> Vec<u64> {
+    let one = |text: &String| {
+        let (printed, end) = (
+            number(text, "bytes sent:"),
+            number(text, "bytes in the end:"),
+        );
+        // Goodbye is one short message to each of the two others.
+        assert!(
+            printed > 100_000 && (printed..printed + 100).contains(&end),
+            "{text}"
+        );
+        end + number(text, "bytes of greetings:")
+    };
+    outputs.iter().map(one).collect()
+}
+
+/// Waits until the page says so.
+fn agree<T: PartialEq + Debug>(wanted: &T, outputs: &[String], settled: impl Fn() -> T) {
+    for _ in 0..50 {
+        if settled() == *wanted {
+            break;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    assert_eq!(settled(), *wanted, "MPyC says: {outputs:#?}");
+}
+
 #[test]
 fn three_parties_count_what_they_print() {
     needs_root!();
     let Some(python) = python("mpyc") else { return };
     let hosts = Hosts::new(3);
+    let at = |party: u8| SocketAddr::from((hosts.address(party), hosts.port(party.into())));
     let parties: String = (0..3)
         .map(|party| Hosts::party(party, hosts.address(party)))
         .collect();
-    let agent = Agent::start(&format!(
-        "{parties}[[protocols]]\nname = \"mpyc\"\nports = [\"{}-{}\"]\n",
-        hosts.port(0),
-        hosts.port(2)
-    ));
+    let agent = Agent::start(&(parties + &protocol("mpyc", &hosts, 0..3)));
     let program = program("scalar_product.py");
-    let outputs = play(&hosts, &python, &[program.to_str().unwrap()], |_, party| {
-        hosts.address(party)
-    });
-    let sent: Vec<u64> = outputs
-        .iter()
-        .map(|text| {
-            let (printed, end) = (
-                number(text, "bytes sent:"),
-                number(text, "bytes in the end:"),
-            );
-            // Goodbye is one short message to each of the two others.
-            assert!(
-                printed > 100_000 && (printed..printed + 100).contains(&end),
-                "{text}"
-            );
-            end + number(text, "bytes of greetings:")
-        })
-        .collect();
-
+    let program = [program.to_str().unwrap()];
+    let outputs = play(
+        &python,
+        &program,
+        |own| hosts.host(own),
+        |_, party| at(party),
+    );
+    let sent = sent(&outputs);
     // Each end of each connection is counted here, so what a party has sent is what the two others received
     // from it; and what all have sent is what was transmitted to all.
-    let settled = || {
-        let pages: Vec<_> = ["0", "1", "2"]
-            .iter()
-            .map(|party| agent.bytes(party, "mpyc"))
-            .collect();
+    agree(&(sent.clone(), sent.iter().sum()), &outputs, || {
+        let pages = ["0", "1", "2"].map(|party| agent.bytes(party, "mpyc"));
         let received: Vec<u64> = pages.iter().map(|page| page.receive).collect();
+        let transmitted: u64 = pages.iter().map(|page| page.transmit).sum();
+        (received, transmitted)
+    });
+}
+
+/// As its developers run it. Party 0 only opens connections, 2 only accepts them.
+#[test]
+fn three_parties_on_one_host_count_what_they_print() {
+    needs_root!();
+    let Some(python) = python("mpyc") else { return };
+    let hosts = Hosts::new(1);
+    let at = |party: u8| SocketAddr::from((Ipv4Addr::LOCALHOST, hosts.port(party.into())));
+    let parties: String = (0..3).map(|party| Hosts::party(party, at(party))).collect();
+    let agent = Agent::start(&(parties + &protocol("mpyc", &hosts, 0..3)));
+    let program = program("scalar_product.py");
+    let program = [program.to_str().unwrap()];
+    let outputs = play(&python, &program, |_| hosts.host(0), |_, party| at(party));
+    let sent = sent(&outputs);
+    // All that 2 has sent was received from it where connections to it were opened; and there and at the ends that
+    // accepted them, everything.
+    let all: u64 = sent.iter().sum();
+    agree(&(sent[2], all, all, 0), &outputs, || {
+        let [zero, one, two, accepted] =
+            ["0", "1", "2", "other"].map(|party| agent.bytes(party, "mpyc"));
+        let opened = [one.transmit, one.receive, two.transmit, two.receive];
         (
-            received,
-            pages.iter().map(|page| page.transmit).sum::<u64>(),
+            two.receive,
+            opened.iter().sum(),
+            accepted.transmit + accepted.receive,
+            zero.transmit + zero.receive,
         )
-    };
-    let wanted = (sent.clone(), sent.iter().sum());
-    for _ in 0..50 {
-        if settled() == wanted {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    assert_eq!(settled(), wanted, "MPyC says: {outputs:#?}");
+    });
 }
 
 /// Party 0 takes its time before each of its messages. What the hosts 1 and 2 see, each by itself: to 2, party 1 is
@@ -119,33 +156,30 @@ fn the_slow_party_is_found() {
     needs_root!();
     let Some(python) = python("mpyc") else { return };
     let hosts = Hosts::new(3);
-    let protocol = |host: u8| {
-        let port = hosts.port(host.into());
-        format!("[[protocols]]\nname = \"at-{host}\"\nports = [{port}]\n")
-    };
     let agent = Agent::start(&format!(
         "{}{}{}{}{}",
         Hosts::party(0, hosts.address(0)),
         Hosts::party(1, hosts.aside(1)),
         Hosts::party(2, hosts.aside(2)),
-        protocol(1),
-        protocol(2)
+        protocol("at-1", &hosts, 1..2),
+        protocol("at-2", &hosts, 2..3)
     ));
     let line = [
         program("straggler.py").display().to_string(),
         PRODUCTS.to_string(),
         PAUSE.as_secs_f64().to_string(),
     ];
+    let program = line.each_ref().map(String::as_str);
     play(
-        &hosts,
         &python,
-        &line.each_ref().map(String::as_str),
+        &program,
+        |own| hosts.host(own),
         |own, party| {
-            if own == 0 {
-                hosts.address(party)
-            } else {
-                hosts.aside(party)
-            }
+            let address = match own {
+                0 => hosts.address(party),
+                _ => hosts.aside(party),
+            };
+            (address, hosts.port(party.into())).into()
         },
     );
     // One round for the input, one for each product, and one for the end: the output goes round in a circle, so that
