@@ -10,7 +10,7 @@ use super::lab::{Namespace, run};
 /// Hosts, each in a namespace of its own. They are in two networks: an agent that is told of their addresses in one
 /// does not know those in the other, so that one agent for the whole machine can see what one host alone would.
 pub struct Hosts {
-    hosts: Vec<Namespace>,
+    all: Vec<Namespace>,
     /// Dropped with the rest; nothing runs there.
     _switch: Namespace,
     number: u8,
@@ -26,7 +26,7 @@ impl Hosts {
         let switch = &middle.name;
         run(&format!("ip -n {switch} link add switch type bridge"));
         run(&format!("ip -n {switch} link set switch up"));
-        let hosts = (0..count).map(|host| {
+        let all = (0..count).map(|host| {
             let namespace = Namespace::new(format!("{prefix}h{host}"));
             let name = &namespace.name;
             run(&format!(
@@ -41,14 +41,14 @@ impl Hosts {
             namespace
         });
         Self {
-            hosts: hosts.collect(),
+            all: all.collect(),
             _switch: middle,
             number,
         }
     }
 
     pub fn host(&self, host: u8) -> &Namespace {
-        &self.hosts[usize::from(host)]
+        &self.all[usize::from(host)]
     }
 
     /// A host's address.
