@@ -42,7 +42,7 @@ pub mod block {
     /// Peers on a protocol's port whose address is no party's. Any other block follows.
     pub const UNKNOWN: u32 = 0;
 
-    /// Peers that did not fit.
+    /// Peers that did not fit, or that are one of several parties at an address.
     pub const fn other(stride: u32) -> u32 {
         stride
     }

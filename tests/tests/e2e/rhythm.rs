@@ -9,17 +9,21 @@ use std::{
 
 use crate::support::{Agent, Lab, lab::run, needs_root};
 
-fn messages(agent: &Agent, direction: &str, party: &str) -> Option<f64> {
+/// Messages of a party.
+pub(crate) fn messages(agent: &Agent, direction: &str, party: &str) -> Option<f64> {
     let labels = format!("direction=\"{direction}\",party_id=\"{party}\",protocol=\"test\"");
     agent.series(&format!("mpc_messages_total{{{labels}}}"))
 }
 
-fn of(agent: &Agent, name: &str, party: &str) -> Option<f64> {
-    agent.series(&format!("{name}{{party_id=\"{party}\",protocol=\"test\"}}"))
+/// A figure of a party's.
+pub(crate) fn of(agent: &Agent, name: &str, party: &str, protocol: &str) -> Option<f64> {
+    agent.series(&format!(
+        "{name}{{party_id=\"{party}\",protocol=\"{protocol}\"}}"
+    ))
 }
 
 /// Waits until a figure is as it must be.
-fn expect(agent: &Agent, wanted: f64, figure: impl Fn(&Agent) -> Option<f64>) {
+pub(crate) fn expect(agent: &Agent, wanted: f64, figure: impl Fn(&Agent) -> Option<f64>) {
     let end = Instant::now() + Duration::from_secs(10);
     while figure(agent) != Some(wanted) {
         assert!(Instant::now() < end, "{:?} is not {wanted}", figure(agent));
@@ -44,12 +48,12 @@ fn every_message_and_every_round_counts() {
     }
     expect(&agent, 300.0, |it| messages(it, "transmit", "b"));
     expect(&agent, 100.0, |it| messages(it, "receive", "b"));
-    expect(&agent, 100.0, |it| of(it, "mpc_rounds_total", "b"));
+    expect(&agent, 100.0, |it| of(it, "mpc_rounds_total", "b", "test"));
     expect(&agent, 100.0, |it| messages(it, "transmit", "a"));
     // B answers: it has sent before all but the first that it receives.
-    expect(&agent, 99.0, |it| of(it, "mpc_rounds_total", "a"));
+    expect(&agent, 99.0, |it| of(it, "mpc_rounds_total", "a", "test"));
     expect(&agent, 100.0, |it| {
-        of(it, "mpc_peer_wait_seconds_count", "b")
+        of(it, "mpc_peer_wait_seconds_count", "b", "test")
     });
 }
 
@@ -74,8 +78,8 @@ fn what_moves_nothing_is_no_message() {
     expect(&agent, 1.0, |it| messages(it, "receive", "a"));
     sleep(Duration::from_millis(500));
     assert_eq!(messages(&agent, "receive", "a"), Some(1.0));
-    assert_eq!(of(&agent, "mpc_rounds_total", "a"), Some(0.0));
-    assert_eq!(of(&agent, "mpc_peer_wait_seconds_count", "a"), None);
+    assert_eq!(of(&agent, "mpc_rounds_total", "a", "test"), Some(0.0));
+    assert_eq!(of(&agent, "mpc_peer_wait_seconds_count", "a", "test"), None);
 }
 
 /// Three parties; A sends to both others at once and needs both answers, one of which takes its time.
@@ -124,10 +128,10 @@ fn the_one_that_is_waited_for_is_found() {
     });
     for party in ["quick", "slow"] {
         expect(&agent, f64::from(ROUNDS), |it| {
-            of(it, "mpc_rounds_total", party)
+            of(it, "mpc_rounds_total", party, "test")
         });
     }
-    let waited = |party| of(&agent, "mpc_peer_wait_seconds_sum", party).unwrap();
+    let waited = |party| of(&agent, "mpc_peer_wait_seconds_sum", party, "test").unwrap();
     let least = SLOW.as_secs_f64() * f64::from(ROUNDS);
     assert!(
         (least..=took).contains(&waited("slow")),

@@ -10,7 +10,7 @@ use agent_ebpf::{Address, Endpoint, block, protocol};
 use ipnet::IpNet;
 
 use super::layout::Layout;
-use crate::config::{Config, Host, Transport};
+use crate::config::{Config, Host, Party, Transport};
 
 /// What a configured host name stands for now.
 pub type Resolved = BTreeMap<String, Vec<IpAddr>>;
@@ -99,18 +99,19 @@ impl Tables {
                 }
             }
         }
-        // Where the party's port is ephemeral, its address tells, unless several parties share it.
+        // Where the party's port is ephemeral, its address tells: whose it is, or that it is one of those who share it.
         for (address, blocks) in by_address {
-            if blocks.len() == 1 {
-                let endpoint = Endpoint {
-                    address,
-                    port: 0,
-                    padding: 0,
-                };
-                tables
-                    .endpoints
-                    .extend(blocks.into_iter().map(|block| (endpoint, block)));
-            }
+            let mut blocks = blocks.into_iter();
+            let block = match (blocks.next(), blocks.next()) {
+                (Some(only), None) => only,
+                _ => block::other(tables.stride),
+            };
+            let endpoint = Endpoint {
+                address,
+                port: 0,
+                padding: 0,
+            };
+            tables.endpoints.push((endpoint, block));
         }
         tables
     }
@@ -135,6 +136,8 @@ pub struct Names {
     on_tcp: BTreeSet<u32>,
     /// Whether datagrams are counted.
     udp: bool,
+    /// Whether parties are configured now.
+    has_parties: bool,
     automatic: BTreeMap<u32, Arc<str>>,
     /// In the order of slots, with the slot.
     pub slots: Vec<(u32, Labels)>,
@@ -148,6 +151,7 @@ impl Names {
             protocols: Vec::new(),
             on_tcp: BTreeSet::from([protocol::OTHER]),
             udp,
+            has_parties: false,
             automatic: BTreeMap::new(),
             slots: Vec::new(),
         };
@@ -156,8 +160,8 @@ impl Names {
     }
 
     /// Adds the pairs of a configuration. There from the start, so that their counters begin at 0: every pair of a
-    /// party and a protocol; what has no party; and what does not fit. Pairs with `protocol="other"` are for
-    /// [`Names::seldom`]. What is there already stays.
+    /// party and a protocol; what has no party; and what does not fit. Pairs with `protocol="other"`, and those of
+    /// parties that share an address, are for [`Names::seldom`]. What is there already stays.
     pub fn take_in(&mut self, config: &Config, layout: &Layout) {
         let other = Arc::<str>::from("other");
         let counted = config.protocols.iter().filter_map(|protocol| {
@@ -174,6 +178,7 @@ impl Names {
             .into_iter()
             .chain(configured)
             .collect();
+        self.has_parties = !config.parties.is_empty();
         if config.parties.is_empty() {
             self.add(block::other(self.stride), &other);
             for (block, party) in std::mem::take(&mut self.automatic) {
@@ -186,6 +191,10 @@ impl Names {
                 if let Some(block) = layout.block(&party.id) {
                     self.add(block, &Arc::from(party.id.as_str()));
                 }
+            }
+            let by_port = |party: &&Party| party.endpoints.iter().any(|it| it.port.is_some());
+            if config.parties.iter().filter(by_port).count() > 1 {
+                self.add(block::other(self.stride), &other);
             }
         }
         self.slots.sort_by_key(|(slot, _)| *slot);
@@ -248,9 +257,10 @@ impl Names {
     }
 
     /// Whether a slot is shown only once it has counted something: a party's connections on no protocol's
-    /// port, which most parties never have.
+    /// port, which most parties never have, and those of one of several parties at an address.
     pub fn seldom(&self, slot: u32) -> bool {
-        slot.is_multiple_of(self.stride)
+        let shared = self.has_parties && slot / self.stride == block::other(1);
+        shared || slot.is_multiple_of(self.stride)
     }
 }
 
@@ -298,7 +308,7 @@ pub(super) fn written(address: Address) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Endpoint as Place, Party, tests::minimal};
+    use crate::config::{Endpoint as Place, tests::minimal};
 
     /// One protocol, room for eight, and "other".
     const STRIDE: u32 = 10;
@@ -357,7 +367,8 @@ mod tests {
     }
 
     #[test]
-    fn an_address_known_by_its_ports_tells_whose_an_accepted_connection_is_if_it_is_one_partys() {
+    fn an_address_known_by_its_ports_tells_whose_an_accepted_connection_is_or_that_it_is_one_of_those()
+     {
         let mut config = minimal();
         config.parties = vec![
             party(
@@ -376,9 +387,14 @@ mod tests {
                 (endpoint("10.0.0.9", 7000), FIRST + STRIDE),
                 (endpoint("10.0.0.9", 7001), FIRST + 2 * STRIDE),
                 (endpoint("10.0.0.1", 0), FIRST),
+                (endpoint("10.0.0.9", 0), block::other(STRIDE)),
             ]
         );
         assert_eq!(tables.prefixes, []);
+        let names = names(&config);
+        let shared = block::other(STRIDE) + protocol::FIRST;
+        assert!(pairs(&names).contains(&(shared, "other", "test")));
+        assert!(names.seldom(shared));
     }
 
     #[test]
@@ -477,6 +493,7 @@ mod tests {
             pairs(&names),
             [(STRIDE, "other", "other"), (STRIDE + 1, "other", "test")]
         );
+        assert!(!names.seldom(STRIDE + 1));
         let block = FIRST + first_auto * STRIDE;
         names.learn(&[(address("10.0.0.2"), block)]);
         names.learn(&[

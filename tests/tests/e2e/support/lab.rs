@@ -17,7 +17,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    fn new(name: String) -> Self {
+    pub(super) fn new(name: String) -> Self {
         run(&format!("ip netns add {name}"));
         run(&format!("ip -n {name} link set lo up"));
         Self { name }

@@ -1,12 +1,14 @@
-//! What the tests have in common: namespaces (`lab`), the agent and its page (`agent`), and the kernel's counters
+//! What the tests have in common: namespaces (`lab`, `hosts`), the agent and its page (`agent`), and the kernel's counters
 //! (`diag`).
 
 pub mod agent;
 pub mod diag;
+pub mod hosts;
 pub mod lab;
 pub mod receiver;
 
 pub use agent::Agent;
+pub use hosts::Hosts;
 pub use lab::Lab;
 
 /// False, with the reason, for who is not root; in CI that is a failure.
