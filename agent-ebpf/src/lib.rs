@@ -28,6 +28,8 @@ pub const HISTOGRAM_CAPACITY: u32 = 2048;
 pub const ALLOWED_CAPACITY: u32 = 4096;
 /// Processes with MPC connections whose other connections are watched.
 pub const PROCESS_CAPACITY: u32 = 16_384;
+/// Processes that listen on protocols' ports, and connections that they have opened, where parties share an address.
+pub const OPENER_CAPACITY: u32 = 65_536;
 /// Strangers that have sent datagrams lately, so that each is told once.
 pub const CALLER_CAPACITY: u32 = 4096;
 /// Bytes of the ring of [`Stranger`]s: a page, some hundred between two rounds.
@@ -93,6 +95,26 @@ pub struct Caller {
     pub local_port: u16,
     /// Always 0: the kernel hashes every byte of a key.
     pub padding: u16,
+}
+
+/// Key of [`map::OPENERS`]: a connection by the end that opened it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opener {
+    /// The address that it came from.
+    pub address: Address,
+    /// The port that it came from, which is ephemeral.
+    pub port: u16,
+    /// The port that it went to.
+    pub listening: u16,
+}
+
+/// Value of [`map::LISTENERS`].
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listener {
+    /// Ports of protocols that the process listens on; 0: none.
+    pub ports: [u16; 8],
 }
 
 /// What one slot has counted since its map was made. Never reset; a sum may wrap.
@@ -453,6 +475,8 @@ pub struct Settings {
 const _: () = {
     assert!(size_of::<Endpoint>() == 20);
     assert!(size_of::<Caller>() == 20);
+    assert!(size_of::<Opener>() == 20);
+    assert!(size_of::<Listener>() == 16);
     assert!(size_of::<Counters>() == 192);
     assert!(size_of::<Control>() == 48 + 8 * Drop::ALL.len());
     // With what the kernel adds (72 bytes), in its caches of 192.

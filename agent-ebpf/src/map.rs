@@ -11,6 +11,10 @@ pub const CALLERS: &str = "CALLERS";
 pub const PREFIXES: &str = "PREFIXES";
 /// [`Endpoint`](crate::Endpoint) -> block. Hash.
 pub const ENDPOINTS: &str = "ENDPOINTS";
+/// Process -> [`Listener`](crate::Listener). Hash.
+pub const LISTENERS: &str = "LISTENERS";
+/// [`Opener`](crate::Opener) -> block of the party that opened the connection, where parties share its address. Hash.
+pub const OPENERS: &str = "OPENERS";
 /// Address -> block of an automatic party. Hash.
 pub const AUTO_PARTIES: &str = "AUTO_PARTIES";
 /// Slot -> [`Counters`](crate::Counters). Array, mapped into the agent's memory.

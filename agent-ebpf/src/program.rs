@@ -26,6 +26,9 @@ pub const DATAGRAMS_REFUSED: &str = "datagrams_refused";
 pub const DATAGRAMS_REFUSED_AT_EXIT: &str = "datagrams_refused_at_exit";
 /// `iter/task_file`: gives accounts to MPC connections that are older than the agent.
 pub const ADOPT: &str = "adopt";
+/// `iter/task_file`: finds out who listens on protocols' ports, and, the next time, whose the connections are that those
+/// have opened. For parties that share an address.
+pub const OPENERS: &str = "openers";
 /// `iter/task_file`: says which process holds which MPC connection.
 pub const HOLDERS: &str = "holders";
 /// `iter/task_file`: writes every MPC connection that a process holds, as a [`Record`](crate::Record).
@@ -39,7 +42,7 @@ pub const RECLASSIFY: &str = "reclassify";
 /// `iter/task_file`: as `settle_by_file`.
 pub const RECLASSIFY_BY_FILE: &str = "reclassify_by_file";
 /// All of them.
-pub const ALL: [&str; 18] = [
+pub const ALL: [&str; 19] = [
     SET_STATE,
     SET_STATE_AGAIN,
     SOCKET_EVENTS,
@@ -52,6 +55,7 @@ pub const ALL: [&str; 18] = [
     DATAGRAMS_REFUSED,
     DATAGRAMS_REFUSED_AT_EXIT,
     ADOPT,
+    OPENERS,
     HOLDERS,
     CONNECTIONS,
     SETTLE,

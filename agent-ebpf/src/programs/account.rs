@@ -22,7 +22,7 @@ use agent_ebpf::{Account, CLOSED, Counters, End, Role};
 use super::{
     latency,
     maps::COUNTERS,
-    records,
+    openers, records,
     rhythm::end_wait,
     socket::{TcpSock, finished_sending, tcp_state},
 };
@@ -313,6 +313,9 @@ pub(super) unsafe fn close(account: *mut Account, sock: &TcpSock, last_state: u8
             add(&raw mut (*totals).closed[end as usize], 1);
             end_wait(account, slot);
             records::ended(account, sock, end);
+            if (*account).initiator != 0 {
+                openers::forget(sock);
+            }
         }
     }
 }

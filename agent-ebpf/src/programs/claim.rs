@@ -8,6 +8,7 @@ use super::{
     account,
     classify::{Connection, is_unknown},
     maps::{begun_by, open_account, report_stranger},
+    openers,
     socket::TcpSock,
 };
 
@@ -16,13 +17,21 @@ use super::{
 #[inline(always)]
 pub(super) fn claim<C: EbpfContext>(ctx: &C, sock: &TcpSock, initiator: bool) -> Option<()> {
     let connection = Connection::of(sock, initiator)?;
-    let (slot, process) = match connection.slot() {
-        Some(slot) => (slot, 0),
+    let begun = if initiator {
         // SAFETY: the hook's socket.
-        None if initiator => (connection.strange_slot(), unsafe {
-            begun_by(sock.as_ptr())
-        }?),
-        None => return None,
+        unsafe { begun_by(sock.as_ptr()) }
+    } else {
+        None
+    };
+    let (slot, process) = match (connection.slot(), begun) {
+        (Some(slot), begun) => {
+            if let Some(begun) = begun {
+                openers::publish(&connection, begun.process);
+            }
+            (slot, 0)
+        }
+        (None, Some(begun)) if begun.strange != 0 => (connection.strange_slot(), begun.process),
+        (None, _) => return None,
     };
     let mut opened = account::opened(slot, sock);
     opened.initiator = u32::from(initiator);

@@ -11,6 +11,7 @@ use super::{
         ALLOWED, AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, UDP_PORTS, count_drop,
         take_number,
     },
+    openers,
     socket::TcpSock,
 };
 
@@ -74,7 +75,13 @@ impl Connection {
             && !self.initiator
             && let Some(block) = endpoint(self.remote, 0)
         {
-            return Some(block + listening);
+            let other = block::other(control.stride);
+            let opener = if block == other {
+                openers::whose(self)
+            } else {
+                None
+            };
+            return Some(opener.unwrap_or(block) + listening);
         }
         if self.to_itself() {
             return None;
@@ -161,8 +168,17 @@ pub(super) fn is_unknown(slot: u32) -> bool {
     CONTROL.get(0).is_some_and(|control| slot < control.stride)
 }
 
+/// Whether several parties share an address, each known by its ports.
 #[inline(always)]
-fn protocol_of(port: u16) -> u32 {
+pub(super) fn is_shared(address: Address) -> bool {
+    let Some(control) = CONTROL.get(0) else {
+        return false;
+    };
+    control.endpoints != 0 && endpoint(address, 0) == Some(block::other(control.stride))
+}
+
+#[inline(always)]
+pub(super) fn protocol_of(port: u16) -> u32 {
     PORTS
         .get(u32::from(port))
         .copied()
@@ -178,7 +194,7 @@ fn udp_protocol_of(port: u16) -> u32 {
 }
 
 #[inline(always)]
-fn endpoint(address: Address, port: u16) -> Option<u32> {
+pub(super) fn endpoint(address: Address, port: u16) -> Option<u32> {
     // SAFETY: entries are only ever replaced whole or removed, and a block read late is still a block.
     unsafe {
         ENDPOINTS

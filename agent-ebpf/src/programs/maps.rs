@@ -2,8 +2,8 @@
 
 use agent_ebpf::{
     ALLOWED_CAPACITY, AUTO_PARTY_CAPACITY, Account, Address, Caller, Control, Counters, Drop,
-    ENDPOINT_CAPACITY, Endpoint, Histogram, PREFIX_CAPACITY, PROCESS_CAPACITY, Record,
-    STRANGER_BYTES, Stranger,
+    ENDPOINT_CAPACITY, Endpoint, Histogram, Listener, OPENER_CAPACITY, Opener, PREFIX_CAPACITY,
+    PROCESS_CAPACITY, Record, STRANGER_BYTES, Stranger,
 };
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE},
@@ -48,6 +48,14 @@ pub(super) static ENDPOINTS: HashMap<Endpoint, u32, { ENDPOINT_CAPACITY as usize
     HashMap::new();
 
 #[btf_map]
+pub(super) static LISTENERS: HashMap<u32, Listener, { OPENER_CAPACITY as usize }, ON_DEMAND> =
+    HashMap::new();
+
+#[btf_map]
+pub(super) static OPENERS: HashMap<Opener, u32, { OPENER_CAPACITY as usize }, ON_DEMAND> =
+    HashMap::new();
+
+#[btf_map]
 pub(super) static AUTO_PARTIES: HashMap<Address, u32, { AUTO_PARTY_CAPACITY as usize }, ON_DEMAND> =
     HashMap::new();
 
@@ -72,9 +80,18 @@ static STRANGERS: RingBuf<Stranger, { STRANGER_BYTES as usize }> = RingBuf::new(
 #[btf_map]
 static RECORDS: RingBuf<Record, 4096> = RingBuf::new();
 
-/// The process that began a connection with a stranger, until it is established.
+/// Who began a connection about which that matters, until it is established.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Begun {
+    /// The process.
+    pub(super) process: u32,
+    /// Not 0: it is with a stranger.
+    pub(super) strange: u32,
+}
+
 #[btf_map]
-static BEGUN: SkStorage<u32> = SkStorage::new();
+static BEGUN: SkStorage<Begun> = SkStorage::new();
 
 /// What `set_state` has just done on a CPU, for `set_state_again`.
 #[repr(C)]
@@ -168,18 +185,21 @@ fn begun() -> *mut c_void {
     (&raw const BEGUN).cast_mut().cast()
 }
 
-/// Notes which process has begun a connection with a stranger.
+/// Notes who has begun a connection.
 ///
 /// # Safety
 /// `sock` must be a full socket that the verifier knows as one.
 #[inline(always)]
-pub(super) unsafe fn note_begun(sock: *mut c_void, process: &mut u32) {
+pub(super) unsafe fn note_begun(sock: *mut c_void, begun_by: &mut Begun) {
     let create = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
     // SAFETY: the caller's.
-    let stored: *mut u32 =
-        unsafe { bpf_sk_storage_get(begun(), sock, ptr::from_mut(process).cast(), create) }.cast();
-    if stored.is_null() {
-        count_drop(Drop::SocketStorage);
+    let stored: *mut Begun =
+        unsafe { bpf_sk_storage_get(begun(), sock, ptr::from_mut(begun_by).cast(), create) }.cast();
+    match NonNull::new(stored) {
+        // One that was not established may have left it.
+        // SAFETY: a map value, valid for the length of the program.
+        Some(stored) => unsafe { stored.as_ptr().write_volatile(*begun_by) },
+        None => count_drop(Drop::SocketStorage),
     }
 }
 
@@ -193,16 +213,17 @@ pub(super) unsafe fn forget_begun(sock: *mut c_void) {
     let _ = unsafe { bpf_sk_storage_delete(begun(), sock) };
 }
 
-/// The process that has begun this connection, if it is one with a stranger.
+/// Who has begun this connection, if that matters.
 ///
 /// # Safety
 /// As for `note_begun`.
 #[inline(always)]
-pub(super) unsafe fn begun_by(sock: *mut c_void) -> Option<u32> {
+pub(super) unsafe fn begun_by(sock: *mut c_void) -> Option<Begun> {
     // SAFETY: the caller's; without a flag the helper makes nothing.
-    let stored: *mut u32 = unsafe { bpf_sk_storage_get(begun(), sock, ptr::null_mut(), 0) }.cast();
+    let stored: *mut Begun =
+        unsafe { bpf_sk_storage_get(begun(), sock, ptr::null_mut(), 0) }.cast();
     // SAFETY: a map value, valid for the length of the program.
-    NonNull::new(stored).map(|process| unsafe { *process.as_ptr() })
+    NonNull::new(stored).map(|begun| unsafe { *begun.as_ptr() })
 }
 
 /// Tells the agent of a stranger.

@@ -11,6 +11,7 @@ mod holders;
 mod iterator;
 mod latency;
 mod maps;
+mod openers;
 mod reclassify;
 mod records;
 mod rhythm;

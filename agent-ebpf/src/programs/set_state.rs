@@ -14,7 +14,7 @@
 //! lock held, before the state is written. To ESTABLISHED: from `tcp_finish_connect` and from
 //! `tcp_rcv_state_process`, before any payload moves but that of Fast Open. To CLOSE: before anything is
 //! reset, also from `tcp_disconnect`, which zeroes every counter after it. To `SYN_SENT`: from `connect`, in the
-//! process that calls it, with both addresses known. All else may run in softirq: never ask for the current task there.
+//! process that calls it, with both addresses known. To LISTEN, and from there to CLOSE: likewise. All else may run in softirq: never ask for the current task there.
 
 use aya_ebpf::{
     helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext,
@@ -26,9 +26,10 @@ use super::{
     claim::claim,
     classify::Connection,
     maps::{
-        CONTROL, COUNTERS, Handled, PROCESSES, account_of, drop_account, forget_begun, handled,
-        note_begun,
+        Begun, CONTROL, COUNTERS, Handled, PROCESSES, account_of, drop_account, forget_begun,
+        handled, note_begun,
     },
+    openers,
     socket::{TcpSock, tcp_state},
 };
 
@@ -73,6 +74,7 @@ impl Transition {
         if to != i32::from(tcp_state::ESTABLISHED)
             && to != i32::from(tcp_state::CLOSE)
             && to != i32::from(tcp_state::SYN_SENT)
+            && to != i32::from(tcp_state::LISTEN)
         {
             return None;
         }
@@ -122,6 +124,12 @@ impl Transition {
         if self.to == tcp_state::SYN_SENT {
             return watch(self.sock);
         }
+        if self.to == tcp_state::LISTEN {
+            return openers::listens(&TcpSock::from_sock(self.sock)?, this_process());
+        }
+        if self.from == tcp_state::LISTEN {
+            return openers::listens_no_more(&TcpSock::from_sock(self.sock)?, this_process());
+        }
         if self.from == tcp_state::SYN_SENT {
             return count_failure(&TcpSock::from_sock(self.sock)?);
         }
@@ -130,20 +138,31 @@ impl Transition {
     }
 }
 
-/// A connection that a process begins: where it has MPC connections and the address is no party's and not allowed,
-/// notes which one it was. In the process that calls, unlike all else here.
+/// The process that calls. Only where it is one, which is where something begins or listens.
+#[inline(always)]
+fn this_process() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// A connection that a process begins. Notes which one it was where it has MPC connections and the address is no party's
+/// and not allowed, and where it may be one of several parties at its address.
 #[inline(always)]
 fn watch(sock: *mut c_void) -> Option<()> {
-    let mut process = (bpf_get_current_pid_tgid() >> 32) as u32;
-    // SAFETY: an entry says nothing but that it is there.
-    unsafe { PROCESSES.get(process) }?;
+    let process = this_process();
+    // SAFETY: a word, which is there whole.
+    let watched = unsafe { PROCESSES.get(process).copied() }.unwrap_or(0) != 0;
+    let listener = openers::is_listener(process);
+    if !watched && !listener {
+        return None;
+    }
     let tcp = TcpSock::from_sock(sock)?;
     let connection = Connection::of(&tcp, true)?;
-    let strange = connection.slot().is_none() && !connection.is_allowed();
+    let strange = watched && connection.slot().is_none() && !connection.is_allowed();
     // SAFETY: a full socket.
     unsafe {
-        if strange {
-            note_begun(tcp.as_ptr(), &mut process);
+        if strange || listener {
+            let strange = u32::from(strange);
+            note_begun(tcp.as_ptr(), &mut Begun { process, strange });
         } else {
             forget_begun(tcp.as_ptr());
         }

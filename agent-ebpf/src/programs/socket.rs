@@ -16,6 +16,7 @@ pub(super) mod tcp_state {
     pub(in super::super) const CLOSE: u8 = 7;
     pub(in super::super) const CLOSE_WAIT: u8 = 8;
     pub(in super::super) const LAST_ACK: u8 = 9;
+    pub(in super::super) const LISTEN: u8 = 10;
     pub(in super::super) const CLOSING: u8 = 11;
 }
 

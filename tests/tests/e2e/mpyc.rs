@@ -118,7 +118,7 @@ fn three_parties_count_what_they_print() {
     });
 }
 
-/// As its developers run it. Party 0 only opens connections, 2 only accepts them.
+/// As its developers run it. Party 0 only opens connections and listens nowhere, 2 only accepts them.
 #[test]
 fn three_parties_on_one_host_count_what_they_print() {
     needs_root!();
@@ -131,19 +131,18 @@ fn three_parties_on_one_host_count_what_they_print() {
     let program = [program.to_str().unwrap()];
     let outputs = play(&python, &program, |_| hosts.host(0), |_, party| at(party));
     let sent = sent(&outputs);
-    // All that 2 has sent was received from it where connections to it were opened; and there and at the ends that
-    // accepted them, everything.
-    let all: u64 = sent.iter().sum();
-    agree(&(sent[2], all, all, 0), &outputs, || {
-        let [zero, one, two, accepted] =
-            ["0", "1", "2", "other"].map(|party| agent.bytes(party, "mpyc"));
-        let opened = [one.transmit, one.receive, two.transmit, two.receive];
-        (
-            two.receive,
-            opened.iter().sum(),
-            accepted.transmit + accepted.receive,
-            zero.transmit + zero.receive,
-        )
+    // Both ends of 1's connection to 2 are known, for both listen. Of what 0 has opened, the ends that accepted it are
+    // of one of the parties here.
+    let [by_0, by_1, by_2] = sent[..] else {
+        panic!("{sent:?}")
+    };
+    let all = by_0 + by_1 + by_2;
+    agree(&(0, by_1, by_2, by_0, all), &outputs, || {
+        let pages = ["0", "1", "2", "other"].map(|party| agent.bytes(party, "mpyc"));
+        let transmitted = pages.iter().map(|page| page.transmit).sum();
+        let [zero, one, two, other] = pages;
+        let zero = zero.transmit + zero.receive;
+        (zero, one.receive, two.receive, other.receive, transmitted)
     });
 }
 

@@ -3,12 +3,134 @@
 
 use std::{
     collections::BTreeMap,
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
     thread,
 };
 
-use crate::support::{Agent, Lab, agent::Bytes, lab::Namespace, needs_root};
+use crate::support::{Agent, Lab, agent::Bytes, lab::Namespace, needs_root, receiver::python};
+
+/// A party as a program of its own, `party.py`; ended when dropped.
+struct Party {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Party {
+    fn start(namespace: &Namespace, own: u16, at: &[SocketAddr]) -> Option<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/party.py");
+        let mut child = Command::new("ip")
+            .args(["netns", "exec", &namespace.name])
+            .arg(python("socket")?)
+            .arg(script)
+            .args([own.to_string(), at[0].ip().to_string()])
+            .args(at.iter().map(|address| address.port().to_string()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let mut party = Self { child, said };
+        party.hear("listening\n");
+        Some(party)
+    }
+
+    fn hear(&mut self, text: &str) {
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        assert_eq!(line, text);
+    }
+
+    fn command(&mut self, command: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{command}").unwrap();
+        self.hear("done\n");
+    }
+}
+
+impl Drop for Party {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What one exchange of all moves, by party: what it was sent, and what it has sent.
+fn exchanged() -> [Bytes; 3] {
+    let mut moved = [Bytes::default(); 3];
+    for from in 0..3 {
+        for to in (0..3).filter(|to| *to != from) {
+            let number = 10 * from as u64 + to as u64;
+            let (there, back) = (1000 * number + 50_008, 100 * number + 7);
+            for (one, other, amount) in [(from, to, there), (to, from, back)] {
+                moved[other].transmit += amount;
+                moved[one].receive += amount;
+            }
+        }
+    }
+    moved
+}
+
+/// Both ends of each connection are the other end's party's, that is, all that a party was sent and all that it has sent:
+/// of both families, whoever has opened it, also where that was before the agent came.
+#[test]
+fn three_programs_on_one_host() {
+    needs_root!();
+    let lab = Lab::new();
+    let hosts = [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::from(Ipv6Addr::LOCALHOST),
+        lab.v4(1),
+    ];
+    // Each party has a port of its own at each address, for a program of its own.
+    let at =
+        |host: u16, id: u16| SocketAddr::from((hosts[usize::from(host)], lab.port(3 * host + id)));
+    let parties: String = (0..3)
+        .map(|id| party(id, &[0, 1, 2].map(|host| at(host, id))))
+        .collect();
+    let config = parties + &lab.protocol();
+    let start = |host: u16| -> Vec<Party> {
+        let all = [0, 1, 2].map(|id| at(host, id));
+        (0..3)
+            .filter_map(|id| Party::start(&lab.a, id, &all))
+            .collect()
+    };
+    let all = |programs: &mut [Party], command: &str| {
+        programs.iter_mut().for_each(|it| it.command(command));
+    };
+    let mut older = start(0);
+    if older.is_empty() {
+        return;
+    }
+    all(&mut older, "open");
+    all(&mut older, "exchange");
+    let agent = Agent::start(&config);
+    let expect = |times: u64| {
+        let moved = exchanged().map(|it| Bytes {
+            transmit: it.transmit * times,
+            receive: it.receive * times,
+        });
+        agent.expect(&[
+            ("0", "test", moved[0]),
+            ("1", "test", moved[1]),
+            ("2", "test", moved[2]),
+            ("other", "test", Bytes::default()),
+            ("unknown", "test", Bytes::default()),
+        ]);
+    };
+    all(&mut older, "exchange");
+    expect(1);
+    for (host, times) in [(1, 2), (2, 3)] {
+        let mut programs = start(host);
+        all(&mut programs, "open");
+        all(&mut programs, "exchange");
+        expect(times);
+        all(&mut programs, "close");
+        expect(times);
+    }
+    nobody_is_unexpected(&agent);
+}
 
 /// A party's listener.
 fn listen(namespace: &Namespace, address: SocketAddr) -> TcpListener {
@@ -39,10 +161,11 @@ fn party(id: u16, endpoints: &[SocketAddr]) -> String {
     format!("[[parties]]\nid = \"{id}\"\nendpoints = {endpoints:?}\n")
 }
 
-/// Each opens a connection to each other. The end that opened it is that party's, whose port it went to; the end that
-/// accepted it is of one of the parties at this address, but not known which: all of its bytes are `other`'s.
+/// Each opens a connection to each other, and all are one process. The end that opened it is that party's, whose port it
+/// went to; the end that accepted it is of one of the parties at this address, but not known which: all of its bytes are
+/// `other`'s.
 #[test]
-fn three_parties_on_one_host() {
+fn three_parties_in_one_process() {
     needs_root!();
     let lab = Lab::new();
     let hosts = [

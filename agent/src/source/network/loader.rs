@@ -198,6 +198,7 @@ impl Loaded {
         fill(&mut ebpf, tables, events_see_all)?;
         let [settle, reclassify] = walk.attach(&ebpf)?;
         let adopt = iterator(&ebpf, program::ADOPT, None)?;
+        let openers = iterator(&ebpf, program::OPENERS, None)?;
         let holders = iterator(&ebpf, program::HOLDERS, None)?;
         let mapped = |error: io::Error| kernel_error("map the counters into memory", &error);
         let counters = Mapped::new(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
@@ -231,6 +232,7 @@ impl Loaded {
             adopt,
             settle,
             reclassify,
+            openers,
             holders,
             connections,
             counters,
@@ -261,6 +263,7 @@ pub(super) struct Programs {
     adopt: Iterator,
     settle: Iterator,
     reclassify: Iterator,
+    openers: Iterator,
     holders: Iterator,
     connections: Iterator,
     counters: Mapped<Counters>,
@@ -296,6 +299,11 @@ impl Programs {
 
     /// Gives accounts to connections that have none and should.
     pub(super) fn adopt(&self) -> io::Result<()> {
+        if self.control().is_some_and(|control| control.endpoints != 0) {
+            // Once for who listens, once for what they have opened.
+            self.openers.run()?;
+            self.openers.run()?;
+        }
         self.adopt.run().map(drop)
     }
 
@@ -405,7 +413,12 @@ impl Programs {
 }
 
 fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
-    for name in [program::ADOPT, program::HOLDERS, program::CONNECTIONS] {
+    for name in [
+        program::ADOPT,
+        program::OPENERS,
+        program::HOLDERS,
+        program::CONNECTIONS,
+    ] {
         typed::<Iter>(ebpf, name)?.load("task_file", btf)?;
     }
     for name in TRACEPOINTS {

@@ -5,6 +5,7 @@
 //! finds the kernel's fields and `cgroup` its sockets, `loader` runs the programs, `decode` names what they counted,
 //! `holders` the processes, `records` the connections one by one, `strangers` tells who should not be there, `explain` what does not work here.
 
+mod address;
 pub mod btf;
 mod cgroup;
 mod decode;

@@ -10,9 +10,10 @@ use std::{
 use agent_ebpf::{End, Record, Role};
 
 use super::{
+    address::written,
     holders::{connection, long, word},
     sys,
-    tables::{Names, written},
+    tables::Names,
 };
 use crate::sample::{Connection, Witness};
 

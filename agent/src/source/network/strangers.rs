@@ -9,7 +9,7 @@ use std::{
 use agent_ebpf::{Holder, Role, Stranger};
 use tracing::warn;
 
-use super::tables::{Names, written};
+use super::{address::written, tables::Names};
 use crate::log::SECURITY;
 
 /// How many are told in a window.

@@ -2,14 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::Arc,
 };
 
 use agent_ebpf::{Address, Endpoint, block, protocol};
 use ipnet::IpNet;
 
-use super::layout::Layout;
+use super::{
+    address::{mapped, written},
+    layout::Layout,
+};
 use crate::config::{Config, Host, Party, Transport};
 
 /// What a configured host name stands for now.
@@ -276,38 +279,9 @@ fn prefixes(host: &Host, resolved: &Resolved) -> Vec<IpNet> {
     }
 }
 
-/// A prefix in the kernel's one address space.
-fn mapped(prefix: IpNet) -> (Address, u32) {
-    match prefix {
-        IpNet::V4(net) => (
-            words(net.network().to_ipv6_mapped()),
-            96 + u32::from(net.prefix_len()),
-        ),
-        IpNet::V6(net) => (words(net.network()), u32::from(net.prefix_len())),
-    }
-}
-
-/// An address as the kernel keeps it.
-fn words(address: Ipv6Addr) -> Address {
-    let bytes = address.octets();
-    std::array::from_fn(|word| {
-        let at = 4 * word;
-        u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-    })
-}
-
-/// An address of the kernel's as people write it.
-pub(super) fn written(address: Address) -> IpAddr {
-    let mut bytes = [0; 16];
-    for (four, word) in bytes.chunks_exact_mut(4).zip(address) {
-        four.copy_from_slice(&word.to_ne_bytes());
-    }
-    Ipv6Addr::from(bytes).to_canonical()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::address::words, *};
     use crate::config::{Endpoint as Place, tests::minimal};
 
     /// One protocol, room for eight, and "other".
