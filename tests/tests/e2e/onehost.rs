@@ -97,7 +97,9 @@ fn three_programs_on_one_host() {
             .collect()
     };
     let all = |programs: &mut [Party], command: &str| {
-        programs.iter_mut().for_each(|it| it.command(command));
+        for program in programs {
+            program.command(command);
+        }
     };
     let mut older = start(0);
     if older.is_empty() {

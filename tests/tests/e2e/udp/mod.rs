@@ -356,7 +356,8 @@ fn a_crowd() {
     let servers: Vec<UdpSocket> = (0..3).map(|index| listen(&lab, index)).collect();
     for server in &servers {
         SockRef::from(server).set_recv_buffer_size(50_000).unwrap();
-        let patience = Some(Duration::from_millis(100));
+        // On a busy machine some are still on their way when all are sent.
+        let patience = Some(Duration::from_secs(1));
         server.set_read_timeout(patience).unwrap();
     }
     let over = AtomicBool::new(false);
