@@ -7,6 +7,7 @@
 
 pub mod latency;
 pub mod map;
+pub mod pinned;
 pub mod program;
 #[cfg(feature = "user")]
 mod user;
@@ -141,6 +142,22 @@ pub struct Counters {
     /// When something was sent last, by the kernel's monotonic clock; 0 once something was received after that.
     /// Unit: nanoseconds.
     pub sent: u64,
+    /// The agent's own note.
+    pub shown: Shown,
+}
+
+/// What the agent has published of the sums that may be corrected downwards: the next agent goes on from there.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// As [`Totals::transmit`].
+    pub transmit: u64,
+    /// As [`Totals::receive`].
+    pub receive: u64,
+    /// The second of [`Totals::messages`].
+    pub received_messages: u64,
+    /// As [`Totals::waited`], with the wait that was going on.
+    pub waited: u64,
 }
 
 /// Which side opened a connection; indexes [`Totals::opened`].
@@ -285,8 +302,9 @@ pub struct Control {
     pub histograms: u32,
     /// How many histograms there may be.
     pub histogram_limit: u32,
-    /// Always 0.
-    pub padding: u32,
+    /// The load of the programs that counts, see [`Settings::generation`]: programs of two loads are attached while
+    /// one agent takes over from another.
+    pub generation: u32,
     /// The last walk of the settle iterator that came to its end.
     pub walk: u64,
     /// Accounts that the settle iterator saw, added up over all runs.
@@ -398,6 +416,9 @@ pub struct Settings {
     pub watch_end: u32,
     /// How many parameters `tcp_recvmsg` has: 5 since Linux 5.19, 6 before.
     pub receive_parameters: u32,
+    /// Which load of the programs this is, from 1. What is not the same done twice is done only by the one that
+    /// [`Control::generation`] names: so one write hands over from one load to the next.
+    pub generation: u32,
 }
 
 const _: () = {

@@ -27,3 +27,5 @@ pub const ALLOWED: &str = "ALLOWED";
 pub const PROCESSES: &str = "PROCESSES";
 /// [`Stranger`](crate::Stranger)s as they come. Ring buffer.
 pub const STRANGERS: &str = "STRANGERS";
+/// Socket -> the process that has begun its connection with a stranger. Socket storage.
+pub const BEGUN: &str = "BEGUN";

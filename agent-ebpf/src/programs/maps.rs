@@ -17,7 +17,7 @@ use core::{
     ptr::{self, NonNull},
 };
 
-use super::account::add;
+use super::{account::add, socket::generation};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 /// Most tables are a handful of entries; without preallocation they cost what they hold.
@@ -227,6 +227,15 @@ pub(super) unsafe fn take_number(place: *mut u32, limit: u32) -> Option<u32> {
     // SAFETY: the caller's.
     let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(place, 1) };
     (number < limit).then_some(number)
+}
+
+/// Whether this load of the programs is the one that counts. Asked where doing a thing twice is not the same as doing
+/// it once; to claim, to settle and to close is.
+#[inline(always)]
+pub(super) fn counts() -> bool {
+    CONTROL
+        .get(0)
+        .is_some_and(|control| control.generation == generation())
 }
 
 /// Counts what could not be done.

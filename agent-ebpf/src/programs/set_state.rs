@@ -26,8 +26,8 @@ use super::{
     claim::claim,
     classify::Connection,
     maps::{
-        CONTROL, COUNTERS, Handled, PROCESSES, account_of, drop_account, forget_begun, handled,
-        note_begun,
+        CONTROL, COUNTERS, Handled, PROCESSES, account_of, counts, drop_account, forget_begun,
+        handled, note_begun,
     },
     socket::{TcpSock, tcp_state},
 };
@@ -155,6 +155,9 @@ fn watch(sock: *mut c_void) -> Option<()> {
 #[inline(always)]
 fn count_failure(sock: &TcpSock) -> Option<()> {
     let slot = Connection::of(sock, true)?.slot()?;
+    if !counts() {
+        return None;
+    }
     let counters = COUNTERS.get_ptr_mut(slot)?;
     // SAFETY: a map value, valid for the length of the program.
     unsafe { account::add(&raw mut (*counters).totals.failures, 1) };

@@ -62,6 +62,7 @@ static SETTINGS: Settings = Settings {
     latency: 0,
     watch_end: 0,
     receive_parameters: 0,
+    generation: 0,
 };
 
 /// Whether round-trip times are wanted.
@@ -76,6 +77,13 @@ pub(super) fn wants_latency() -> bool {
 pub(super) fn receive_parameters() -> u32 {
     // SAFETY: as above.
     unsafe { core::ptr::read_volatile(&raw const SETTINGS.receive_parameters) }
+}
+
+/// Which load of the programs this is.
+#[inline(always)]
+pub(super) fn generation() -> u32 {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const SETTINGS.generation) }
 }
 
 /// Whether `socket_events` is to watch the end of connections.
