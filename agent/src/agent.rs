@@ -24,7 +24,11 @@ use crate::{
         self, gpu,
         host::HostSource,
         idle::IdleSource,
-        network::{NetworkSource, resolve},
+        network::{
+            NetworkSource,
+            pin::{self, Pins},
+            resolve,
+        },
     },
 };
 
@@ -50,7 +54,6 @@ pub fn run(
         signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?
     };
     let otlp = otlp::prepare(config, outbox).map_err(crate::Misconfigured)?;
-    let mut reload = Reload::new(options, config, logging);
     let answers = if config.network.enabled {
         resolve::ask(config)
     } else {
@@ -67,16 +70,22 @@ pub fn run(
         let mend = "to start without it, set network.unresolved = \"retry\"";
         return Err(crate::Misconfigured(format!("{}; {mend}", lines.join("\n"))).into());
     }
-    reload.found(&answers);
     let listeners = config
         .prometheus_listen
         .iter()
         .map(|address| http::bind(*address));
     let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
+    let pins = if config.network.enabled {
+        Pins::open(config).map_err(explain)?
+    } else {
+        Pins::none()
+    };
+    let mut reload = Reload::new(options, config, pins.layout(config), logging);
+    reload.found(&answers);
 
     // The network source's thread takes this thread's capabilities with it; all that starts later has none.
     let started = |source| format!("cannot start the thread of the {source} source");
-    let network = NetworkSource::new(&reload.wanted());
+    let network = NetworkSource::new(&reload.wanted(), pins);
     let network = config
         .network
         .enabled
@@ -133,6 +142,14 @@ pub fn run(
     outcome?;
     info!("stopped");
     Ok(())
+}
+
+/// A directory that cannot be used is a mistake in the configuration; another agent is none.
+fn explain(error: pin::Error) -> anyhow::Error {
+    match error {
+        pin::Error::Unusable(_) => crate::Misconfigured(error.to_string()).into(),
+        pin::Error::Busy(_) => error.into(),
+    }
 }
 
 async fn serve(

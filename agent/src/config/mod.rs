@@ -176,6 +176,8 @@ pub struct Network {
     pub rhythm: bool,
     /// The cgroup whose sockets' times the kernel reports; `None`: where cgroup2 is mounted.
     pub cgroup: Option<PathBuf>,
+    /// Where what is counted is pinned, so that it outlives the agent.
+    pub pin: Pin,
     /// Where MPC programs may connect to beside their parties.
     pub allow: Vec<IpNet>,
     /// Most automatic parties; 1 to 4096.
@@ -184,6 +186,17 @@ pub struct Network {
     pub unresolved: Unresolved,
     /// How often host names are looked up again; 1 s to 1 h.
     pub resolve_interval: Duration,
+}
+
+/// Where counters are pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// Under `/sys/fs/bpf`, where a BPF file system is mounted there.
+    Mounted,
+    /// In this directory.
+    At(PathBuf),
+    /// Nowhere.
+    Nothing,
 }
 
 /// What to do about a host name that does not resolve at the start.

@@ -292,7 +292,7 @@ pub(super) static METRICS: &[Metric] = &[
         kind: Kind::Info,
         unit: "1",
         help: "How bytes are counted on this kernel.",
-        labels: &["bytes", "latency", "rhythm", "udp", "kernel"],
+        labels: &["bytes", "latency", "rhythm", "udp", "pin", "kernel"],
         source: "uname(2)",
         reset: Reset::None,
         opentelemetry: &[otel("partymeter.network.accounting")],
@@ -303,9 +303,10 @@ pub(super) static METRICS: &[Metric] = &[
                     latency,
                     rhythm,
                     udp,
+                    pin,
                     kernel,
                 } = &network.accounting;
-                emit(&[bytes, latency, rhythm, udp, kernel], Value::Integer(1));
+                emit(&[bytes, latency, rhythm, udp, pin, kernel], Value::Integer(1));
             });
         },
     },

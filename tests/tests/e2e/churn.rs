@@ -12,6 +12,7 @@ use partymeter::{
     source::{
         Source as _,
         network::NetworkSource,
+        network::pin::Pins,
         network::tables::Resolved,
         network::wanted::{Plan, Wanted},
     },
@@ -113,7 +114,10 @@ fn settling_races_with_the_end() {
         let done = &done;
         // On a thread of its own from the start: once attached, it gives up what the rest of the test needs.
         let settler = scope.spawn(move || {
-            let mut source = NetworkSource::new(&Wanted::new(Plan::new(&config, Resolved::new())));
+            let mut source = NetworkSource::new(
+                &Wanted::new(Plan::new(&config, Resolved::new())),
+                Pins::none(),
+            );
             source.collect().unwrap();
             attached.send(()).unwrap();
             let (mut rounds, mut last) = (0_u64, Bytes::default());

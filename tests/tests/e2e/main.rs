@@ -17,6 +17,7 @@ mod loss;
 mod mptcp;
 mod mpyc;
 mod otlp;
+mod pin;
 mod reload;
 mod rhythm;
 mod strangers;

@@ -3,17 +3,19 @@
 
 mod error;
 mod fill;
+mod pinned;
 mod udp;
 mod ways;
 
 use std::{
+    collections::BTreeSet,
     io,
     mem::offset_of,
     os::fd::{AsFd as _, BorrowedFd},
 };
 
 use agent_ebpf::{
-    Address, Control, Counters, HISTOGRAM_CAPACITY, Histogram, Offsets, Settings, map, program,
+    Address, Control, Counters, HISTOGRAM_CAPACITY, Histogram, Offsets, Settings, Shown, map, program,
 };
 use aya::{
     Btf, Ebpf, EbpfLoader,
@@ -23,15 +25,19 @@ use aya::{
 
 pub(super) use self::{
     error::Error,
+    pinned::{Folder, Removed, Unfit},
     udp::Refused,
     ways::{Rhythm, Walk},
 };
 use self::{
     error::{kernel_error, program_error},
-    fill::{change, fill},
+    fill::{begin, change, fill},
+    pinned::Links,
 };
 use super::{
     cgroup::Cgroup,
+    layout::Layout,
+    pin::Base,
     sys::{Iterator, Mapped, ProgramStatistics, program_statistics},
     tables::Tables,
 };
@@ -54,6 +60,7 @@ pub(super) struct Loaded {
     rhythm: Option<Rhythm>,
     udp: Option<Refused>,
     missing: Missing,
+    base: Base,
 }
 
 /// What was wanted and goes without, because of what.
@@ -87,17 +94,23 @@ pub(super) struct Fit {
     pub(super) udp: Option<Refused>,
     /// How many slots there are.
     pub(super) slots: u32,
+    /// What they start from.
+    pub(super) base: Base,
     /// The least severe of their messages.
     pub(super) log: Option<tracing::Level>,
 }
 
 impl Loaded {
     /// Fits the programs and has the verifier look at them.
-    pub(super) fn new(fit: &Fit) -> Result<Self, Error> {
+    pub(super) fn new(fit: Fit) -> Result<Self, Error> {
         let btf = Btf::from_sys_fs().map_err(|error| Error::Btf(error.to_string()))?;
         let level = fit.log.map_or(0, log_level);
         let (udp_ports, callers) = udp::lengths(fit.udp.is_some());
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        if let Some(folder) = &fit.base.folder {
+            folder.pin_maps(&mut loader, fit.udp.is_some());
+        }
+        let mut ebpf = loader
             .map_max_entries(map::UDP_PORTS, udp_ports)
             .map_max_entries(map::CALLERS, callers)
             .btf(Some(&btf))
@@ -145,6 +158,7 @@ impl Loaded {
             rhythm: fit.rhythm,
             udp: fit.udp,
             missing,
+            base: fit.base,
         })
     }
 
@@ -154,13 +168,14 @@ impl Loaded {
     }
 
     /// Attaches everything, in an order that leaves no gap: the tables are full before the first socket is
-    /// looked at, and what is older than that is adopted last, by the caller. (`socket_events` is attached before,
-    /// because the tables say whether it was: what it sees until then is nobody's, and older than that.)
+    /// looked at, and what is older than that is adopted last, by the caller. What an agent before this one has left
+    /// attached is detached once this is, and until then the claims of both are the same.
     ///
     /// Where `socket_events`, the rhythm or what counts datagrams cannot be attached, all else is; [`Programs::missing`] says why.
     pub(super) fn attach(
         self,
         tables: &Tables,
+        layout: &Layout,
         cgroup: Option<&Cgroup>,
     ) -> Result<Programs, Error> {
         let Self {
@@ -172,25 +187,24 @@ impl Loaded {
             rhythm,
             udp,
             mut missing,
+            base,
         } = self;
-        let mut events_see_all = false;
-        if let (true, Some(cgroup), None) = (events, cgroup, &missing.events) {
-            // The kernel adds to a link's mode that there may be others.
-            let attached = typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)
-                .and_then(|program| program.attach(&cgroup.directory, CgroupAttachMode::Single));
-            match attached {
-                Ok(_) => events_see_all = cgroup.is_root,
-                Err(error) => {
-                    missing.events = Some(program_error("attach to the cgroup", &error));
-                }
-            }
+        if !base.taken_over {
+            begin(&mut ebpf, tables)?;
         }
-        fill(&mut ebpf, tables, events_see_all)?;
+        let folder = base.folder.as_ref();
+        let names = folder.map(|folder| folder.write(layout, base.since));
+        let names = names.transpose()?;
+        if let Some(folder) = folder {
+            let removed = folder.remove_links(base.generation.wrapping_sub(1));
+            removed.map_err(|error| kernel_error("remove pinned links", &error))?;
+        }
+        fill(&mut ebpf, tables)?;
         let [settle, reclassify] = walk.attach(&ebpf)?;
         let adopt = iterator(&ebpf, program::ADOPT, None)?;
         let holders = iterator(&ebpf, program::HOLDERS, None)?;
         let mapped = |error: io::Error| kernel_error("map the counters into memory", &error);
-        let counters = Mapped::new(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
+        let counters = Mapped::writable(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
         let control = Mapped::writable(map_fd(&ebpf, map::CONTROL)?, 1).map_err(mapped)?;
         let histograms = Mapped::new(map_fd(&ebpf, map::HISTOGRAMS)?, 1).map_err(mapped)?;
         let strangers = ebpf
@@ -206,21 +220,47 @@ impl Loaded {
         } else {
             None
         };
+        let shared = Shared(&control);
+        shared.widen(tables);
+        let mut links = Links::new(base.folder, base.generation);
         for name in TRACEPOINTS {
-            typed::<BtfTracePoint>(&mut ebpf, name)
-                .and_then(BtfTracePoint::attach)
-                .map_err(|error| program_error("attach to the tracepoint", &error))?;
+            let mut attach = || {
+                let program = typed::<BtfTracePoint>(&mut ebpf, name)?;
+                let id = program.attach()?;
+                links.add(name, program.take_link(id)?)
+            };
+            attach().map_err(|error| program_error("attach to the tracepoint", &error))?;
+        }
+        let mut events_see_all = false;
+        if let (true, Some(cgroup), None) = (events, cgroup, &missing.events) {
+            let mut attach = || {
+                let program = typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)?;
+                // The kernel adds to a link's mode that there may be others.
+                let id = program.attach(&cgroup.directory, CgroupAttachMode::Single)?;
+                links.add(program::SOCKET_EVENTS, program.take_link(id)?)
+            };
+            match attach() {
+                Ok(()) => events_see_all = cgroup.is_root,
+                Err(error) => {
+                    missing.events = Some(program_error("attach to the cgroup", &error));
+                }
+            }
         }
         if let (Some(rhythm), None) = (rhythm, &missing.rhythm) {
-            let attached = rhythm.attach(&mut ebpf).err();
+            let attached = rhythm.attach(&mut ebpf, &mut links).err();
             missing.rhythm = attached
                 .map(|error| program_error("attach the programs that count messages", &error));
         }
         if let (Some(refused), Some(cgroup)) = (udp, cgroup) {
-            udp::attach(&mut ebpf, cgroup, refused, &mut missing);
+            udp::attach(&mut ebpf, &mut links, cgroup, refused, &mut missing);
         }
+        shared.hand_over(base.generation, events_see_all);
+        links.remove_others()?;
+        shared.narrow(tables, events_see_all);
         Ok(Programs {
             ebpf,
+            _links: links,
+            names,
             walk,
             adopt,
             settle,
@@ -233,6 +273,52 @@ impl Loaded {
             logger,
             missing,
         })
+    }
+}
+
+/// The state that the programs share, also those of the agent before this one while both are attached. What the ones
+/// look up in their tables the others may not have in theirs; no connection may be taken for a stranger's meanwhile.
+struct Shared<'a>(&'a Mapped<Control>);
+
+impl Shared<'_> {
+    fn now(&self) -> Control {
+        self.0.read(0).unwrap_or_default()
+    }
+
+    /// Before anything is attached: what either of them wants.
+    fn widen(&self, tables: &Tables) {
+        let Control {
+            endpoints,
+            auto_limit,
+            ..
+        } = self.now();
+        let endpoints = endpoints | u32::from(tables.exact);
+        self.0.store(offset_of!(Control, endpoints), endpoints);
+        let auto_limit = auto_limit.max(tables.auto_limit);
+        self.0.store(offset_of!(Control, auto_limit), auto_limit);
+    }
+
+    /// Once everything is attached: from here on the new ones count.
+    fn hand_over(&self, generation: u32, events_see_all: bool) {
+        if !events_see_all {
+            self.0.store(offset_of!(Control, events_see_all), 0);
+        }
+        self.0.store(offset_of!(Control, generation), generation);
+    }
+
+    /// Once the old ones are detached: what the new ones want.
+    fn narrow(&self, tables: &Tables, events_see_all: bool) {
+        let words = [
+            (offset_of!(Control, endpoints), u32::from(tables.exact)),
+            (offset_of!(Control, auto_limit), tables.auto_limit),
+            (
+                offset_of!(Control, events_see_all),
+                u32::from(events_see_all),
+            ),
+        ];
+        for (offset, word) in words {
+            self.0.store(offset, word);
+        }
     }
 }
 
@@ -249,6 +335,9 @@ fn histograms(slots: u32) -> u32 {
 /// The programs, running; they stop when this is dropped.
 pub(super) struct Programs {
     ebpf: Ebpf,
+    _links: Links,
+    /// Where something is pinned.
+    names: Option<pinned::Names>,
     walk: Walk,
     adopt: Iterator,
     settle: Iterator,
@@ -265,7 +354,15 @@ pub(super) struct Programs {
 impl Programs {
     /// Changes the tables from `old` to `new`; may be done again where it failed. Connections that begin meanwhile
     /// may be looked up in a mixture of both.
-    pub(super) fn change(&mut self, old: &Tables, new: &Tables) -> Result<(), Error> {
+    pub(super) fn change(
+        &mut self,
+        old: &Tables,
+        new: &Tables,
+        layout: &Layout,
+    ) -> Result<(), Error> {
+        if let Some(names) = &mut self.names {
+            names.write(layout)?;
+        }
         // Looking for endpoints begins before there are any, and ends once there are none.
         self.control.store(
             offset_of!(Control, endpoints),
@@ -277,6 +374,11 @@ impl Programs {
         self.control
             .store(offset_of!(Control, endpoints), u32::from(new.exact));
         Ok(())
+    }
+
+    /// Whether they outlive the agent.
+    pub(super) fn are_pinned(&self) -> bool {
+        self.names.is_some()
     }
 
     /// Moves accounts to the slots that are theirs by the tables as they are, and takes those away that are nobody's.
@@ -318,6 +420,15 @@ impl Programs {
         self.walk
     }
 
+    /// The processes that are watched.
+    pub(super) fn watched(&self) -> Result<BTreeSet<u32>, MapError> {
+        let map = self.ebpf.map(map::PROCESSES);
+        let map = map.ok_or(MapError::InvalidName {
+            name: map::PROCESSES.to_owned(),
+        })?;
+        HashMap::<_, u32, u32>::try_from(map)?.keys().collect()
+    }
+
     /// Watches these processes from now on and those no more.
     pub(super) fn watch(&mut self, come: &[u32], gone: &[u32]) -> Result<(), MapError> {
         let map = self.ebpf.map_mut(map::PROCESSES);
@@ -331,6 +442,11 @@ impl Programs {
         }
         come.iter()
             .try_for_each(|process| processes.insert(process, 1, 0))
+    }
+
+    /// Notes what is published of a slot, for the next agent.
+    pub(super) fn note_shown(&self, slot: u32, shown: Shown) {
+        self.counters.set(slot, offset_of!(Counters, shown), shown);
     }
 
     /// A slot's counters now.

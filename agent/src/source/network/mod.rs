@@ -3,6 +3,7 @@
 //! `wanted` is what to count. `layout` gives parties and protocols their numbers, `tables` turns the configuration
 //! into the kernel's tables, `resolve` its host names into addresses, `btf`
 //! finds the kernel's fields and `cgroup` its sockets, `loader` runs the programs, `decode` names what they counted,
+//! `pin` has what outlives the agent,
 //! `holders` the processes, `strangers` tells who should not be there, `explain` what does not work here.
 
 pub mod btf;
@@ -12,6 +13,7 @@ mod explain;
 mod holders;
 pub mod layout;
 mod loader;
+pub mod pin;
 pub mod resolve;
 mod strangers;
 mod sys;
@@ -35,6 +37,7 @@ use self::{
     explain::explain,
     holders::Holders,
     loader::{Fit, Loaded, Programs, Rhythm, histogram_limit},
+    pin::{Base, Pins},
     strangers::Strangers,
     sys::ProgramStatistics,
     tables::{Names, Tables},
@@ -50,6 +53,7 @@ use crate::{
 /// Reads what the kernel has counted.
 pub struct NetworkSource {
     wanted: Arc<Wanted>,
+    pins: Pins,
     running: Option<Running>,
 }
 
@@ -77,21 +81,25 @@ struct Running {
 
 impl NetworkSource {
     /// A source that has touched nothing yet.
-    pub fn new(wanted: &Arc<Wanted>) -> Self {
+    pub fn new(wanted: &Arc<Wanted>, pins: Pins) -> Self {
         Self {
             wanted: Arc::clone(wanted),
+            pins,
             running: None,
         }
     }
 
-    /// Loads, attaches, adopts; then gives up the privileges that only this needs.
+    /// Loads, attaches, adopts, from what an agent before this one has left where there is such; then gives up the privileges that only this needs.
     ///
     /// # Errors
     /// The first thing that this machine or these privileges do not allow.
-    fn start(&self) -> Result<Running, Failure> {
+    fn start(&mut self) -> Result<Running, Failure> {
         let plan = self.wanted.get();
         let tables = Tables::new(&plan.config, &plan.resolved, &plan.layout);
-        let prepared = Prepared::new(&plan.config, tables.slots);
+        let base = self.pins.begin(&plan.layout);
+        let base = base.map_err(|reason| Failure::new(FailureKind::Unsupported, reason))?;
+        let (since, taken_over) = (base.since, base.taken_over);
+        let prepared = Prepared::new(&plan.config, tables.slots, base);
         sys::release_memory();
         let Prepared {
             loaded,
@@ -100,16 +108,22 @@ impl NetworkSource {
             rhythm,
         } = prepared?;
         let cgroup = cgroup.transpose();
-        let since = SystemTime::now();
-        let programs = loaded.attach(&tables, cgroup.as_ref().ok().and_then(Option::as_ref));
+        let attached = cgroup.as_ref().ok().and_then(Option::as_ref);
+        let programs = loaded.attach(&tables, &plan.layout, attached);
         let programs = programs.map_err(|error| explain(&error))?;
+        if taken_over {
+            programs
+                .reclassify()
+                .map_err(|error| read_failure("look at open connections again", &error))?;
+        }
         programs
             .adopt()
             .map_err(|error| read_failure("adopt open connections", &error))?;
         privilege::keep_for_reading();
 
         let missing = programs.missing();
-        let limits = explain::limits(&plan.config, &kernel, cgroup.as_ref(), missing);
+        let mut limits = explain::limits(&plan.config, &kernel, cgroup.as_ref(), missing);
+        limits.extend(self.pins.limit().cloned());
         for limit in &limits {
             warn!("the network source goes without: {limit}");
         }
@@ -120,19 +134,22 @@ impl NetworkSource {
         let kernel = sysinfo::System::kernel_version().unwrap_or_default();
         info!(%kernel, "counting: claimed at inet_sock_set_state, settled from tcp_sock");
         let walk = programs.walk();
+        let pin = if programs.are_pinned() { "on" } else { "off" };
+        let watched = programs.watched();
+        let watched = watched.map_err(|error| read_failure("read the watched processes", &error))?;
         Ok(Running {
+            settled: programs.control().unwrap_or_default().settled,
             programs,
             tables,
             names: Names::new(&plan.config, &plan.layout, udp),
             plan,
-            look_again: false,
+            look_again: taken_over,
             published: Published::default(),
             auto_parties: 0,
-            settled: 0,
             holders: Holders::default(),
             no_holders: false,
             strangers: Strangers::new(Instant::now()),
-            watched: BTreeSet::new(),
+            watched,
             limits,
             since,
             accounting: Accounting {
@@ -144,6 +161,7 @@ impl NetworkSource {
                 },
                 rhythm: rhythm.map_or("off", Rhythm::name),
                 udp: if udp { "cgroup_skb" } else { "off" },
+                pin,
                 kernel,
             },
         })
@@ -161,7 +179,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(config: &Config, slots: u32) -> Result<Self, Failure> {
+    fn new(config: &Config, slots: u32, base: Base) -> Result<Self, Failure> {
         let wants = &config.network;
         let raw = std::fs::read(btf::KERNEL).map_err(|error| {
             let mend =
@@ -187,14 +205,16 @@ impl Prepared {
                 latency: u32::from(wants.latency),
                 watch_end: u32::from(kernel.preemptible_tracepoints),
                 receive_parameters: kernel.receive_parameters.unwrap_or(0),
+                generation: base.generation,
             },
             events: events && has_cgroup,
             rhythm,
             udp: (udp && has_cgroup).then(explain::refused),
             slots,
+            base,
             log: config.log.kernel,
         };
-        let loaded = Loaded::new(&fit).map_err(|error| explain(&error))?;
+        let loaded = Loaded::new(fit).map_err(|error| explain(&error))?;
         Ok(Self {
             loaded,
             kernel,
@@ -212,9 +232,12 @@ impl Source for NetworkSource {
     }
 
     fn collect(&mut self) -> Result<Network, Failure> {
-        let running = match &mut self.running {
-            Some(running) => running,
-            None => self.running.insert(self.start()?),
+        let running = match self.running.take() {
+            Some(running) => self.running.insert(running),
+            None => {
+                let running = self.start()?;
+                self.running.insert(running)
+            }
         };
         running.follow(self.wanted.get())?;
         running.read()
@@ -228,7 +251,7 @@ impl Running {
             .then(|| Tables::new(&plan.config, &plan.resolved, &plan.layout));
         if let Some(next) = &next {
             self.programs
-                .change(&self.tables, next)
+                .change(&self.tables, next, &plan.layout)
                 .map_err(|error| explain(&error))?;
         }
         if next.is_some() || self.look_again {
@@ -275,6 +298,7 @@ impl Running {
                 u64::try_from(read.as_nanos()).unwrap_or(u64::MAX),
             ),
             |slot| self.programs.counters(slot),
+            |slot, shown| self.programs.note_shown(slot, shown),
             |number| Some(in_classes(&self.programs.histogram(number)?, fine)),
         );
         self.look_at_holders(&traffic);

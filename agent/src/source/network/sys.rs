@@ -214,6 +214,21 @@ impl<T: Pod> Mapped<T> {
         }
     }
 
+    /// Sets a part of one element, at its offset; the array must have been mapped as [`Mapped::writable`]. Nobody else
+    /// may write it.
+    pub(super) fn set<P: Copy>(&self, index: u32, offset: usize, part: P) {
+        let index = index as usize;
+        let fits = offset + size_of::<P>() <= size_of::<T>() && align_of::<P>() <= align_of::<T>();
+        if index < self.length && fits && offset.is_multiple_of(align_of::<P>()) {
+            let bytes: *mut c_void = self.memory.as_mut_ptr().cast();
+            // SAFETY: within the element, and aligned as it is.
+            unsafe {
+                let place = bytes.byte_add(index * size_of::<T>() + offset);
+                place.cast::<P>().write_volatile(part);
+            }
+        }
+    }
+
     /// A copy of one element. The kernel may write meanwhile, a word at a time.
     pub(super) fn read(&self, index: u32) -> Option<T> {
         let index = index as usize;
