@@ -24,11 +24,7 @@ use crate::{
         self, gpu,
         host::HostSource,
         idle::IdleSource,
-        network::{
-            NetworkSource,
-            pin::{self, Pins},
-            resolve,
-        },
+        network::{NetworkSource, pin::Pins, resolve},
     },
 };
 
@@ -76,7 +72,7 @@ pub fn run(
         .map(|address| http::bind(*address));
     let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
     let pins = if config.network.enabled {
-        Pins::open(config).map_err(explain)?
+        Pins::open(config)?
     } else {
         Pins::none()
     };
@@ -142,14 +138,6 @@ pub fn run(
     outcome?;
     info!("stopped");
     Ok(())
-}
-
-/// A directory that cannot be used is a mistake in the configuration; another agent is none.
-fn explain(error: pin::Error) -> anyhow::Error {
-    match error {
-        pin::Error::Unusable(_) => crate::Misconfigured(error.to_string()).into(),
-        pin::Error::Busy(_) => error.into(),
-    }
 }
 
 async fn serve(

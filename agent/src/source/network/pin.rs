@@ -16,25 +16,15 @@ use super::{
     layout::Layout,
     loader::{Folder, Removed, Unfit},
 };
-use crate::config::{Config, Pin};
+use crate::{
+    Misconfigured,
+    config::{Config, Pin},
+};
 
 /// Where BPF file systems are mounted.
 const MOUNT: &str = "/sys/fs/bpf";
 /// The directory in it, unless another is configured.
 const NAME: &str = "partymeter";
-
-/// Why there is no directory, or it cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The configured one is not one that anything can be pinned in.
-    #[error("network.pin: {0}")]
-    Unusable(String),
-    /// Another agent has it.
-    #[error(
-        "network.pin: an agent is running with {}; stop it first, or set another directory, or \"\" for none", .0.display()
-    )]
-    Busy(PathBuf),
-}
 
 /// What is pinned, or is to be; this agent's alone as long as this is there.
 #[derive(Debug, Default)]
@@ -92,7 +82,7 @@ enum Place {
 }
 
 impl Place {
-    fn of(config: &Config) -> Result<Self, Error> {
+    fn of(config: &Config) -> Result<Self, Misconfigured> {
         let path = match &config.network.pin {
             Pin::Nothing => return Ok(Self::Nowhere("network.pin is \"\"".to_owned())),
             Pin::At(path) => path.clone(),
@@ -116,7 +106,7 @@ impl Place {
         if nearest.is_some_and(is_bpf) {
             return Ok(Self::At { path, chosen: true });
         }
-        Err(Error::Unusable(format!(
+        Err(unusable(&format!(
             "{} is not in a BPF file system; mount one with `mount -t bpf bpf {MOUNT}` and name a directory there, or \
              set it to \"\" to pin nothing",
             path.display()
@@ -144,7 +134,7 @@ impl Pins {
     /// # Errors
     /// If another agent has it, or the configuration names one that cannot be used. The default that cannot be is a
     /// limit, and all else goes on.
-    pub fn open(config: &Config) -> Result<Self, Error> {
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
         let (path, chosen) = match Place::of(config)? {
             Place::At { path, chosen } => (path, chosen),
             Place::Nowhere(why) => {
@@ -156,7 +146,7 @@ impl Pins {
         };
         let refused = |why: String| {
             if chosen {
-                return Err(Error::Unusable(why));
+                return Err(unusable(&why).into());
             }
             let limit = Some(format!("counters end with the agent ({why})"));
             Ok(Self {
@@ -166,7 +156,7 @@ impl Pins {
         };
         let lock = match lock(&path) {
             Ok(lock) => lock,
-            Err(TryLockError::WouldBlock) => return Err(Error::Busy(path)),
+            Err(TryLockError::WouldBlock) => return Err(busy(&path)),
             Err(TryLockError::Error(error)) => {
                 return refused(format!("cannot use {}: {error}", path.display()));
             }
@@ -258,7 +248,7 @@ pub fn detach(config: &Config) -> anyhow::Result<String> {
     }
     let _lock = match lock(&path) {
         Ok(lock) => lock,
-        Err(TryLockError::WouldBlock) => return Err(Error::Busy(path).into()),
+        Err(TryLockError::WouldBlock) => return Err(busy(&path)),
         Err(TryLockError::Error(error)) => anyhow::bail!("cannot use {shown}: {error}"),
     };
     let removed = Folder(path.clone()).clear();
@@ -290,6 +280,17 @@ fn lock(path: &Path) -> Result<File, TryLockError> {
     let directory = File::open(path).map_err(TryLockError::Error)?;
     directory.try_lock()?;
     Ok(directory)
+}
+
+fn unusable(why: &str) -> Misconfigured {
+    Misconfigured(format!("network.pin: {why}"))
+}
+
+fn busy(path: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "network.pin: an agent is running with {}; stop it first, or set another directory, or \"\" for none",
+        path.display()
+    )
 }
 
 fn is_bpf(path: &Path) -> bool {

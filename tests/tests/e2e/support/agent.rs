@@ -303,6 +303,12 @@ impl Agent {
         (status, self.log())
     }
 
+    /// Kills the agent, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     pub fn signal(&self, signal: libc::c_int) {
         let process = self.child.id().cast_signed();
         // SAFETY: a child that has not been waited for.
