@@ -317,7 +317,7 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Runs of the BPF program while kernel.bpf_stats_enabled was on.",
         labels: &["program"],
         source: "bpf_prog_info.run_cnt",
-        reset: LOADED,
+        reset: Reset::Agent,
         opentelemetry: &[otel("partymeter.bpf.program.runs")],
         read: |snapshot, emit| {
             with(snapshot, |network| {
@@ -334,7 +334,7 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Time spent in the BPF program while kernel.bpf_stats_enabled was on.",
         labels: &["program"],
         source: "bpf_prog_info.run_time_ns",
-        reset: LOADED,
+        reset: Reset::Agent,
         opentelemetry: &[otel("partymeter.bpf.program.time")],
         read: |snapshot, emit| {
             with(snapshot, |network| {
