@@ -3,8 +3,7 @@
 use core::mem::offset_of;
 
 use super::{
-    Account, Caller, Connection, Control, Counters, Drop, Histogram, Shown, Stranger,
-    Totals, map,
+    Account, Caller, Connection, Control, Counters, Drop, Histogram, Shown, Stranger, Totals, map,
 };
 
 /// The maps that hold what was counted and what is going on. The tables of the configuration are not among them:

@@ -306,7 +306,10 @@ pub(super) static METRICS: &[Metric] = &[
                     pin,
                     kernel,
                 } = &network.accounting;
-                emit(&[bytes, latency, rhythm, udp, pin, kernel], Value::Integer(1));
+                emit(
+                    &[bytes, latency, rhythm, udp, pin, kernel],
+                    Value::Integer(1),
+                );
             });
         },
     },

@@ -101,12 +101,7 @@ impl Reload {
     /// For an agent that runs with `config`, which has just come from `options`.
     ///
     /// `layout` has its parties and protocols.
-    pub fn new(
-        options: Options,
-        config: &Config,
-        layout: Layout,
-        logging: &Arc<Logging>,
-    ) -> Self {
+    pub fn new(options: Options, config: &Config, layout: Layout, logging: &Arc<Logging>) -> Self {
         let plan = Plan {
             config: config.clone(),
             resolved: Resolved::new(),

@@ -3,9 +3,10 @@
 //! Each test has a BPF file system of its own.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -16,7 +17,10 @@ use std::{
 
 use aya::{
     maps::{Array, Map, MapData, loaded_maps},
-    programs::{links::{FdLink, PinnedLink}, loaded_links, loaded_programs},
+    programs::{
+        links::{FdLink, PinnedLink},
+        loaded_links, loaded_programs,
+    },
 };
 
 use crate::support::{
@@ -45,6 +49,14 @@ impl FileSystem {
     /// The section of a configuration.
     fn network(&self) -> String {
         format!("[network]\npin = \"{}\"\n", self.directory().display())
+    }
+
+    /// Loads of the programs that are attached: more than one while an agent takes over.
+    fn generations(&self) -> usize {
+        let names = self.names();
+        let links = names.iter().filter_map(|name| name.strip_prefix("link-"));
+        let all: BTreeSet<&str> = links.filter_map(|name| name.split('-').next()).collect();
+        all.len()
     }
 
     fn names(&self) -> Vec<String> {
@@ -129,7 +141,11 @@ fn churn(lab: &Lab, listener: &TcpListener, truth: &Truth, done: &AtomicBool) {
             truth.connections.fetch_add(1, Relaxed);
             let size = number as usize * 7919 % 3000;
             truth.exchange(&a, &b, [size, size / 3]);
-            let (first, second) = if number.is_multiple_of(4) { (b, a) } else { (a, b) };
+            let (first, second) = if number.is_multiple_of(4) {
+                (b, a)
+            } else {
+                (a, b)
+            };
             drop(first);
             drop(second);
             let due = begin + Duration::from_millis(1) * number;
@@ -152,7 +168,10 @@ fn expect_truth(agent: &Agent, truth: &Truth, open: u64) {
             of(agent, &series)
         };
         let sum: f64 = ["fin", "reset", "timeout"].map(closed).iter().sum();
-        assert!((sum - (all - open)).abs() < 0.5, "{party}: {sum} closed of {all}");
+        assert!(
+            (sum - (all - open)).abs() < 0.5,
+            "{party}: {sum} closed of {all}"
+        );
         expect(agent, &format!("mpc_connections{{{pair}}}"), open);
     }
 }
@@ -183,7 +202,7 @@ fn a_hundred_kills_under_load_lose_no_byte() {
     truth.connections.fetch_add(OPEN, Relaxed);
     let done = AtomicBool::new(false);
     let began = Instant::now();
-    let looked = thread::scope(|scope| {
+    let (looked, between) = thread::scope(|scope| {
         for listener in &listeners[1..] {
             scope.spawn(|| churn(&lab, listener, &truth, &done));
         }
@@ -197,26 +216,32 @@ fn a_hundred_kills_under_load_lose_no_byte() {
             }
         });
         let mut shown = [0.0; 2];
-        let mut looked = 0;
+        let (mut looked, mut between) = (0, 0);
         for _ in 0..KILLS {
-            // In every phase of the start, and after it.
-            sleep(Duration::from_millis(random.below(700)));
-            if agent.answers() && agent.get("/-/ready").contains("network: up") {
+            // A half of them in every phase of the start, of which the page tells nothing.
+            let early = random.below(2) == 0;
+            let longest = if early { 300 } else { 700 };
+            sleep(Duration::from_millis(random.below(longest)));
+            if !early && agent.answers() && agent.get("/-/ready").contains("network: up") {
                 let now = ["b", "a"].map(|party| agent.bytes(party, "test"));
                 #[expect(clippy::cast_precision_loss, reason = "there are not that many")]
                 let now = now.map(|bytes| (bytes.transmit + bytes.receive) as f64);
-                assert!(now[0] >= shown[0] && now[1] >= shown[1], "went back: {now:?}");
+                assert!(
+                    now[0] >= shown[0] && now[1] >= shown[1],
+                    "went back: {now:?}"
+                );
                 (shown, looked) = (now, looked + 1);
             }
             agent.kill();
+            between += usize::from(files.generations() > 1);
             agent = Agent::spawn(Scratch::new("config.toml"), &config, &[]);
         }
         done.store(true, Relaxed);
-        looked
+        (looked, between)
     });
     let rate = truth.connections.load(Relaxed) as f64 / began.elapsed().as_secs_f64();
     println!(
-        "{KILLS} kills in {:?}, {looked} of them of an agent that counted; {} connections, {rate:.0}/s, {} and {} bytes",
+        "{KILLS} kills in {:?}, {looked} of agents whose page was read, {between} in the middle of taking over; {} connections, {rate:.0}/s, {} and {} bytes",
         began.elapsed(),
         truth.connections.load(Relaxed),
         truth.a_to_b.load(Relaxed),
@@ -227,7 +252,11 @@ fn a_hundred_kills_under_load_lose_no_byte() {
     let agent = Agent::start(&config);
     expect_truth(&agent, &truth, OPEN);
     drop(connections);
-    expect(&agent, "mpc_connections{party_id=\"b\",protocol=\"test\"}", 0.0);
+    expect(
+        &agent,
+        "mpc_connections{party_id=\"b\",protocol=\"test\"}",
+        0.0,
+    );
     expect_truth(&agent, &truth, 0);
 }
 
@@ -239,7 +268,11 @@ fn what_begins_and_ends_without_an_agent_counts() {
     let config = lab.config() + &files.network();
     let agent = Agent::start(&config);
     assert_eq!(
-        fs::metadata(files.directory()).unwrap().permissions().mode() & 0o777,
+        fs::metadata(files.directory())
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
         0o700
     );
     assert!(agent.get("/metrics").contains(",pin=\"on\","));
@@ -272,7 +305,11 @@ fn what_begins_and_ends_without_an_agent_counts() {
     expect_truth(&agent, &truth, 2);
     truth.exchange(&before.0, &before.1, [1, 1]);
     drop((before, stays));
-    expect(&agent, "mpc_connections{party_id=\"b\",protocol=\"test\"}", 0.0);
+    expect(
+        &agent,
+        "mpc_connections{party_id=\"b\",protocol=\"test\"}",
+        0.0,
+    );
     expect_truth(&agent, &truth, 0);
 }
 
@@ -327,7 +364,58 @@ fn messages_and_failures_count_once_over_restarts() {
     }
     let pair = "party_id=\"b\",protocol=\"test\"";
     expect(&agent, &format!("mpc_rounds_total{{{pair}}}"), rounds);
-    expect(&agent, &format!("mpc_connection_failures_total{{{pair}}}"), refused);
+    expect(
+        &agent,
+        &format!("mpc_connection_failures_total{{{pair}}}"),
+        refused,
+    );
+}
+
+#[test]
+fn datagrams_count_without_an_agent_and_a_stranger_is_one() {
+    needs_root!();
+    let lab = Lab::new();
+    let files = FileSystem::new();
+    let party = format!("[[parties]]\nid = \"b\"\nendpoints = [\"{}\"]\n", lab.v4(2));
+    let protocol = format!(
+        "[[protocols]]\nname = \"test\"\ntransport = \"udp\"\nports = [{}]\n",
+        lab.port(0)
+    );
+    // A is no party.
+    let config = party + &protocol + &files.network();
+    let bind = |host, port| UdpSocket::bind(SocketAddr::from((lab.v4(host), port))).unwrap();
+    let to = lab.b.enter(|| bind(2, lab.port(0)));
+    let from = lab.a.enter(|| bind(1, lab.port(1)));
+    let send = |number: u64| {
+        for _ in 0..number {
+            from.send_to(&[0; 100], to.local_addr().unwrap()).unwrap();
+            to.recv(&mut [0; 200]).unwrap();
+        }
+    };
+    let check = |agent: &Agent, number: u64| {
+        let bytes = |transmit, receive| crate::support::agent::Bytes { transmit, receive };
+        agent.expect(&[
+            ("b", "test", bytes(100 * number, 0)),
+            ("unknown", "test", bytes(0, 100 * number)),
+        ]);
+        let strangers = "mpc_unexpected_connections_total{protocol=\"test\",role=\"acceptor\"}";
+        assert_eq!(agent.series(strangers), Some(1.0));
+    };
+    let agent = Agent::start(&config);
+    send(10);
+    check(&agent, 10);
+    drop(agent);
+    send(20);
+    let agent = Agent::start(&config);
+    send(3);
+    check(&agent, 33);
+    drop(agent);
+    // Not counted, and again: what was counted stays.
+    let without = Agent::start(&(lab.config() + &files.network()));
+    send(5);
+    drop(without);
+    let agent = Agent::start(&config);
+    check(&agent, 33);
 }
 
 #[test]
@@ -336,7 +424,10 @@ fn another_configuration_keeps_the_numbers() {
     let lab = Lab::new();
     let files = FileSystem::new();
     let party = |id: &str, host: u8| {
-        format!("[[parties]]\nid = \"{id}\"\nendpoints = [\"{}\"]\n", lab.v4(host))
+        format!(
+            "[[parties]]\nid = \"{id}\"\nendpoints = [\"{}\"]\n",
+            lab.v4(host)
+        )
     };
     let protocol = |name: &str, ports: [u16; 2]| {
         let [first, last] = ports.map(|index| lab.port(index));
@@ -358,16 +449,26 @@ fn another_configuration_keeps_the_numbers() {
         &(protocol("another", [10, 19]) + &protocol("test", [0, 9])),
     );
     move_bytes(&open.0, &open.1, 10);
-    second.expect(&[("other b", "test", bytes(10, 0)), ("0", "test", bytes(0, 0))]);
+    second.expect(&[
+        ("other b", "test", bytes(10, 0)),
+        ("0", "test", bytes(0, 0)),
+    ]);
     let listener = lab.listen(10);
     let a = lab.connect_to(listener.local_addr().unwrap());
     let (b, _) = listener.accept().unwrap();
     move_bytes(&a, &b, 7);
     second.expect(&[("other b", "another", bytes(7, 0))]);
-    assert_eq!(second.series("network_bytes_total{direction=\"receive\",party_id=\"a\",protocol=\"test\"}"), None);
+    assert_eq!(
+        second
+            .series("network_bytes_total{direction=\"receive\",party_id=\"a\",protocol=\"test\"}"),
+        None
+    );
     drop(second);
 
-    let third = start(&(party("a", 1) + &party("b", 2)), &protocol("test", [0, 19]));
+    let third = start(
+        &(party("a", 1) + &party("b", 2)),
+        &protocol("test", [0, 19]),
+    );
     move_bytes(&open.0, &open.1, 1);
     move_bytes(&a, &b, 2);
     third.expect(&[("b", "test", bytes(103, 0)), ("a", "test", bytes(0, 103))]);
@@ -387,7 +488,13 @@ fn another_configuration_keeps_the_numbers() {
         .collect();
     let fifth = start(&(party("b", 2) + &crowd), &protocol("test", [0, 19]));
     fifth.wait_for("counters begin at 0: what is pinned under ");
-    assert!(fifth.log().contains(" parties are or were configured, and there is room for 66"), "{}", fifth.log());
+    assert!(
+        fifth
+            .log()
+            .contains(" parties are or were configured, and there is room for 66"),
+        "{}",
+        fifth.log()
+    );
     move_bytes(&open.0, &open.1, 3);
     fifth.expect(&[("b", "test", bytes(3, 0))]);
 }
@@ -403,11 +510,17 @@ fn automatic_parties_go_on() {
     move_bytes(&a, &b, 100);
     let (here, there) = (lab.v4(1).to_string(), lab.v4(2).to_string());
     let bytes = |transmit, receive| crate::support::agent::Bytes { transmit, receive };
-    first.expect(&[(&here, "test", bytes(0, 100)), (&there, "test", bytes(100, 0))]);
+    first.expect(&[
+        (&here, "test", bytes(0, 100)),
+        (&there, "test", bytes(100, 0)),
+    ]);
     drop(first);
     move_bytes(&a, &b, 10);
     let second = Agent::start(&config);
-    second.expect(&[(&here, "test", bytes(0, 110)), (&there, "test", bytes(110, 0))]);
+    second.expect(&[
+        (&here, "test", bytes(0, 110)),
+        (&there, "test", bytes(110, 0)),
+    ]);
     drop(second);
     // Now they have names.
     let third = Agent::start(&(lab.config() + &files.network()));
@@ -480,7 +593,10 @@ fn wait_until_gone(links: &[(u32, u32)]) {
         if there.is_empty() && loaded.is_empty() {
             return;
         }
-        assert!(Instant::now() < end, "links {there:?}, programs {loaded:?} are there");
+        assert!(
+            Instant::now() < end,
+            "links {there:?}, programs {loaded:?} are there"
+        );
         sleep(Duration::from_millis(50));
     }
 }
@@ -508,7 +624,10 @@ fn one_agent_at_a_time_and_detach_leaves_nothing() {
 
     let nothing = partymeter("detach", &directory);
     assert!(nothing.status.success());
-    assert_eq!(told(&nothing.stdout), format!("nothing to remove: there is no {shown}"));
+    assert_eq!(
+        told(&nothing.stdout),
+        format!("nothing to remove: there is no {shown}")
+    );
 
     let agent = Agent::start(&(lab.config() + &files.network()));
     let busy = format!(
@@ -538,7 +657,10 @@ fn one_agent_at_a_time_and_detach_leaves_nothing() {
     let (links, all) = (of("link-"), names.len());
     let removed = partymeter("detach", &directory);
     assert!(removed.status.success(), "{}", told(&removed.stderr));
-    let line = format!("removed {links} links and {} maps under {shown}", all - links);
+    let line = format!(
+        "removed {links} links and {} maps under {shown}",
+        all - links
+    );
     assert_eq!(told(&removed.stdout), line);
     assert!(!directory.exists());
     wait_until_gone(&attached);
@@ -566,6 +688,15 @@ fn a_directory_in_no_bpf_file_system_is_one_line() {
     }
     let check = told(&partymeter("check", &place.0).stdout);
     assert!(check.contains(&mend), "{check}");
+    // Nor one that others may remove the pins from.
+    let files = FileSystem::new();
+    let open = partymeter("run", &files.0.0);
+    assert_eq!(open.status.code(), Some(64));
+    assert!(
+        told(&open.stderr).contains(" or others may write there"),
+        "{}",
+        told(&open.stderr)
+    );
     let relative = partymeter("run", Path::new("counters"));
     assert_eq!(relative.status.code(), Some(64));
     assert!(told(&relative.stderr).contains("\"counters\" is no absolute path"));

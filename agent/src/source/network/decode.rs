@@ -204,8 +204,16 @@ mod tests {
     fn never_goes_back() {
         let names = names();
         let mut published = Published::default();
-        let mut next =
-            |value| published.next(&names, (0, 0), |_| Some(counters(value)), |_, _| (), |_| None)[0].transmit;
+        let mut next = |value| {
+            published.next(
+                &names,
+                (0, 0),
+                |_| Some(counters(value)),
+                |_, _| (),
+                |_| None,
+            )[0]
+            .transmit
+        };
         assert_eq!(next(u64::MAX), 0, "a correction below 0 shows as nothing");
         assert_eq!(next(10), 10);
         assert_eq!(next(9), 10);
@@ -354,7 +362,13 @@ mod tests {
         let names = names();
         let mut published = Published::default();
         let mut shown = |value| {
-            let traffic = published.next(&names, (0, 0), |_| Some(counters(value)), |_, _| (), |_| None);
+            let traffic = published.next(
+                &names,
+                (0, 0),
+                |_| Some(counters(value)),
+                |_, _| (),
+                |_| None,
+            );
             traffic
                 .into_iter()
                 .map(|it| it.protocol.to_string())

@@ -285,7 +285,10 @@ mod tests {
         let mut more = config(&[], &["p"]);
         more.network.max_auto_parties = 65;
         let full = after.go_on(&more).unwrap_err();
-        assert!(full.to_string().starts_with("65 automatic parties"), "{full}");
+        assert!(
+            full.to_string().starts_with("65 automatic parties"),
+            "{full}"
+        );
 
         let mut gap = names(&before);
         gap.remove(0);

@@ -3,6 +3,8 @@
 
 mod error;
 mod fill;
+mod fit;
+mod hand_over;
 mod pinned;
 mod udp;
 mod ways;
@@ -14,9 +16,7 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd},
 };
 
-use agent_ebpf::{
-    Address, Control, Counters, HISTOGRAM_CAPACITY, Histogram, Offsets, Settings, Shown, map, program,
-};
+use agent_ebpf::{Address, Control, Counters, HISTOGRAM_CAPACITY, Histogram, Shown, map, program};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{HashMap, Map, MapData, MapError, RingBuf},
@@ -25,6 +25,7 @@ use aya::{
 
 pub(super) use self::{
     error::Error,
+    fit::{Fit, Missing},
     pinned::{Folder, Removed, Unfit},
     udp::Refused,
     ways::{Rhythm, Walk},
@@ -32,6 +33,7 @@ pub(super) use self::{
 use self::{
     error::{kernel_error, program_error},
     fill::{begin, change, fill},
+    hand_over::Shared,
     pinned::Links,
 };
 use super::{
@@ -61,43 +63,6 @@ pub(super) struct Loaded {
     udp: Option<Refused>,
     missing: Missing,
     base: Base,
-}
-
-/// What was wanted and goes without, because of what.
-#[derive(Debug, Default)]
-pub(super) struct Missing {
-    /// The iterators that find every open account.
-    pub(super) accounts: Option<Error>,
-    /// `socket_events`.
-    pub(super) events: Option<Error>,
-    /// The programs that count messages.
-    pub(super) rhythm: Option<Error>,
-    /// Those that count datagrams.
-    pub(super) udp: Option<Error>,
-    /// The one that takes datagrams back that found no room.
-    pub(super) refused: Option<Error>,
-    /// The one that does it for IPv6, where the other is not told.
-    pub(super) refused_v6: Option<Error>,
-}
-
-/// What the programs are fitted to.
-pub(super) struct Fit {
-    /// To the running kernel.
-    pub(super) offsets: Offsets,
-    /// What they do.
-    pub(super) settings: Settings,
-    /// Whether `socket_events` is among them.
-    pub(super) events: bool,
-    /// The hooks of the programs that count messages; `None` without them.
-    pub(super) rhythm: Option<Rhythm>,
-    /// What tells of datagrams without room; `None` where datagrams are not counted.
-    pub(super) udp: Option<Refused>,
-    /// How many slots there are.
-    pub(super) slots: u32,
-    /// What they start from.
-    pub(super) base: Base,
-    /// The least severe of their messages.
-    pub(super) log: Option<tracing::Level>,
 }
 
 impl Loaded {
@@ -273,52 +238,6 @@ impl Loaded {
             logger,
             missing,
         })
-    }
-}
-
-/// The state that the programs share, also those of the agent before this one while both are attached. What the ones
-/// look up in their tables the others may not have in theirs; no connection may be taken for a stranger's meanwhile.
-struct Shared<'a>(&'a Mapped<Control>);
-
-impl Shared<'_> {
-    fn now(&self) -> Control {
-        self.0.read(0).unwrap_or_default()
-    }
-
-    /// Before anything is attached: what either of them wants.
-    fn widen(&self, tables: &Tables) {
-        let Control {
-            endpoints,
-            auto_limit,
-            ..
-        } = self.now();
-        let endpoints = endpoints | u32::from(tables.exact);
-        self.0.store(offset_of!(Control, endpoints), endpoints);
-        let auto_limit = auto_limit.max(tables.auto_limit);
-        self.0.store(offset_of!(Control, auto_limit), auto_limit);
-    }
-
-    /// Once everything is attached: from here on the new ones count.
-    fn hand_over(&self, generation: u32, events_see_all: bool) {
-        if !events_see_all {
-            self.0.store(offset_of!(Control, events_see_all), 0);
-        }
-        self.0.store(offset_of!(Control, generation), generation);
-    }
-
-    /// Once the old ones are detached: what the new ones want.
-    fn narrow(&self, tables: &Tables, events_see_all: bool) {
-        let words = [
-            (offset_of!(Control, endpoints), u32::from(tables.exact)),
-            (offset_of!(Control, auto_limit), tables.auto_limit),
-            (
-                offset_of!(Control, events_see_all),
-                u32::from(events_see_all),
-            ),
-        ];
-        for (offset, word) in words {
-            self.0.store(offset, word);
-        }
     }
 }
 

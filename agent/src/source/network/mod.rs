@@ -136,7 +136,8 @@ impl NetworkSource {
         let walk = programs.walk();
         let pin = if programs.are_pinned() { "on" } else { "off" };
         let watched = programs.watched();
-        let watched = watched.map_err(|error| read_failure("read the watched processes", &error))?;
+        let watched =
+            watched.map_err(|error| read_failure("read the watched processes", &error))?;
         Ok(Running {
             settled: programs.control().unwrap_or_default().settled,
             programs,
@@ -232,13 +233,12 @@ impl Source for NetworkSource {
     }
 
     fn collect(&mut self) -> Result<Network, Failure> {
-        let running = match self.running.take() {
-            Some(running) => self.running.insert(running),
-            None => {
-                let running = self.start()?;
-                self.running.insert(running)
-            }
+        let running = if let Some(running) = self.running.take() {
+            running
+        } else {
+            self.start()?
         };
+        let running = self.running.insert(running);
         running.follow(self.wanted.get())?;
         running.read()
     }

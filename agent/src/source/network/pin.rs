@@ -4,7 +4,7 @@
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -145,6 +145,8 @@ impl Pins {
             }
         };
         let refused = |why: String| {
+            // Not what others have put there.
+            drop(fs::remove_dir(&path));
             if chosen {
                 return Err(unusable(&why).into());
             }
@@ -161,7 +163,11 @@ impl Pins {
                 return refused(format!("cannot use {}: {error}", path.display()));
             }
         };
-        let folder = Folder(path);
+        if !is_own(&lock) {
+            let why = "belongs to somebody else, or others may write there; remove it";
+            return refused(format!("{} {why}", path.display()));
+        }
+        let folder = Folder(path.clone());
         if let Err(error) = folder.try_out() {
             return refused(error.to_string());
         }
@@ -225,9 +231,10 @@ impl Pins {
         }
         let removed = folder.clear();
         removed.map_err(|error| format!("cannot remove what is pinned under {path}: {error}"))?;
-        match self.unfit.take() {
-            Some(why) => warn!("counters begin at 0: what is pinned under {path} is of no use, {why}"),
-            None => info!("counters are pinned under {path}, and outlive the agent"),
+        if let Some(why) = self.unfit.take() {
+            warn!("counters begin at 0: what is pinned under {path} is of no use, {why}");
+        } else {
+            info!("counters are pinned under {path}, and outlive the agent");
         }
         Ok(base)
     }
@@ -264,7 +271,9 @@ pub fn detach(config: &Config) -> anyhow::Result<String> {
         {
             anyhow::bail!("cannot remove {shown}: {error}")
         }
-        _ => Ok(format!("removed {links} links and {maps} maps under {shown}")),
+        _ => Ok(format!(
+            "removed {links} links and {maps} maps under {shown}"
+        )),
     }
 }
 
@@ -280,6 +289,13 @@ fn lock(path: &Path) -> Result<File, TryLockError> {
     let directory = File::open(path).map_err(TryLockError::Error)?;
     directory.try_lock()?;
     Ok(directory)
+}
+
+/// Whether nobody else may pin there, or remove what is pinned: a BPF file system may be open to all.
+fn is_own(directory: &File) -> bool {
+    directory.metadata().is_ok_and(|found| {
+        found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0
+    })
 }
 
 fn unusable(why: &str) -> Misconfigured {

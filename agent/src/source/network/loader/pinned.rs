@@ -209,7 +209,9 @@ impl Folder {
     fn entries(&self) -> io::Result<Vec<String>> {
         let ours = |name: &String| {
             [STATE, NAMES, TRIAL].contains(&name.as_str())
-                || ["link-", "map-"].iter().any(|start| name.starts_with(start))
+                || ["link-", "map-"]
+                    .iter()
+                    .any(|start| name.starts_with(start))
         };
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.0)? {
@@ -279,7 +281,10 @@ impl Links {
 
     /// Detaches what other loads have left attached.
     pub(super) fn remove_others(&self) -> Result<(), Error> {
-        let removed = self.folder.as_ref().map(|it| it.remove_links(self.generation));
+        let removed = self
+            .folder
+            .as_ref()
+            .map(|it| it.remove_links(self.generation));
         let removed = removed.transpose().map(drop);
         removed.map_err(|error| kernel_error("remove pinned links", &error))
     }
