@@ -59,6 +59,36 @@ pub mod protocol {
     pub const FIRST: u32 = 1;
 }
 
+/// Programs of two loads are attached while one agent takes over from another, the older ones first. Which of them
+/// counts is one word: the load's generation, and above which phase it is in. Between two phases all programs that were
+/// running must have ended, so that of each event both see the same phase, or one and the next.
+pub mod turn {
+    /// One load counts.
+    pub const ALONE: u32 = 0;
+    /// It counts, and notes on its CPU that it has; the one after it takes the note away.
+    pub const NOTING: u32 = 1;
+    /// The next one counts, but what the one before it has just noted.
+    pub const HEEDING: u32 = 2;
+
+    /// The word.
+    #[must_use]
+    pub const fn of(generation: u32, phase: u32) -> u32 {
+        generation << 2 | phase
+    }
+
+    /// The generation in a word.
+    #[must_use]
+    pub const fn generation(turn: u32) -> u32 {
+        turn >> 2
+    }
+
+    /// The phase in a word.
+    #[must_use]
+    pub const fn phase(turn: u32) -> u32 {
+        turn & 3
+    }
+}
+
 /// Name of the read-only [`Offsets`] in the object's `.rodata`.
 pub const OFFSETS: &str = "OFFSETS";
 /// Name of the read-only [`Settings`] in the object's `.rodata`.
@@ -302,9 +332,8 @@ pub struct Control {
     pub histograms: u32,
     /// How many histograms there may be.
     pub histogram_limit: u32,
-    /// The load of the programs that counts, see [`Settings::generation`]: programs of two loads are attached while
-    /// one agent takes over from another.
-    pub generation: u32,
+    /// Which load of the programs counts, and how far it has taken over from the one before; see [`turn`].
+    pub turn: u32,
     /// The last walk of the settle iterator that came to its end.
     pub walk: u64,
     /// Accounts that the settle iterator saw, added up over all runs.
@@ -416,8 +445,8 @@ pub struct Settings {
     pub watch_end: u32,
     /// How many parameters `tcp_recvmsg` has: 5 since Linux 5.19, 6 before.
     pub receive_parameters: u32,
-    /// Which load of the programs this is, from 1. What is not the same done twice is done only by the one that
-    /// [`Control::generation`] names: so one write hands over from one load to the next.
+    /// Which load of the programs this is, from 1. What is not the same done twice is done only by the one whose
+    /// [`turn`] it is.
     pub generation: u32,
 }
 

@@ -29,3 +29,6 @@ pub const PROCESSES: &str = "PROCESSES";
 pub const STRANGERS: &str = "STRANGERS";
 /// Socket -> the process that has begun its connection with a stranger. Socket storage.
 pub const BEGUN: &str = "BEGUN";
+/// Whether the load of the programs that counts has counted what a CPU is just told of: while the next one takes over.
+/// Array of 1, for each CPU.
+pub const COUNTED: &str = "COUNTED";

@@ -8,7 +8,7 @@ use super::{
 
 /// The maps that hold what was counted and what is going on. The tables of the configuration are not among them:
 /// each load of the programs has its own.
-pub const MAPS: [&str; 8] = [
+pub const MAPS: [&str; 9] = [
     map::COUNTERS,
     map::CONTROL,
     map::SOCKETS,
@@ -17,6 +17,7 @@ pub const MAPS: [&str; 8] = [
     map::PROCESSES,
     map::BEGUN,
     map::STRANGERS,
+    map::COUNTED,
 ];
 
 /// Pinned as well where a protocol is on UDP.
@@ -54,7 +55,7 @@ pub const VERSION: u64 = {
         offset_of!(Control, auto_parties) as u64,
         offset_of!(Control, histograms) as u64,
         offset_of!(Control, histogram_limit) as u64,
-        offset_of!(Control, generation) as u64,
+        offset_of!(Control, turn) as u64,
         offset_of!(Control, walk) as u64,
         offset_of!(Control, settled) as u64,
         Drop::ALL.len() as u64,

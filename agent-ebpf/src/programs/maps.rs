@@ -3,7 +3,7 @@
 use agent_ebpf::{
     ALLOWED_CAPACITY, AUTO_PARTY_CAPACITY, Account, Address, Caller, Control, Counters, Drop,
     ENDPOINT_CAPACITY, Endpoint, Histogram, PREFIX_CAPACITY, PROCESS_CAPACITY, STRANGER_BYTES,
-    Stranger,
+    Stranger, turn,
 };
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE},
@@ -96,6 +96,10 @@ pub(super) struct Taken {
     /// Where they were counted.
     pub(super) slot: u32,
 }
+
+/// 1: the load before this one has counted what this CPU is just told of.
+#[btf_map]
+static COUNTED: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 #[btf_map]
 static TAKEN: PerCpuArray<Taken, 1> = PerCpuArray::new();
@@ -229,13 +233,32 @@ pub(super) unsafe fn take_number(place: *mut u32, limit: u32) -> Option<u32> {
     (number < limit).then_some(number)
 }
 
-/// Whether this load of the programs is the one that counts. Asked where doing a thing twice is not the same as doing
-/// it once; to claim, to settle and to close is.
+/// Whether this load of the programs is the one that counts what this CPU is just told of. Asked where doing a thing
+/// twice is not the same as doing it once; to claim, to settle and to close is.
 #[inline(always)]
 pub(super) fn counts() -> bool {
-    CONTROL
-        .get(0)
-        .is_some_and(|control| control.generation == generation())
+    let Some(control) = CONTROL.get_ptr_mut(0) else {
+        return false;
+    };
+    // SAFETY: the array's only element, valid for the length of the program.
+    let now = unsafe { (&raw const (*control).turn).read_volatile() };
+    let mine = turn::generation(now) == generation();
+    if turn::phase(now) == turn::ALONE {
+        return mine;
+    }
+    let Some(note) = COUNTED.get_ptr_mut(0) else {
+        return mine;
+    };
+    // SAFETY: this CPU's element, valid for the length of the program.
+    unsafe {
+        if turn::phase(now) == turn::NOTING {
+            note.write_volatile(u64::from(mine));
+            return mine;
+        }
+        let counted = note.read_volatile();
+        note.write_volatile(0);
+        mine && counted == 0
+    }
 }
 
 /// Counts what could not be done.

@@ -602,7 +602,10 @@ fn wait_until_gone(links: &[(u32, u32)]) {
 }
 
 fn partymeter(verb: &str, directory: &Path) -> Output {
-    Command::new(program())
+    // Should it not be refused, it would run.
+    Command::new("timeout")
+        .arg("20")
+        .arg(program())
         .args([verb, "--network-pin"])
         .arg(directory)
         .args(["--prometheus-listen", &format!("127.0.0.1:{}", free_port())])

@@ -223,7 +223,7 @@ impl Pins {
         };
         if let Some(kept) = kept.filter(|kept| kept.layout.measures() == layout.measures()) {
             base.taken_over = true;
-            base.generation = kept.generation.wrapping_add(1);
+            base.generation = kept.generation + 1;
             base.since = kept.since;
             let since = humantime::format_rfc3339_seconds(kept.since);
             info!("going on with the counters under {path}, which count since {since}");

@@ -55,6 +55,14 @@ pub(super) fn monotonic() -> Duration {
     Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
+/// Waits until every program that is running now has ended: they run under RCU, for a grace period of which
+/// `MEMBARRIER_CMD_GLOBAL` waits (`kernel/sched/membarrier.c`, Linux 4.16). Where processors run without a tick the
+/// kernel refuses, and what this is to prevent may happen: that one event counts twice.
+pub(super) fn wait_for_programs() {
+    // SAFETY: integers only.
+    unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
+}
+
 fn empty_attr() -> bpf_attr {
     // SAFETY: a union of plain integers; all zero is a valid value of each.
     unsafe { mem::zeroed() }

@@ -2,9 +2,10 @@
 
 use std::mem::offset_of;
 
-use agent_ebpf::Control;
+use agent_ebpf::{Control, turn};
 
 use super::{Mapped, Tables};
+use crate::source::network::sys::wait_for_programs;
 
 /// The state that the programs share, also those of the agent before this one while both are attached. What the ones
 /// look up in their tables the others may not have in theirs; no connection may be taken for a stranger's meanwhile.
@@ -33,7 +34,17 @@ impl Shared<'_> {
         if !events_see_all {
             self.0.store(offset_of!(Control, events_see_all), 0);
         }
-        self.0.store(offset_of!(Control, generation), generation);
+        let before = generation.wrapping_sub(1);
+        self.turn(before, turn::NOTING);
+        wait_for_programs();
+        self.turn(generation, turn::HEEDING);
+        wait_for_programs();
+        self.turn(generation, turn::ALONE);
+    }
+
+    fn turn(&self, generation: u32, phase: u32) {
+        let turn = turn::of(generation, phase);
+        self.0.store(offset_of!(Control, turn), turn);
     }
 
     /// Once the old ones are detached: what the new ones want.

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use agent_ebpf::{Control, map, pinned};
+use agent_ebpf::{Control, map, pinned, turn};
 use aya::{
     EbpfLoader,
     maps::{Array, HashMap, Map, MapData, MapError},
@@ -133,7 +133,7 @@ impl Folder {
         Ok(Some(Kept {
             layout,
             since: UNIX_EPOCH + Duration::new(seconds, nanoseconds),
-            generation: control.generation,
+            generation: turn::generation(control.turn),
         }))
     }
 
