@@ -7,11 +7,14 @@
 
 pub mod latency;
 pub mod map;
+pub mod pinned;
 pub mod program;
+mod rodata;
 #[cfg(feature = "user")]
 mod user;
 
 pub use latency::Histogram;
+pub use rodata::{OFFSETS, Offsets, SETTINGS, Settings};
 
 /// The most slots that there can be: pairs of (party, protocol). The array is as long as the configuration
 /// needs; this bounds its memory to 48 MiB.
@@ -63,10 +66,35 @@ pub mod protocol {
     pub const FIRST: u32 = 1;
 }
 
-/// Name of the read-only [`Offsets`] in the object's `.rodata`.
-pub const OFFSETS: &str = "OFFSETS";
-/// Name of the read-only [`Settings`] in the object's `.rodata`.
-pub const SETTINGS: &str = "SETTINGS";
+/// Programs of two loads are attached while one agent takes over from another, the older ones first. Which of them
+/// counts is one word: the load's generation, and above which phase it is in. Between two phases all programs that were
+/// running must have ended, so that of each event both see the same phase, or one and the next.
+pub mod turn {
+    /// One load counts.
+    pub const ALONE: u32 = 0;
+    /// It counts, and notes on its CPU that it has; the one after it takes the note away.
+    pub const NOTING: u32 = 1;
+    /// The next one counts, but what the one before it has just noted.
+    pub const HEEDING: u32 = 2;
+
+    /// The word.
+    #[must_use]
+    pub const fn of(generation: u32, phase: u32) -> u32 {
+        generation << 2 | phase
+    }
+
+    /// The generation in a word.
+    #[must_use]
+    pub const fn generation(turn: u32) -> u32 {
+        turn >> 2
+    }
+
+    /// The phase in a word.
+    #[must_use]
+    pub const fn phase(turn: u32) -> u32 {
+        turn & 3
+    }
+}
 
 /// An IPv6 address, four words in network order, as the kernel keeps it; IPv4 is v4-mapped (`::ffff:a.b.c.d`).
 /// Words, because BPF moves an array of bytes byte by byte.
@@ -115,6 +143,16 @@ pub struct Opener {
 pub struct Listener {
     /// Ports of protocols that the process listens on; 0: none.
     pub ports: [u16; 8],
+}
+
+/// Who began a connection about which that matters, until it is established.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The process, as the machine's first PID namespace numbers it.
+    pub process: u32,
+    /// Not 0: it is with a stranger.
+    pub strange: u32,
 }
 
 /// What one slot has counted since its map was made. Never reset; a sum may wrap.
@@ -166,6 +204,22 @@ pub struct Counters {
     /// When something was sent last, by the kernel's monotonic clock; 0 once something was received after that.
     /// Unit: nanoseconds.
     pub sent: u64,
+    /// The agent's own note.
+    pub shown: Shown,
+}
+
+/// What the agent has published of the sums that may be corrected downwards: the next agent goes on from there.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// As [`Totals::transmit`].
+    pub transmit: u64,
+    /// As [`Totals::receive`].
+    pub receive: u64,
+    /// The second of [`Totals::messages`].
+    pub received_messages: u64,
+    /// As [`Totals::waited`], with the wait that was going on.
+    pub waited: u64,
 }
 
 /// Which side opened a connection; indexes [`Totals::opened`].
@@ -345,8 +399,8 @@ pub struct Control {
     pub histograms: u32,
     /// How many histograms there may be.
     pub histogram_limit: u32,
-    /// Always 0.
-    pub padding: u32,
+    /// Which load of the programs counts, and how far it has taken over from the one before; see [`turn`].
+    pub turn: u32,
     /// The last walk of the settle iterator that came to its end.
     pub walk: u64,
     /// Accounts that the settle iterator saw, added up over all runs.
@@ -396,81 +450,6 @@ pub struct Account {
 
 /// Set in an account's four sums by the last settle: nothing may be added after it.
 pub const CLOSED: u64 = 1 << 63;
-
-/// Byte offsets of the kernel's own fields, from the running kernel's BTF. They are read-only data by the
-/// time the verifier looks, so it takes them for constants and lets them through as direct loads.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Offsets {
-    /// `sock_common.skc_family`, `unsigned short`.
-    pub family: u32,
-    /// `sock_common.skc_state`, `volatile unsigned char`.
-    pub state: u32,
-    /// `sock_common.skc_flags`, `unsigned long` with a bit per `enum sock_flags`.
-    pub flags: u32,
-    /// `sock_common.skc_dport`, `__be16`.
-    pub remote_port: u32,
-    /// `sock_common.skc_num`, `__u16`, host order.
-    pub local_port: u32,
-    /// `inet_sock.inet_sport`, `__be16`: as `local_port`, and stays when the port is given back.
-    pub source_port: u32,
-    /// `sock_common.skc_daddr`, `__be32`.
-    pub remote_v4: u32,
-    /// `sock_common.skc_rcv_saddr`, `__be32`.
-    pub local_v4: u32,
-    /// `sock_common.skc_v6_daddr`, `struct in6_addr`.
-    pub remote_v6: u32,
-    /// `sock_common.skc_v6_rcv_saddr`, `struct in6_addr`.
-    pub local_v6: u32,
-    /// `socket.sk`, `struct sock *`.
-    pub socket_sk: u32,
-    /// `inet_connection_sock.icsk_bind_hash`, `struct inet_bind_bucket *`.
-    pub bind_bucket: u32,
-    /// `inet_bind_bucket.fastreuse`, `signed char`.
-    pub bind_fastreuse: u32,
-    /// `tcp_sock.snd_nxt`, `u32`.
-    pub snd_nxt: u32,
-    /// `tcp_sock.write_seq`, `u32`.
-    pub write_seq: u32,
-    /// `tcp_sock.bytes_acked`, `u64`.
-    pub bytes_acked: u32,
-    /// `tcp_sock.bytes_received`, `u64`.
-    pub bytes_received: u32,
-    /// `tcp_sock.bytes_sent`, `u64`.
-    pub bytes_sent: u32,
-    /// `tcp_sock.bytes_retrans`, `u64`.
-    pub bytes_retrans: u32,
-    /// `tcp_sock.data_segs_out`, `u32`.
-    pub data_segs_out: u32,
-    /// `tcp_sock.data_segs_in`, `u32`.
-    pub data_segs_in: u32,
-    /// `tcp_sock.srtt_us`, `u32`, in 1/8 microseconds.
-    pub srtt_us: u32,
-    /// `tcp_sock.rack.rtt_us`, `u32`.
-    pub rack_rtt_us: u32,
-    /// `tcp_sock.rack.mstamp`, `u64`.
-    pub rack_mstamp: u32,
-    /// `tcp_sock.bpf_sock_ops_cb_flags`, `u8`.
-    pub callback_flags: u32,
-    /// `sock.sk_err`, `int`.
-    pub error: u32,
-    /// `task_struct.tgid`, `pid_t`.
-    pub process: u32,
-}
-
-/// What the programs are to do, constant to the verifier.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Not 0: take round-trip times.
-    pub latency: u32,
-    /// Not 0: let [`program::SOCKET_EVENTS`] watch the end of connections.
-    pub watch_end: u32,
-    /// How many parameters `tcp_recvmsg` has: 5 since Linux 5.19, 6 before.
-    pub receive_parameters: u32,
-    /// Not 0: record connections.
-    pub records: u32,
-}
 
 const _: () = {
     assert!(size_of::<Endpoint>() == 20);

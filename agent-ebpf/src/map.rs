@@ -33,3 +33,8 @@ pub const PROCESSES: &str = "PROCESSES";
 pub const STRANGERS: &str = "STRANGERS";
 /// [`Record`](crate::Record)s of connections as they end. Ring buffer; of one page where they are not recorded.
 pub const RECORDS: &str = "RECORDS";
+/// Socket -> [`Begun`](crate::Begun). Socket storage.
+pub const BEGUN: &str = "BEGUN";
+/// Whether the load of the programs that counts has counted what a CPU is just told of: while the next one takes over.
+/// Array of 1, for each CPU.
+pub const COUNTED: &str = "COUNTED";

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Options, Unresolved},
     export::{
         http,
-        otlp::{self, Outbox},
+        otlp::{self, ConnectionSpans, Outbox},
     },
     ledger::writer::Writer,
     log::Logging,
@@ -26,7 +26,7 @@ use crate::{
         self, gpu,
         host::HostSource,
         idle::IdleSource,
-        network::{NetworkSource, resolve},
+        network::{NetworkSource, pin::Pins, resolve},
     },
 };
 
@@ -52,7 +52,6 @@ pub fn run(
         signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?
     };
     let otlp = otlp::prepare(config, outbox).map_err(crate::Misconfigured)?;
-    let mut reload = Reload::new(options, config, logging);
     let answers = if config.network.enabled {
         resolve::ask(config)
     } else {
@@ -69,22 +68,25 @@ pub fn run(
         let mend = "to start without it, set network.unresolved = \"retry\"";
         return Err(crate::Misconfigured(format!("{}; {mend}", lines.join("\n"))).into());
     }
-    reload.found(&answers);
     let listeners = config
         .prometheus_listen
         .iter()
         .map(|address| http::bind(*address));
     let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
+    let pins = if config.network.enabled {
+        Pins::open(config)?
+    } else {
+        Pins::none()
+    };
+    let mut reload = Reload::new(options, config, pins.layout(config), logging);
+    reload.found(&answers);
     let ledger = Writer::start(config)?;
 
     // The network source's thread takes this thread's capabilities with it; all that starts later has none.
     let started = |source| format!("cannot start the thread of the {source} source");
-    let spans = outbox.connection_spans(config);
-    let mut witnesses: Vec<Box<dyn Witness>> = Vec::new();
-    witnesses.extend(spans.map(|it| Box::new(it) as _));
     let writes = ledger.as_ref().map(Writer::counts);
-    witnesses.extend(ledger.map(|it| Box::new(it) as _));
-    let network = NetworkSource::new(&reload.wanted(), witnesses);
+    let witnesses = witnesses(outbox.connection_spans(config), ledger);
+    let network = NetworkSource::new(&reload.wanted(), pins, witnesses);
     let network = config
         .network
         .enabled
@@ -198,6 +200,13 @@ async fn serve(
     repeated.abort();
     logging.tell_repeated();
     Ok(())
+}
+
+/// Who is told of connections one by one.
+fn witnesses(spans: Option<ConnectionSpans>, ledger: Option<Writer>) -> Vec<Box<dyn Witness>> {
+    let spans = spans.map(|it| Box::new(it) as Box<dyn Witness>);
+    let ledger = ledger.map(|it| Box::new(it) as Box<dyn Witness>);
+    spans.into_iter().chain(ledger).collect()
 }
 
 /// Lets all threads share one heap: each would get one of its own and keep what it once took, and there is a thread

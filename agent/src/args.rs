@@ -21,6 +21,8 @@ pub enum Invocation {
     Run(Options),
     /// Say what would happen.
     Check(Options),
+    /// Remove what outlives the agent.
+    Detach(Options),
     /// Print parties for the configuration, from a framework's own file.
     Import(Framework, PathBuf),
     /// Print the ledger's connections, those that have ended since then.
@@ -44,6 +46,7 @@ pub fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Invocation, cla
     let variable = |name: &str| env::var(name).ok();
     Ok(match matches.subcommand() {
         Some(("check", matches)) => Invocation::Check(options(matches, variable)),
+        Some(("detach", matches)) => Invocation::Detach(options(matches, variable)),
         Some(("parties", matches)) => match matches.subcommand().and_then(|(_, it)| import(it)) {
             Some((framework, file)) => Invocation::Import(framework, file),
             // clap lets nothing else through.
@@ -89,6 +92,9 @@ pub fn command() -> Command {
         .subcommand(with_options(Command::new("check").about(
             "Say everything that is wrong with the configuration, and what this kernel and these privileges \
              allow; starts nothing",
+        )))
+        .subcommand(with_options(Command::new("detach").about(
+            "Stop counting for good: remove what is pinned in the kernel; for when no agent runs any more",
         )))
         .subcommand(
             Command::new("parties")

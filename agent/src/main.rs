@@ -13,6 +13,7 @@ use partymeter::{
     export::otlp::Outbox,
     import, ledger, log,
     model::print,
+    source::network::pin,
 };
 
 /// Wrong usage or configuration: `EX_USAGE` of sysexits.h.
@@ -56,6 +57,7 @@ fn carry_out(invocation: Invocation) -> anyhow::Result<bool> {
             agent::run(&config, options, &logging, &outbox)?;
         }
         Invocation::Check(options) => return Ok(check(&resolve(&options)?, out)?),
+        Invocation::Detach(options) => writeln!(out, "{}", pin::detach(&resolve(&options)?)?)?,
         Invocation::Import(framework, file) => {
             write!(out, "{}", import::import(framework, &file)?)?;
         }

@@ -254,6 +254,8 @@ pub struct Accounting {
     pub rhythm: &'static str,
     /// Where datagrams are counted: `cgroup_skb`, or `off`.
     pub udp: &'static str,
+    /// Whether counters outlive the agent: `on` or `off`.
+    pub pin: &'static str,
     /// `uname -r`.
     pub kernel: String,
 }

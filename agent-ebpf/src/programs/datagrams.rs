@@ -32,7 +32,7 @@ use core::ffi::c_void;
 use super::{
     account::add,
     classify::{Connection, is_unknown},
-    maps::{CALLERS, COUNTERS, report_stranger, taken},
+    maps::{CALLERS, COUNTERS, counts, report_stranger, taken},
     socket::v4_mapped,
 };
 
@@ -83,6 +83,9 @@ fn count_out(ctx: &SkBuffContext) -> Option<()> {
     }
     let datagram = Datagram::of(ctx, true)?;
     let slot = datagram.connection.datagram_slot()?;
+    if !counts() {
+        return None;
+    }
     let counters = COUNTERS.get_ptr_mut(slot)?;
     // SAFETY: a map value, valid for the length of the program; the index is below the length.
     unsafe {
@@ -104,6 +107,9 @@ fn count_in(ctx: &SkBuffContext) -> Option<()> {
         number,
     } = Datagram::of(ctx, false)?;
     let slot = connection.datagram_slot()?;
+    if !counts() {
+        return None;
+    }
     let counters = COUNTERS.get_ptr_mut(slot)?;
     let note = taken()?;
     // SAFETY: map values, valid for the length of the program; the index is below the length. The note is this CPU's,

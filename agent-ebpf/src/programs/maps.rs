@@ -1,9 +1,9 @@
 //! The maps. Their names, keys and values are described in the library beside this binary.
 
 use agent_ebpf::{
-    ALLOWED_CAPACITY, AUTO_PARTY_CAPACITY, Account, Address, Caller, Control, Counters, Drop,
-    ENDPOINT_CAPACITY, Endpoint, Histogram, Listener, OPENER_CAPACITY, Opener, PREFIX_CAPACITY,
-    PROCESS_CAPACITY, Record, STRANGER_BYTES, Stranger,
+    ALLOWED_CAPACITY, AUTO_PARTY_CAPACITY, Account, Address, Begun, Caller, Control, Counters,
+    Drop, ENDPOINT_CAPACITY, Endpoint, Histogram, Listener, OPENER_CAPACITY, Opener,
+    PREFIX_CAPACITY, PROCESS_CAPACITY, Record, STRANGER_BYTES, Stranger, turn,
 };
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE},
@@ -17,7 +17,7 @@ use core::{
     ptr::{self, NonNull},
 };
 
-use super::account::add;
+use super::{account::add, socket::generation};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 /// Most tables are a handful of entries; without preallocation they cost what they hold.
@@ -81,15 +81,6 @@ static STRANGERS: RingBuf<Stranger, { STRANGER_BYTES as usize }> = RingBuf::new(
 static RECORDS: RingBuf<Record, 4096> = RingBuf::new();
 
 /// Who began a connection about which that matters, until it is established.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(super) struct Begun {
-    /// The process.
-    pub(super) process: u32,
-    /// Not 0: it is with a stranger.
-    pub(super) strange: u32,
-}
-
 #[btf_map]
 static BEGUN: SkStorage<Begun> = SkStorage::new();
 
@@ -117,6 +108,10 @@ pub(super) struct Taken {
     /// Where they were counted.
     pub(super) slot: u32,
 }
+
+/// 1: the load before this one has counted what this CPU is just told of.
+#[btf_map]
+static COUNTED: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 #[btf_map]
 static TAKEN: PerCpuArray<Taken, 1> = PerCpuArray::new();
@@ -264,6 +259,34 @@ pub(super) unsafe fn take_number(place: *mut u32, limit: u32) -> Option<u32> {
     // SAFETY: the caller's.
     let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(place, 1) };
     (number < limit).then_some(number)
+}
+
+/// Whether this load of the programs is the one that counts what this CPU is just told of. Asked where doing a thing
+/// twice is not the same as doing it once; to claim, to settle and to close is.
+#[inline(always)]
+pub(super) fn counts() -> bool {
+    let Some(control) = CONTROL.get_ptr_mut(0) else {
+        return false;
+    };
+    // SAFETY: the array's only element, valid for the length of the program.
+    let now = unsafe { (&raw const (*control).turn).read_volatile() };
+    let mine = turn::generation(now) == generation();
+    if turn::phase(now) == turn::ALONE {
+        return mine;
+    }
+    let Some(note) = COUNTED.get_ptr_mut(0) else {
+        return mine;
+    };
+    // SAFETY: this CPU's element, valid for the length of the program.
+    unsafe {
+        if turn::phase(now) == turn::NOTING {
+            note.write_volatile(u64::from(mine));
+            return mine;
+        }
+        let counted = note.read_volatile();
+        note.write_volatile(0);
+        mine && counted == 0
+    }
 }
 
 /// Counts what could not be done.

@@ -26,7 +26,7 @@ use aya_ebpf::{
 use super::{
     account::{add, swap},
     histogram::observe,
-    maps::{COUNTERS, account_of},
+    maps::{COUNTERS, account_of, counts},
     socket::receive_parameters,
 };
 
@@ -126,6 +126,9 @@ fn slot_of(sock: *mut c_void, result: i32) -> Option<(*mut Account, *mut Counter
     }
     // SAFETY: the hook's socket.
     let account = unsafe { account_of(sock) }?;
+    if !counts() {
+        return None;
+    }
     // SAFETY: a value of the socket storage.
     let slot = COUNTERS.get_ptr_mut(unsafe { (*account.as_ptr()).slot })?;
     Some((account.as_ptr(), slot))

@@ -16,6 +16,7 @@
 //! reset, also from `tcp_disconnect`, which zeroes every counter after it. To `SYN_SENT`: from `connect`, in the
 //! process that calls it, with both addresses known. To LISTEN, and from there to CLOSE: likewise. All else may run in softirq: never ask for the current task there.
 
+use agent_ebpf::Begun;
 use aya_ebpf::{
     helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext,
 };
@@ -26,7 +27,7 @@ use super::{
     claim::claim,
     classify::Connection,
     maps::{
-        Begun, CONTROL, COUNTERS, Handled, PROCESSES, account_of, drop_account, forget_begun,
+        CONTROL, COUNTERS, Handled, PROCESSES, account_of, counts, drop_account, forget_begun,
         handled, note_begun,
     },
     openers,
@@ -174,6 +175,9 @@ fn watch(sock: *mut c_void) -> Option<()> {
 #[inline(always)]
 fn count_failure(sock: &TcpSock) -> Option<()> {
     let slot = Connection::of(sock, true)?.slot()?;
+    if !counts() {
+        return None;
+    }
     let counters = COUNTERS.get_ptr_mut(slot)?;
     // SAFETY: a map value, valid for the length of the program.
     unsafe { account::add(&raw mut (*counters).totals.failures, 1) };

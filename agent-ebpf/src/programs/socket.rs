@@ -65,6 +65,7 @@ static SETTINGS: Settings = Settings {
     watch_end: 0,
     receive_parameters: 0,
     records: 0,
+    generation: 0,
 };
 
 /// Whether round-trip times are wanted.
@@ -86,6 +87,13 @@ pub(super) fn receive_parameters() -> u32 {
 pub(super) fn records() -> bool {
     // SAFETY: as above.
     unsafe { core::ptr::read_volatile(&raw const SETTINGS.records) != 0 }
+}
+
+/// Which load of the programs this is.
+#[inline(always)]
+pub(super) fn generation() -> u32 {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const SETTINGS.generation) }
 }
 
 /// Whether `socket_events` is to watch the end of connections.

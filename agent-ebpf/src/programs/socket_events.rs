@@ -21,7 +21,7 @@ use core::ffi::c_void;
 use super::{
     claim::claim,
     latency,
-    maps::account_of,
+    maps::{account_of, counts},
     set_state::end,
     socket::{TcpSock, tcp_state, wants_latency, watches_end},
 };
@@ -90,6 +90,9 @@ fn try_events(ctx: &SockOpsContext) -> Option<()> {
             }
             // SAFETY: a full socket.
             let account = unsafe { account_of(event.sock) }?;
+            if !counts() {
+                return None;
+            }
             let time = match event.arguments[0] {
                 // Before 6.10 there is only the word that one was measured.
                 0 => TcpSock::from_sock(event.sock)?.newest_rtt(),

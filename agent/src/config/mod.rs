@@ -186,6 +186,8 @@ pub struct Network {
     pub rhythm: bool,
     /// The cgroup whose sockets' times the kernel reports; `None`: where cgroup2 is mounted.
     pub cgroup: Option<PathBuf>,
+    /// Where what is counted is pinned, so that it outlives the agent.
+    pub pin: Pin,
     /// Where MPC programs may connect to beside their parties.
     pub allow: Vec<IpNet>,
     /// Most automatic parties; 1 to 4096.
@@ -207,6 +209,17 @@ pub struct Ledger {
     pub mebibytes: u32,
     /// How old the oldest may be; 1 h to 1 year.
     pub age: Duration,
+}
+
+/// Where counters are pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// Under `/sys/fs/bpf`, where a BPF file system is mounted there.
+    Mounted,
+    /// In this directory.
+    At(PathBuf),
+    /// Nowhere.
+    Nothing,
 }
 
 /// What to do about a host name that does not resolve at the start.

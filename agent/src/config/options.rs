@@ -100,6 +100,13 @@ pub static OPTIONS: &[Opt] = &[
         help: "The cgroup2 whose sockets' times the kernel reports; default: where it is mounted",
     },
     Opt {
+        key: "network.pin",
+        value: "DIR",
+        default: "",
+        help: "Where counters are pinned, to outlive the agent; \"\": nowhere; default: /sys/fs/bpf/partymeter if that is \
+               a BPF file system",
+    },
+    Opt {
         key: "network.allow",
         value: "PREFIX,…",
         default: "",

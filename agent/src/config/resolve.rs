@@ -9,7 +9,7 @@ use toml::{
 };
 
 use super::{
-    Config, Gpu, Ledger, Log, LogFormat, Network, Problem, Unresolved, conflicts, frameworks,
+    Config, Gpu, Ledger, Log, LogFormat, Network, Pin, Problem, Unresolved, conflicts, frameworks,
     lists::label,
     options::{OPTIONS, Opt},
     value::{self, Fault, Value, fault},
@@ -310,6 +310,10 @@ impl Values<'_, '_, '_> {
         let latency = self.get("network.latency", value::boolean);
         let rhythm = self.get("network.rhythm", value::boolean);
         let cgroup = self.get("network.cgroup", value::directory);
+        let pin = match self.find("network.pin") {
+            None => Some(Pin::Mounted),
+            Some(_) => self.get("network.pin", value::pin),
+        };
         let allow = self.list("network.allow", value::net);
         let max_auto_parties = self.get("network.max_auto_parties", |value| {
             value.integer(1..=agent_ebpf::AUTO_PARTY_CAPACITY)
@@ -331,6 +335,7 @@ impl Values<'_, '_, '_> {
             latency: latency?,
             rhythm: rhythm?,
             cgroup,
+            pin: pin?,
             allow,
             max_auto_parties: max_auto_parties?,
             unresolved: unresolved?,

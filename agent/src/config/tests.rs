@@ -21,6 +21,7 @@ pub(crate) fn minimal() -> Config {
             latency: true,
             rhythm: true,
             cgroup: None,
+            pin: Pin::Mounted,
             allow: Vec::new(),
             max_auto_parties: 64,
             unresolved: Unresolved::Refuse,

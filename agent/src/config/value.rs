@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{Endpoint, Host};
+use super::{Endpoint, Host, Pin};
 
 /// A value: text from a flag or variable, or TOML.
 #[derive(Clone, Debug)]
@@ -239,6 +239,18 @@ pub(super) fn place(text: &str) -> Parsed<Endpoint> {
 fn looks_like_v4(host: &str) -> bool {
     host.starts_with(|c: char| c.is_ascii_digit())
         && host.chars().all(|c| c.is_ascii_digit() || c == '.')
+}
+
+/// A directory to pin in; empty: none.
+pub(super) fn pin(value: &Value<'_>) -> Parsed<Pin> {
+    match value.text()? {
+        "" => Ok(Pin::Nothing),
+        path if path.starts_with('/') => Ok(Pin::At(PathBuf::from(path))),
+        path => Err(fault(
+            format!("{path:?} is no absolute path"),
+            "name a directory in a BPF file system, such as /sys/fs/bpf/partymeter",
+        )),
+    }
 }
 
 /// An address or a prefix.

@@ -69,7 +69,7 @@ impl Kind {
 pub enum Reset {
     /// It is no sum.
     None,
-    /// When the BPF programs are loaded.
+    /// When counting begins: with the agent, or, where counters are pinned, with one before it.
     Programs,
     /// When the GPU's driver is loaded, which nobody says when it was.
     Driver,
@@ -82,7 +82,7 @@ impl Reset {
     pub const fn text(self) -> &'static str {
         match self {
             Self::None => "",
-            Self::Programs => "when the programs are loaded",
+            Self::Programs => "when counting begins",
             Self::Driver => "when the driver is loaded",
             Self::Agent => "with the agent",
         }

@@ -292,7 +292,7 @@ pub(super) static METRICS: &[Metric] = &[
         kind: Kind::Info,
         unit: "1",
         help: "How bytes are counted on this kernel.",
-        labels: &["bytes", "latency", "rhythm", "udp", "kernel"],
+        labels: &["bytes", "latency", "rhythm", "udp", "pin", "kernel"],
         source: "uname(2)",
         reset: Reset::None,
         opentelemetry: &[otel("partymeter.network.accounting")],
@@ -303,9 +303,13 @@ pub(super) static METRICS: &[Metric] = &[
                     latency,
                     rhythm,
                     udp,
+                    pin,
                     kernel,
                 } = &network.accounting;
-                emit(&[bytes, latency, rhythm, udp, kernel], Value::Integer(1));
+                emit(
+                    &[bytes, latency, rhythm, udp, pin, kernel],
+                    Value::Integer(1),
+                );
             });
         },
     },
@@ -316,7 +320,7 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Runs of the BPF program while kernel.bpf_stats_enabled was on.",
         labels: &["program"],
         source: "bpf_prog_info.run_cnt",
-        reset: LOADED,
+        reset: Reset::Agent,
         opentelemetry: &[otel("partymeter.bpf.program.runs")],
         read: |snapshot, emit| {
             with(snapshot, |network| {
@@ -333,7 +337,7 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Time spent in the BPF program while kernel.bpf_stats_enabled was on.",
         labels: &["program"],
         source: "bpf_prog_info.run_time_ns",
-        reset: LOADED,
+        reset: Reset::Agent,
         opentelemetry: &[otel("partymeter.bpf.program.time")],
         read: |snapshot, emit| {
             with(snapshot, |network| {

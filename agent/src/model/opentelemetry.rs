@@ -163,7 +163,7 @@ impl OpenTelemetry {
 
 /// What labels are called, and what is put before their values. `gpu_id` is not here: it stands for a whole GPU, and
 /// that for several attributes.
-const LABELS: [(&str, &str, &str); 43] = [
+const LABELS: [(&str, &str, &str); 44] = [
     ("bytes", "partymeter.accounting.bytes", ""),
     ("call", "partymeter.nvml.call", ""),
     ("cause", "partymeter.cause", ""),
@@ -196,6 +196,7 @@ const LABELS: [(&str, &str, &str); 43] = [
     ("party_id", "mpc.party_id", ""),
     ("pci_bus_id", "partymeter.gpu.pci_bus_id", ""),
     ("pid", "process.pid", ""),
+    ("pin", "partymeter.accounting.pin", ""),
     ("pipe", "partymeter.gpu.pipe", ""),
     ("process", "process.executable.name", ""),
     ("profile", "partymeter.gpu.mig.profile", ""),

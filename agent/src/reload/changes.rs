@@ -20,6 +20,7 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
                 latency,
                 rhythm,
                 cgroup,
+                pin,
                 allow,
                 max_auto_parties,
                 unresolved,
@@ -46,6 +47,7 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
     fixed("network.latency", &before.latency, &latency, &mut lines);
     fixed("network.rhythm", &before.rhythm, &rhythm, &mut lines);
     fixed("network.cgroup", &before.cgroup, &cgroup, &mut lines);
+    fixed("network.pin", &before.pin, &pin, &mut lines);
     let before = &old.network.resolve_interval;
     fixed(
         "network.resolve_interval",

@@ -99,8 +99,14 @@ enum Cause {
 
 impl Reload {
     /// For an agent that runs with `config`, which has just come from `options`.
-    pub fn new(options: Options, config: &Config, logging: &Arc<Logging>) -> Self {
-        let plan = Plan::new(config, Resolved::new());
+    ///
+    /// `layout` has its parties and protocols.
+    pub fn new(options: Options, config: &Config, layout: Layout, logging: &Arc<Logging>) -> Self {
+        let plan = Plan {
+            config: config.clone(),
+            resolved: Resolved::new(),
+            layout,
+        };
         // A pipe has been read once and for all; reading it again would wait, or find nothing.
         let again = |path: &PathBuf| std::fs::metadata(path).map_or(true, |it| it.is_file());
         let file = options.file.clone().filter(again);
@@ -228,7 +234,7 @@ impl Reload {
         let mut layout = self.layout.clone();
         layout
             .take_in(&next)
-            .map_err(|full| vec![full.to_string()])?;
+            .map_err(|full| vec![format!("{full}; restart it")])?;
         let automatic = next.network.max_auto_parties;
         if next.parties.is_empty() && automatic > layout.auto_room {
             let room = layout.auto_room;

@@ -166,6 +166,7 @@ impl Program {
             .arg("run")
             .arg("--config")
             .arg(&config)
+            .args(["--network-pin", ""])
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

@@ -12,6 +12,7 @@ use partymeter::{
     source::{
         Source as _,
         network::NetworkSource,
+        network::pin::Pins,
         network::tables::Resolved,
         network::wanted::{Plan, Wanted},
     },
@@ -115,6 +116,7 @@ fn settling_races_with_the_end() {
         let settler = scope.spawn(move || {
             let mut source = NetworkSource::new(
                 &Wanted::new(Plan::new(&config, Resolved::new())),
+                Pins::none(),
                 Vec::new(),
             );
             source.collect().unwrap();

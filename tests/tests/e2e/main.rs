@@ -19,6 +19,7 @@ mod mptcp;
 mod mpyc;
 mod onehost;
 mod otlp;
+mod pin;
 mod reload;
 mod rhythm;
 mod strangers;

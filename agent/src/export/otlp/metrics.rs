@@ -39,6 +39,8 @@ pub struct Encoder {
     temporality: Temporality,
     histograms: Histograms,
     sums: Sums,
+    /// Whether there was a sample of the network yet.
+    counted: bool,
 }
 
 /// One message of a round.
@@ -68,6 +70,7 @@ impl Encoder {
             temporality: otlp.temporality,
             histograms: otlp.histograms,
             sums: Sums::default(),
+            counted: false,
         }
     }
 
@@ -86,7 +89,14 @@ impl Encoder {
         let started = nanoseconds(snapshot.started);
         let mut parts = Parts::default();
         for metric in catalog() {
-            let since = metric.reset.since(snapshot).map(nanoseconds);
+            let since = metric.reset.since(snapshot);
+            // What an agent before this one has counted it has sent: no difference begins before this one.
+            let since = since.filter(|since| {
+                *since >= snapshot.started
+                    || self.counted
+                    || self.temporality == Temporality::Cumulative
+            });
+            let since = since.map(nanoseconds);
             for form in metric.opentelemetry {
                 (metric.read)(snapshot, &mut |values, value| {
                     if !form.takes(metric.labels, values) {
@@ -119,6 +129,7 @@ impl Encoder {
                 });
             }
         }
+        self.counted |= snapshot.network.is_some();
         let message = |(metrics, points): (Vec<Message>, usize)| Part {
             points: points as u64,
             request: ExportMetricsServiceRequest {

@@ -95,6 +95,7 @@ pub(in crate::export) fn complete() -> Snapshot {
                 latency: "sock_ops",
                 rhythm: "sock_send_length",
                 udp: "off",
+                pin: "on",
                 kernel: "6.12.1".to_owned(),
             },
             since: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_699_999_100)),

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use agent_ebpf::{Counters, Histogram, Totals, latency};
+use agent_ebpf::{Counters, Histogram, Shown, Totals, latency};
 
 use super::tables::Names;
 use crate::sample::{Times, Traffic};
 
-/// What was published of each slot.
+/// What was published of each slot. What may be corrected downwards begins with what the agent before this one has
+/// published.
 #[derive(Debug, Default)]
 pub(super) struct Published(BTreeMap<u32, Totals>);
 
@@ -17,11 +18,14 @@ impl Published {
     ///
     /// `clock` is the kernel's, in nanoseconds. A wait that is going on counts while it lasts; should it turn out to
     /// have been none, because something else was sent before anything came, the same holds.
+    ///
+    /// `note` keeps what the next agent is to begin with.
     pub(super) fn next(
         &mut self,
         names: &Names,
         (walk, clock): (u64, u64),
         counters: impl Fn(u32) -> Option<Counters>,
+        note: impl Fn(u32, Shown),
         times: impl Fn(u32) -> Option<Times>,
     ) -> Vec<Traffic> {
         let mut traffic = Vec::with_capacity(names.slots.len());
@@ -31,7 +35,7 @@ impl Published {
             if nothing && names.seldom(*slot) && !self.0.contains_key(slot) {
                 continue;
             }
-            let totals = self.0.entry(*slot).or_default();
+            let totals = self.0.entry(*slot).or_insert_with(|| before(&now.shown));
             let here = now.walk == walk;
             let mut sums = now.totals;
             if here && now.open > 0 && now.sent != 0 {
@@ -45,6 +49,9 @@ impl Published {
                 sums.waited = sums.waited.wrapping_add(lasts);
             }
             advance(totals, &sums);
+            if now.shown != shown(totals) {
+                note(*slot, shown(totals));
+            }
             let times = |number| match number {
                 0 => None,
                 number => times(number),
@@ -71,6 +78,27 @@ impl Published {
             });
         }
         traffic
+    }
+}
+
+/// What must never be less again, of what was published.
+fn shown(totals: &Totals) -> Shown {
+    Shown {
+        transmit: totals.transmit,
+        receive: totals.receive,
+        received_messages: totals.messages[1],
+        waited: totals.waited,
+    }
+}
+
+/// What was published at least, by what was noted of it.
+fn before(shown: &Shown) -> Totals {
+    Totals {
+        transmit: shown.transmit,
+        receive: shown.receive,
+        messages: [0, shown.received_messages],
+        waited: shown.waited,
+        ..Totals::default()
     }
 }
 
@@ -176,12 +204,41 @@ mod tests {
     fn never_goes_back() {
         let names = names();
         let mut published = Published::default();
-        let mut next =
-            |value| published.next(&names, (0, 0), |_| Some(counters(value)), |_| None)[0].transmit;
+        let mut next = |value| {
+            published.next(
+                &names,
+                (0, 0),
+                |_| Some(counters(value)),
+                |_, _| (),
+                |_| None,
+            )[0]
+            .transmit
+        };
         assert_eq!(next(u64::MAX), 0, "a correction below 0 shows as nothing");
         assert_eq!(next(10), 10);
         assert_eq!(next(9), 10);
         assert_eq!(next(11), 11);
+    }
+
+    #[test]
+    fn the_next_agent_does_not_go_back_either() {
+        let names = names();
+        let noted = std::cell::Cell::new(Shown::default());
+        let at = |published: &mut Published, value| {
+            let mut now = counters(value);
+            now.shown = noted.get();
+            let next = published.next(
+                &names,
+                (0, 0),
+                |slot| (slot % 10 == 1).then_some(now),
+                |_, shown| noted.set(shown),
+                |_| None,
+            );
+            next[0].transmit
+        };
+        assert_eq!(at(&mut Published::default(), 10), 10);
+        let mut next = Published::default();
+        assert_eq!((at(&mut next, 9), at(&mut next, 11)), (10, 11));
     }
 
     #[test]
@@ -196,7 +253,7 @@ mod tests {
             ..counters(1)
         };
         let mut at = |walk| {
-            let traffic = published.next(&names, (walk, 0), |_| Some(found), |_| None);
+            let traffic = published.next(&names, (walk, 0), |_| Some(found), |_, _| (), |_| None);
             (traffic[0].open, traffic[0].smoothed_rtt)
         };
         assert_eq!(at(7), (3, Some(0.000_2)));
@@ -219,7 +276,7 @@ mod tests {
             ..Counters::default()
         };
         let mut at = |clock, found| {
-            let next = published.next(&names, (WALK, clock), |_| Some(found), |_| None);
+            let next = published.next(&names, (WALK, clock), |_| Some(found), |_, _| (), |_| None);
             next[0].waited.as_nanos()
         };
         assert_eq!(at(1000, waiting(0, 900, 1)), 100);
@@ -263,6 +320,7 @@ mod tests {
                 found.totals.waited = waited;
                 Some(found)
             },
+            |_, _| (),
             |_| None,
         );
         assert_eq!(traffic[0].waited.as_nanos(), 50);
@@ -304,7 +362,13 @@ mod tests {
         let names = names();
         let mut published = Published::default();
         let mut shown = |value| {
-            let traffic = published.next(&names, (0, 0), |_| Some(counters(value)), |_| None);
+            let traffic = published.next(
+                &names,
+                (0, 0),
+                |_| Some(counters(value)),
+                |_, _| (),
+                |_| None,
+            );
             traffic
                 .into_iter()
                 .map(|it| it.protocol.to_string())

@@ -6,6 +6,7 @@ use super::{
     btf::Kernel,
     cgroup::Cgroup,
     loader::{Error, Missing, Refused},
+    pin::{self, Base},
 };
 use crate::{config::Config, privilege, sample::FailureKind, source::Failure};
 
@@ -15,7 +16,7 @@ pub fn probe(config: &Config) -> Vec<Finding> {
         missing if missing.is_empty() => Ok("enough to attach".to_owned()),
         missing => Err(format!("missing {}; run as root", missing.join(", "))),
     };
-    let prepared = Prepared::new(config, 1);
+    let prepared = Prepared::new(config, 1, Base::nothing());
     let mut findings = vec![
         Finding {
             what: "privileges",
@@ -50,6 +51,11 @@ pub fn probe(config: &Config) -> Vec<Finding> {
             optional: true,
         });
     }
+    findings.push(Finding {
+        what: "counters",
+        result: pin::place(config),
+        optional: false,
+    });
     findings
 }
 

@@ -30,11 +30,23 @@ pub struct Layout {
 /// Name and number, from 0 in the order of coming.
 type Numbers = BTreeMap<Arc<str>, u32>;
 
+/// What has a name and a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A configured party.
+    Party = 0,
+    /// A protocol.
+    Protocol = 1,
+}
+
+impl Kind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Party, Self::Protocol];
+}
+
 /// There is no room for a new configuration without a restart.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{have} {what} since the start are more than the {room} that this agent made room for; restart it"
-)]
+#[error("{have} {what} are or were configured, and there is room for {room}")]
 pub struct Full {
     what: &'static str,
     have: usize,
@@ -68,6 +80,60 @@ impl Layout {
         of(modest.unwrap_or((0, 0)))
     }
 
+    /// One that an agent before this one has made, if the names are all there: `stride`, `party_room`, `auto_room`.
+    pub fn restore(
+        [stride, party_room, auto_room]: [u32; 3],
+        names: impl IntoIterator<Item = (Kind, u32, Arc<str>)>,
+    ) -> Option<Self> {
+        let mut layout = Self {
+            stride,
+            party_room,
+            auto_room,
+            parties: Numbers::new(),
+            protocols: Numbers::new(),
+        };
+        for (kind, number, name) in names {
+            let numbers = match kind {
+                Kind::Party => &mut layout.parties,
+                Kind::Protocol => &mut layout.protocols,
+            };
+            numbers.insert(name, number);
+        }
+        let fits = |numbers: &Numbers, room: Option<u32>| {
+            let mut all: Vec<u32> = numbers.values().copied().collect();
+            all.sort_unstable();
+            (0..).zip(&all).all(|(wanted, number)| wanted == *number)
+                && room.is_some_and(|room| len(&all) <= room)
+        };
+        let most_protocols = stride.checked_sub(protocol::FIRST);
+        (fits(&layout.parties, Some(party_room)) && fits(&layout.protocols, most_protocols))
+            .then_some(layout)
+    }
+
+    /// What [`Layout::restore`] wants to know.
+    pub fn measures(&self) -> [u32; 3] {
+        [self.stride, self.party_room, self.auto_room]
+    }
+
+    /// Everything that has a number, each kind in the order of numbers.
+    pub fn names(&self) -> Vec<(Kind, u32, &str)> {
+        let mut all = Vec::new();
+        for (kind, numbers) in [
+            (Kind::Party, &self.parties),
+            (Kind::Protocol, &self.protocols),
+        ] {
+            let of_kind = numbers.iter();
+            all.extend(of_kind.map(|(name, number)| (kind, *number, &**name)));
+        }
+        all.sort_by_key(|(kind, number, _)| (*kind as u32, *number));
+        all
+    }
+
+    /// How many names there may be.
+    pub fn names_room(&self) -> u32 {
+        self.party_room + self.stride
+    }
+
     /// How many slots there must be.
     pub fn slots(&self) -> u32 {
         block::first(self.stride) + (self.party_room + self.auto_room) * self.stride
@@ -94,6 +160,22 @@ impl Layout {
         }
         (self.parties, self.protocols) = (parties, protocols);
         Ok(())
+    }
+
+    /// As [`Layout::take_in`] at a start, when there must be room for every automatic party, too.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn go_on(&mut self, config: &Config) -> Result<(), Full> {
+        let wanted = Self::new(config).auto_room;
+        if config.parties.is_empty() && wanted > self.auto_room {
+            return Err(Full {
+                what: "automatic parties",
+                have: wanted as usize,
+                room: self.auto_room,
+            });
+        }
+        self.take_in(config)
     }
 
     /// The block of a party.
@@ -177,11 +259,45 @@ mod tests {
         let full = layout.take_in(&config(&many, &["p"])).unwrap_err();
         assert_eq!(
             full.to_string(),
-            "67 parties since the start are more than the 65 that this agent made room for; restart it"
+            "67 parties are or were configured, and there is room for 65"
         );
         let full = layout.take_in(&config(&["a"], &many)).unwrap_err();
         assert!(full.to_string().starts_with("67 protocols "), "{full}");
         assert_eq!(layout, before);
+    }
+
+    #[test]
+    fn an_agent_goes_on_with_the_numbers_of_the_one_before() {
+        let mut before = Layout::new(&config(&["b", "a"], &["p"]));
+        before.take_in(&config(&["c"], &["q"])).unwrap();
+        let names = |layout: &Layout| {
+            let names = layout.names().into_iter();
+            names
+                .map(|(kind, number, name)| (kind, number, Arc::from(name)))
+                .collect::<Vec<_>>()
+        };
+        let mut after = Layout::restore(before.measures(), names(&before)).unwrap();
+        assert_eq!(after, before);
+        after.go_on(&config(&["d", "a"], &["q"])).unwrap();
+        assert_eq!(after.block("a"), before.block("a"));
+        let next = before.block("c").map(|block| block + before.stride);
+        assert_eq!(after.block("d"), next);
+        let mut more = config(&[], &["p"]);
+        more.network.max_auto_parties = 65;
+        let full = after.go_on(&more).unwrap_err();
+        assert!(
+            full.to_string().starts_with("65 automatic parties"),
+            "{full}"
+        );
+
+        let mut gap = names(&before);
+        gap.remove(0);
+        assert_eq!(Layout::restore(before.measures(), gap), None);
+        let [_, party_room, auto_room] = before.measures();
+        for stride in [0, 2] {
+            let measures = [stride, party_room, auto_room];
+            assert_eq!(Layout::restore(measures, names(&before)), None);
+        }
     }
 
     #[test]

@@ -3,36 +3,42 @@
 
 mod error;
 mod fill;
+mod fit;
+mod hand_over;
+mod object;
+mod pinned;
 mod udp;
 mod ways;
 
-use std::{
-    io,
-    mem::offset_of,
-    os::fd::{AsFd as _, BorrowedFd},
-};
+use std::{collections::BTreeSet, io, mem::offset_of, os::fd::AsFd as _};
 
 use agent_ebpf::{
-    Address, Control, Counters, HISTOGRAM_CAPACITY, Histogram, Offsets, RECORD_BYTES, Settings,
-    map, program,
+    Address, Control, Counters, HISTOGRAM_CAPACITY, Histogram, RECORD_BYTES, Shown, map, program,
 };
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{HashMap, Map, MapData, MapError, RingBuf},
-    programs::{BtfTracePoint, CgroupAttachMode, Iter, Program, ProgramError, SockOps},
+    maps::{HashMap, MapData, MapError, RingBuf},
+    programs::{BtfTracePoint, CgroupAttachMode, Iter, ProgramError, SockOps},
 };
 
 pub(super) use self::{
     error::Error,
+    fit::{Fit, Missing},
+    pinned::{Folder, Removed, Unfit},
     udp::Refused,
     ways::{Rhythm, Walk},
 };
 use self::{
     error::{kernel_error, program_error},
-    fill::{change, fill},
+    fill::{begin, change, fill},
+    hand_over::Shared,
+    object::{iterator, map_fd, ring, typed},
+    pinned::Links,
 };
 use super::{
     cgroup::Cgroup,
+    layout::Layout,
+    pin::Base,
     sys::{Iterator, Mapped, ProgramStatistics, program_statistics},
     tables::Tables,
 };
@@ -58,55 +64,22 @@ pub(super) struct Loaded {
     rhythm: Option<Rhythm>,
     udp: Option<Refused>,
     missing: Missing,
-}
-
-/// What was wanted and goes without, because of what.
-#[derive(Debug, Default)]
-pub(super) struct Missing {
-    /// The iterators that find every open account.
-    pub(super) accounts: Option<Error>,
-    /// `socket_events`.
-    pub(super) events: Option<Error>,
-    /// The programs that count messages.
-    pub(super) rhythm: Option<Error>,
-    /// Those that count datagrams.
-    pub(super) udp: Option<Error>,
-    /// The one that takes datagrams back that found no room.
-    pub(super) refused: Option<Error>,
-    /// The one that does it for IPv6, where the other is not told.
-    pub(super) refused_v6: Option<Error>,
-}
-
-/// What the programs are fitted to.
-pub(super) struct Fit {
-    /// To the running kernel.
-    pub(super) offsets: Offsets,
-    /// What they do.
-    pub(super) settings: Settings,
-    /// Whether `socket_events` is among them.
-    pub(super) events: bool,
-    /// The hooks of the programs that count messages; `None` without them.
-    pub(super) rhythm: Option<Rhythm>,
-    /// What tells of datagrams without room; `None` where datagrams are not counted.
-    pub(super) udp: Option<Refused>,
-    /// How many slots there are.
-    pub(super) slots: u32,
-    /// The least severe of their messages.
-    pub(super) log: Option<tracing::Level>,
+    base: Base,
 }
 
 impl Loaded {
     /// Fits the programs and has the verifier look at them.
-    pub(super) fn new(fit: &Fit) -> Result<Self, Error> {
+    pub(super) fn new(fit: Fit) -> Result<Self, Error> {
         let btf = Btf::from_sys_fs().map_err(|error| Error::Btf(error.to_string()))?;
         let level = fit.log.map_or(0, log_level);
         let (udp_ports, callers) = udp::lengths(fit.udp.is_some());
-        let records = if fit.settings.records == 0 {
-            PAGE
-        } else {
-            RECORD_BYTES
-        };
-        let mut ebpf = EbpfLoader::new()
+        let recorded = fit.settings.records != 0;
+        let records = if recorded { RECORD_BYTES } else { PAGE };
+        let mut loader = EbpfLoader::new();
+        if let Some(folder) = &fit.base.folder {
+            folder.pin_maps(&mut loader, fit.udp.is_some(), recorded);
+        }
+        let mut ebpf = loader
             .map_max_entries(map::UDP_PORTS, udp_ports)
             .map_max_entries(map::CALLERS, callers)
             .btf(Some(&btf))
@@ -155,6 +128,7 @@ impl Loaded {
             rhythm: fit.rhythm,
             udp: fit.udp,
             missing,
+            base: fit.base,
         })
     }
 
@@ -164,13 +138,14 @@ impl Loaded {
     }
 
     /// Attaches everything, in an order that leaves no gap: the tables are full before the first socket is
-    /// looked at, and what is older than that is adopted last, by the caller. (`socket_events` is attached before,
-    /// because the tables say whether it was: what it sees until then is nobody's, and older than that.)
+    /// looked at, and what is older than that is adopted last, by the caller. What an agent before this one has left
+    /// attached is detached once this is, and until then the claims of both are the same.
     ///
     /// Where `socket_events`, the rhythm or what counts datagrams cannot be attached, all else is; [`Programs::missing`] says why.
     pub(super) fn attach(
         self,
         tables: &Tables,
+        layout: &Layout,
         cgroup: Option<&Cgroup>,
     ) -> Result<Programs, Error> {
         let Self {
@@ -182,26 +157,25 @@ impl Loaded {
             rhythm,
             udp,
             mut missing,
+            base,
         } = self;
-        let mut events_see_all = false;
-        if let (true, Some(cgroup), None) = (events, cgroup, &missing.events) {
-            // The kernel adds to a link's mode that there may be others.
-            let attached = typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)
-                .and_then(|program| program.attach(&cgroup.directory, CgroupAttachMode::Single));
-            match attached {
-                Ok(_) => events_see_all = cgroup.is_root,
-                Err(error) => {
-                    missing.events = Some(program_error("attach to the cgroup", &error));
-                }
-            }
+        if !base.taken_over {
+            begin(&mut ebpf, tables)?;
         }
-        fill(&mut ebpf, tables, events_see_all)?;
+        let folder = base.folder.as_ref();
+        let names = folder.map(|folder| folder.write(layout, base.since));
+        let names = names.transpose()?;
+        if let Some(folder) = folder {
+            let removed = folder.remove_links(base.generation.wrapping_sub(1));
+            removed.map_err(|error| kernel_error("remove pinned links", &error))?;
+        }
+        fill(&mut ebpf, tables)?;
         let [settle, reclassify] = walk.attach(&ebpf)?;
         let adopt = iterator(&ebpf, program::ADOPT, None)?;
         let openers = iterator(&ebpf, program::OPENERS, None)?;
         let holders = iterator(&ebpf, program::HOLDERS, None)?;
         let mapped = |error: io::Error| kernel_error("map the counters into memory", &error);
-        let counters = Mapped::new(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
+        let counters = Mapped::writable(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
         let control = Mapped::writable(map_fd(&ebpf, map::CONTROL)?, 1).map_err(mapped)?;
         let histograms = Mapped::new(map_fd(&ebpf, map::HISTOGRAMS)?, 1).map_err(mapped)?;
         let connections = iterator(&ebpf, program::CONNECTIONS, None)?;
@@ -213,21 +187,47 @@ impl Loaded {
         } else {
             None
         };
+        let shared = Shared(&control);
+        shared.widen(tables);
+        let mut links = Links::new(base.folder, base.generation);
         for name in TRACEPOINTS {
-            typed::<BtfTracePoint>(&mut ebpf, name)
-                .and_then(BtfTracePoint::attach)
-                .map_err(|error| program_error("attach to the tracepoint", &error))?;
+            let mut attach = || {
+                let program = typed::<BtfTracePoint>(&mut ebpf, name)?;
+                let id = program.attach()?;
+                links.add(name, program.take_link(id)?)
+            };
+            attach().map_err(|error| program_error("attach to the tracepoint", &error))?;
+        }
+        let mut events_see_all = false;
+        if let (true, Some(cgroup), None) = (events, cgroup, &missing.events) {
+            let mut attach = || {
+                let program = typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)?;
+                // The kernel adds to a link's mode that there may be others.
+                let id = program.attach(&cgroup.directory, CgroupAttachMode::Single)?;
+                links.add(program::SOCKET_EVENTS, program.take_link(id)?)
+            };
+            match attach() {
+                Ok(()) => events_see_all = cgroup.is_root,
+                Err(error) => {
+                    missing.events = Some(program_error("attach to the cgroup", &error));
+                }
+            }
         }
         if let (Some(rhythm), None) = (rhythm, &missing.rhythm) {
-            let attached = rhythm.attach(&mut ebpf).err();
+            let attached = rhythm.attach(&mut ebpf, &mut links).err();
             missing.rhythm = attached
                 .map(|error| program_error("attach the programs that count messages", &error));
         }
         if let (Some(refused), Some(cgroup)) = (udp, cgroup) {
-            udp::attach(&mut ebpf, cgroup, refused, &mut missing);
+            udp::attach(&mut ebpf, &mut links, cgroup, refused, &mut missing);
         }
+        shared.hand_over(base.generation, events_see_all);
+        links.remove_others()?;
+        shared.narrow(tables, events_see_all);
         Ok(Programs {
             ebpf,
+            _links: links,
+            names,
             walk,
             adopt,
             settle,
@@ -259,6 +259,9 @@ fn histograms(slots: u32) -> u32 {
 /// The programs, running; they stop when this is dropped.
 pub(super) struct Programs {
     ebpf: Ebpf,
+    _links: Links,
+    /// Where something is pinned.
+    names: Option<pinned::Names>,
     walk: Walk,
     adopt: Iterator,
     settle: Iterator,
@@ -278,7 +281,15 @@ pub(super) struct Programs {
 impl Programs {
     /// Changes the tables from `old` to `new`; may be done again where it failed. Connections that begin meanwhile
     /// may be looked up in a mixture of both.
-    pub(super) fn change(&mut self, old: &Tables, new: &Tables) -> Result<(), Error> {
+    pub(super) fn change(
+        &mut self,
+        old: &Tables,
+        new: &Tables,
+        layout: &Layout,
+    ) -> Result<(), Error> {
+        if let Some(names) = &mut self.names {
+            names.write(layout)?;
+        }
         // Looking for endpoints begins before there are any, and ends once there are none.
         self.control.store(
             offset_of!(Control, endpoints),
@@ -290,6 +301,11 @@ impl Programs {
         self.control
             .store(offset_of!(Control, endpoints), u32::from(new.exact));
         Ok(())
+    }
+
+    /// Whether they outlive the agent.
+    pub(super) fn are_pinned(&self) -> bool {
+        self.names.is_some()
     }
 
     /// Moves accounts to the slots that are theirs by the tables as they are, and takes those away that are nobody's.
@@ -347,6 +363,15 @@ impl Programs {
         self.walk
     }
 
+    /// The processes that are watched.
+    pub(super) fn watched(&self) -> Result<BTreeSet<u32>, MapError> {
+        let map = self.ebpf.map(map::PROCESSES);
+        let map = map.ok_or(MapError::InvalidName {
+            name: map::PROCESSES.to_owned(),
+        })?;
+        HashMap::<_, u32, u32>::try_from(map)?.keys().collect()
+    }
+
     /// Watches these processes from now on and those no more.
     pub(super) fn watch(&mut self, come: &[u32], gone: &[u32]) -> Result<(), MapError> {
         let map = self.ebpf.map_mut(map::PROCESSES);
@@ -360,6 +385,11 @@ impl Programs {
         }
         come.iter()
             .try_for_each(|process| processes.insert(process, 1, 0))
+    }
+
+    /// Notes what is published of a slot, for the next agent.
+    pub(super) fn note_shown(&self, slot: u32, shown: Shown) {
+        self.counters.set(slot, offset_of!(Counters, shown), shown);
     }
 
     /// A slot's counters now.
@@ -425,47 +455,6 @@ fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
         typed::<BtfTracePoint>(ebpf, name)?.load("inet_sock_set_state", btf)?;
     }
     Ok(())
-}
-
-fn typed<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>
-where
-    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
-{
-    // The object is embedded: a name that is not there is the same mistake as one of another type.
-    ebpf.program_mut(name)
-        .ok_or(ProgramError::UnexpectedProgramType)?
-        .try_into()
-}
-
-fn iterator(
-    ebpf: &Ebpf,
-    name: &'static str,
-    map: Option<BorrowedFd<'_>>,
-) -> Result<Iterator, Error> {
-    const ACTION: &str = "attach the BPF iterators";
-    let program = ebpf
-        .program(name)
-        .ok_or(ProgramError::UnexpectedProgramType);
-    let fd = program
-        .and_then(Program::fd)
-        .map_err(|error| program_error(ACTION, &error))?;
-    Iterator::attach(fd.as_fd(), map).map_err(|error| kernel_error(ACTION, &error))
-}
-
-fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, Error> {
-    let map = ebpf
-        .take_map(name)
-        .ok_or_else(|| Error::Kernel("find a BPF map", name.to_owned()))?;
-    RingBuf::try_from(map).map_err(|error| kernel_error("map a BPF ring into memory", &error))
-}
-
-fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, Error> {
-    let data: Option<&MapData> = match ebpf.map(name) {
-        Some(Map::Array(data) | Map::SkStorage(data)) => Some(data),
-        _ => None,
-    };
-    data.map(|data| data.fd().as_fd())
-        .ok_or_else(|| Error::Kernel("find a BPF map", name.to_owned()))
 }
 
 fn log_level(level: tracing::Level) -> u8 {

@@ -3,7 +3,8 @@
 //! `wanted` is what to count. `layout` gives parties and protocols their numbers, `tables` turns the configuration
 //! into the kernel's tables, `resolve` its host names into addresses, `btf`
 //! finds the kernel's fields and `cgroup` its sockets, `loader` runs the programs, `decode` names what they counted,
-//! `holders` the processes, `records` the connections one by one, `strangers` tells who should not be there, `explain` what does not work here.
+//! `pin` has what outlives the agent, `holders` the processes, `records` the connections one by one, `strangers` tells
+//! who should not be there, `explain` what does not work here.
 
 mod address;
 pub mod btf;
@@ -13,6 +14,7 @@ mod explain;
 mod holders;
 pub mod layout;
 mod loader;
+pub mod pin;
 mod records;
 pub mod resolve;
 mod strangers;
@@ -37,6 +39,7 @@ use self::{
     explain::explain,
     holders::Holders,
     loader::{Fit, Loaded, Programs, Rhythm, histogram_limit},
+    pin::{Base, Pins},
     records::{Reader, Witnesses},
     strangers::Strangers,
     sys::ProgramStatistics,
@@ -53,6 +56,7 @@ use crate::{
 /// Reads what the kernel has counted.
 pub struct NetworkSource {
     wanted: Arc<Wanted>,
+    pins: Pins,
     witnesses: Witnesses,
     running: Option<Running>,
 }
@@ -84,22 +88,26 @@ struct Running {
 impl NetworkSource {
     /// A source that has touched nothing yet. The witnesses are told of connections one by one, if the configuration
     /// wants that.
-    pub fn new(wanted: &Arc<Wanted>, witnesses: Vec<Box<dyn Witness>>) -> Self {
+    pub fn new(wanted: &Arc<Wanted>, pins: Pins, witnesses: Vec<Box<dyn Witness>>) -> Self {
         Self {
             wanted: Arc::clone(wanted),
+            pins,
             witnesses,
             running: None,
         }
     }
 
-    /// Loads, attaches, adopts; then gives up the privileges that only this needs.
+    /// Loads, attaches, adopts, from what an agent before this one has left where there is such; then gives up the privileges that only this needs.
     ///
     /// # Errors
     /// The first thing that this machine or these privileges do not allow.
-    fn start(&self) -> Result<Running, Failure> {
+    fn start(&mut self) -> Result<Running, Failure> {
         let plan = self.wanted.get();
         let tables = Tables::new(&plan.config, &plan.resolved, &plan.layout);
-        let prepared = Prepared::new(&plan.config, tables.slots);
+        let base = self.pins.begin(&plan.layout);
+        let base = base.map_err(|reason| Failure::new(FailureKind::Unsupported, reason))?;
+        let (since, taken_over) = (base.since, base.taken_over);
+        let prepared = Prepared::new(&plan.config, tables.slots, base);
         sys::release_memory();
         let Prepared {
             loaded,
@@ -108,16 +116,22 @@ impl NetworkSource {
             rhythm,
         } = prepared?;
         let cgroup = cgroup.transpose();
-        let since = SystemTime::now();
-        let programs = loaded.attach(&tables, cgroup.as_ref().ok().and_then(Option::as_ref));
+        let attached = cgroup.as_ref().ok().and_then(Option::as_ref);
+        let programs = loaded.attach(&tables, &plan.layout, attached);
         let programs = programs.map_err(|error| explain(&error))?;
+        if taken_over {
+            programs
+                .reclassify()
+                .map_err(|error| read_failure("look at open connections again", &error))?;
+        }
         programs
             .adopt()
             .map_err(|error| read_failure("adopt open connections", &error))?;
         privilege::keep_for_reading();
 
         let missing = programs.missing();
-        let limits = explain::limits(&plan.config, &kernel, cgroup.as_ref(), missing);
+        let mut limits = explain::limits(&plan.config, &kernel, cgroup.as_ref(), missing);
+        limits.extend(self.pins.limit().cloned());
         for limit in &limits {
             warn!("the network source goes without: {limit}");
         }
@@ -128,19 +142,23 @@ impl NetworkSource {
         let kernel = sysinfo::System::kernel_version().unwrap_or_default();
         info!(%kernel, "counting: claimed at inet_sock_set_state, settled from tcp_sock");
         let walk = programs.walk();
+        let pin = if programs.are_pinned() { "on" } else { "off" };
+        let watched = programs.watched();
+        let watched =
+            watched.map_err(|error| read_failure("read the watched processes", &error))?;
         Ok(Running {
+            settled: programs.control().unwrap_or_default().settled,
             programs,
             tables,
             names: Names::new(&plan.config, &plan.layout, udp),
             plan,
-            look_again: false,
+            look_again: taken_over,
             published: Published::default(),
             auto_parties: 0,
-            settled: 0,
             holders: Holders::default(),
             no_holders: false,
             strangers: Strangers::new(Instant::now()),
-            watched: BTreeSet::new(),
+            watched,
             limits,
             since,
             zero: SystemTime::UNIX_EPOCH,
@@ -153,6 +171,7 @@ impl NetworkSource {
                 },
                 rhythm: rhythm.map_or("off", Rhythm::name),
                 udp: if udp { "cgroup_skb" } else { "off" },
+                pin,
                 kernel,
             },
         })
@@ -170,7 +189,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(config: &Config, slots: u32) -> Result<Self, Failure> {
+    fn new(config: &Config, slots: u32, base: Base) -> Result<Self, Failure> {
         let wants = &config.network;
         let raw = std::fs::read(btf::KERNEL).map_err(|error| {
             let mend =
@@ -197,14 +216,16 @@ impl Prepared {
                 watch_end: u32::from(kernel.preemptible_tracepoints),
                 receive_parameters: kernel.receive_parameters.unwrap_or(0),
                 records: u32::from(config.wants_records()),
+                generation: base.generation,
             },
             events: events && has_cgroup,
             rhythm,
             udp: (udp && has_cgroup).then(explain::refused),
             slots,
+            base,
             log: config.log.kernel,
         };
-        let loaded = Loaded::new(&fit).map_err(|error| explain(&error))?;
+        let loaded = Loaded::new(fit).map_err(|error| explain(&error))?;
         Ok(Self {
             loaded,
             kernel,
@@ -222,10 +243,12 @@ impl Source for NetworkSource {
     }
 
     fn collect(&mut self) -> Result<Network, Failure> {
-        let running = match &mut self.running {
-            Some(running) => running,
-            None => self.running.insert(self.start()?),
+        let running = if let Some(running) = self.running.take() {
+            running
+        } else {
+            self.start()?
         };
+        let running = self.running.insert(running);
         running.follow(self.wanted.get())?;
         let network = running.read()?;
         running.tell(&mut self.witnesses)?;
@@ -240,7 +263,7 @@ impl Running {
             .then(|| Tables::new(&plan.config, &plan.resolved, &plan.layout));
         if let Some(next) = &next {
             self.programs
-                .change(&self.tables, next)
+                .change(&self.tables, next, &plan.layout)
                 .map_err(|error| explain(&error))?;
         }
         if next.is_some() || self.look_again {
@@ -287,6 +310,7 @@ impl Running {
                 u64::try_from(read.as_nanos()).unwrap_or(u64::MAX),
             ),
             |slot| self.programs.counters(slot),
+            |slot, shown| self.programs.note_shown(slot, shown),
             |number| Some(in_classes(&self.programs.histogram(number)?, fine)),
         );
         self.look_at_holders(&traffic);

@@ -55,6 +55,14 @@ pub(super) fn monotonic() -> Duration {
     Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
+/// Waits until every program that is running now has ended: they run under RCU, for a grace period of which
+/// `MEMBARRIER_CMD_GLOBAL` waits (`kernel/sched/membarrier.c`, Linux 4.16). Where processors run without a tick the
+/// kernel refuses, and what this is to prevent may happen: that one event counts twice.
+pub(super) fn wait_for_programs() {
+    // SAFETY: integers only.
+    unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
+}
+
 fn empty_attr() -> bpf_attr {
     // SAFETY: a union of plain integers; all zero is a valid value of each.
     unsafe { mem::zeroed() }
@@ -211,6 +219,21 @@ impl<T: Pod> Mapped<T> {
             let words: *mut c_void = self.memory.as_mut_ptr().cast();
             // SAFETY: within the first element, aligned (a page, then whole words), any bytes are a `T`.
             unsafe { words.cast::<u32>().add(at).write_volatile(word) };
+        }
+    }
+
+    /// Sets a part of one element, at its offset; the array must have been mapped as [`Mapped::writable`]. Nobody else
+    /// may write it.
+    pub(super) fn set<P: Copy>(&self, index: u32, offset: usize, part: P) {
+        let index = index as usize;
+        let fits = offset + size_of::<P>() <= size_of::<T>() && align_of::<P>() <= align_of::<T>();
+        if index < self.length && fits && offset.is_multiple_of(align_of::<P>()) {
+            let bytes: *mut c_void = self.memory.as_mut_ptr().cast();
+            // SAFETY: within the element, and aligned as it is.
+            unsafe {
+                let place = bytes.byte_add(index * size_of::<T>() + offset);
+                place.cast::<P>().write_volatile(part);
+            }
         }
     }
 

@@ -99,8 +99,29 @@ impl Agent {
 
     /// As [`Agent::launch`], with the configuration in that file, which may be a link to it.
     pub fn launch_from(file: Scratch, config: &str, wrapper: &[&str]) -> Self {
+        let agent = Self::spawn(file, config, wrapper);
+        let end = Instant::now() + PATIENCE;
+        while !agent.answers() {
+            assert!(
+                Instant::now() < end,
+                "the agent does not answer\n{}",
+                agent.log()
+            );
+            sleep(Duration::from_millis(20));
+        }
+        agent
+    }
+
+    /// As [`Agent::launch_from`], without waiting for anything.
+    pub fn spawn(file: Scratch, config: &str, wrapper: &[&str]) -> Self {
         let port = free_port();
         fs::write(&file.0, whole(config, port)).unwrap();
+        // Tests must not find each other's counters.
+        let unpinned = if config.contains("pin =") {
+            vec![]
+        } else {
+            vec!["--network-pin", ""]
+        };
         // All tests are one process: what it does for another test is not strange.
         let allowed = if config.contains("allow =") {
             vec![]
@@ -120,28 +141,23 @@ impl Agent {
             .args(["run", "--config"])
             .arg(&config.0)
             .args(allowed)
+            .args(unpinned)
             .stdin(Stdio::null())
             .stderr(fs::File::create(&log.0).unwrap())
             .spawn()
             .unwrap();
-        let agent = Self {
+        Self {
             child,
             port,
             config,
             log,
-        };
-        let end = Instant::now() + PATIENCE;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()
-            || !agent.get("/-/healthy").contains("healthy")
-        {
-            assert!(
-                Instant::now() < end,
-                "the agent does not answer\n{}",
-                agent.log()
-            );
-            sleep(Duration::from_millis(20));
         }
-        agent
+    }
+
+    /// Whether its page is there.
+    pub fn answers(&self) -> bool {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
+            && self.get("/-/healthy").contains("healthy")
     }
 
     /// Whether this kernel lets the agent find every account. If not, a connection that no process holds is counted
@@ -285,6 +301,12 @@ impl Agent {
         self.signal(libc::SIGTERM);
         let status = self.child.wait().unwrap();
         (status, self.log())
+    }
+
+    /// Kills the agent, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     pub fn signal(&self, signal: libc::c_int) {

@@ -342,6 +342,26 @@ fn with_deltas_only_what_is_new_goes_out_and_up_and_down_stays_as_it_is() {
 }
 
 #[test]
+fn what_an_agent_before_this_one_has_counted_is_in_no_difference() {
+    let mut snapshot = prometheus::tests::complete();
+    let network = std::sync::Arc::make_mut(snapshot.network.as_mut().unwrap());
+    network.since = Some(snapshot.started - std::time::Duration::from_hours(1));
+    let mut encoder = encoder(Temporality::Delta, Histograms::Explicit);
+    let of = |messages: &[Message]| -> f64 {
+        let all = numbers(messages).into_iter();
+        all.filter(|((name, _), _)| name == "system.network.io")
+            .map(|(_, value)| value)
+            .sum()
+    };
+    assert!(of(&messages(encoder.encode(&snapshot))).abs() < 1e-9);
+    encoder.accepted(0);
+    snapshot.taken += std::time::Duration::from_secs(15);
+    let network = std::sync::Arc::make_mut(snapshot.network.as_mut().unwrap());
+    network.traffic[0].transmit += 7;
+    assert!((of(&messages(encoder.encode(&snapshot))) - 7.0).abs() < 1e-9);
+}
+
+#[test]
 fn exponential_histograms_hold_the_same_samples() {
     use std::sync::Arc;
     let mut snapshot = prometheus::tests::complete();

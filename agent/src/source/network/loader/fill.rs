@@ -14,22 +14,23 @@ use super::{
     histogram_limit,
 };
 
-/// Fills all of them.
-pub(super) fn fill(ebpf: &mut Ebpf, tables: &Tables, events_see_all: bool) -> Result<(), Error> {
-    fill_ports(ebpf, tables)?;
+/// Where nothing has counted yet.
+pub(super) fn begin(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
     let write = |error: MapError| kernel_error("write the settings", &error);
     let control = Control {
         stride: tables.stride,
-        auto_limit: tables.auto_limit,
         auto_parties: tables.first_auto,
-        endpoints: u32::from(tables.exact),
-        events_see_all: u32::from(events_see_all),
         histogram_limit: histogram_limit(tables.slots),
         ..Control::default()
     };
     let mut place: Array<_, Control> =
         Array::try_from(map_mut(ebpf, map::CONTROL)?).map_err(write)?;
-    place.set(0, control, 0).map_err(write)?;
+    place.set(0, control, 0).map_err(write)
+}
+
+/// Fills all tables.
+pub(super) fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
+    fill_ports(ebpf, tables)?;
     fill_parties(ebpf, tables)
 }
 

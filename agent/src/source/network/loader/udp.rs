@@ -6,7 +6,7 @@ use aya::{
     programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, FExit, ProgramError},
 };
 
-use super::{Error, Missing, error::program_error, typed};
+use super::{Error, Links, Missing, error::program_error, object::typed};
 use crate::source::network::cgroup::Cgroup;
 
 /// What says that a datagram found no room.
@@ -49,20 +49,32 @@ pub(super) fn load(ebpf: &mut Ebpf, btf: &Btf, refused: Refused, missing: &mut M
 }
 
 /// Attaches them, what takes back first.
-pub(super) fn attach(ebpf: &mut Ebpf, cgroup: &Cgroup, refused: Refused, missing: &mut Missing) {
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    links: &mut Links,
+    cgroup: &Cgroup,
+    refused: Refused,
+    missing: &mut Missing,
+) {
     if missing.udp.is_some() {
         return;
     }
     if missing.refused.is_none() {
-        let attached = typed::<BtfTracePoint>(ebpf, program::DATAGRAMS_REFUSED)
-            .and_then(BtfTracePoint::attach);
+        let mut attach = || {
+            let program = typed::<BtfTracePoint>(ebpf, program::DATAGRAMS_REFUSED)?;
+            let id = program.attach()?;
+            links.add(program::DATAGRAMS_REFUSED, program.take_link(id)?)
+        };
         let action = "attach the program for datagrams without room";
-        missing.refused = why(action, attached.map(drop));
+        missing.refused = why(action, attach());
     }
     if refused == Refused::AtExit && missing.refused_v6.is_none() {
-        let attached =
-            typed::<FExit>(ebpf, program::DATAGRAMS_REFUSED_AT_EXIT).and_then(FExit::attach);
-        missing.refused_v6 = why(AT_EXIT, attached.map(drop));
+        let mut attach = || {
+            let program = typed::<FExit>(ebpf, program::DATAGRAMS_REFUSED_AT_EXIT)?;
+            let id = program.attach()?;
+            links.add(program::DATAGRAMS_REFUSED_AT_EXIT, program.take_link(id)?)
+        };
+        missing.refused_v6 = why(AT_EXIT, attach());
     }
     let attached = BOTH_WAYS.iter().try_for_each(|name| {
         let program = typed::<CgroupSkb>(ebpf, name)?;
@@ -70,13 +82,13 @@ pub(super) fn attach(ebpf: &mut Ebpf, cgroup: &Cgroup, refused: Refused, missing
         let way = way.ok_or(ProgramError::UnexpectedProgramType)?;
         // As for the socket events: the kernel adds to a link's mode that there may be others.
         let mode = CgroupAttachMode::Single;
-        program.attach(&cgroup.directory, way, mode).map(drop)
+        let id = program.attach(&cgroup.directory, way, mode)?;
+        links.add(name, program.take_link(id)?)
     });
     missing.udp = why("attach the cgroup_skb programs", attached);
     if missing.udp.is_some() {
         for name in BOTH_WAYS {
-            // Unloading detaches; where one was not attached, so be it.
-            drop(typed::<CgroupSkb>(ebpf, name).map(CgroupSkb::unload));
+            links.remove(name);
         }
     }
 }

@@ -6,7 +6,10 @@ use aya::{
     programs::{BtfTracePoint, FExit, Iter, ProgramError},
 };
 
-use super::{Error, Iterator, iterator, map_fd, typed};
+use super::{
+    Error, Iterator, Links,
+    object::{iterator, map_fd, typed},
+};
 
 /// What finds open accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,10 +102,20 @@ impl Rhythm {
             })
     }
 
-    pub(super) fn attach(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
-        self.programs().iter().try_for_each(|(name, _)| match self {
-            Self::Tracepoints => typed::<BtfTracePoint>(ebpf, name)?.attach().map(drop),
-            Self::Exits => typed::<FExit>(ebpf, name)?.attach().map(drop),
-        })
+    pub(super) fn attach(self, ebpf: &mut Ebpf, links: &mut Links) -> Result<(), ProgramError> {
+        self.programs()
+            .into_iter()
+            .try_for_each(|(name, _)| match self {
+                Self::Tracepoints => {
+                    let program = typed::<BtfTracePoint>(ebpf, name)?;
+                    let id = program.attach()?;
+                    links.add(name, program.take_link(id)?)
+                }
+                Self::Exits => {
+                    let program = typed::<FExit>(ebpf, name)?;
+                    let id = program.attach()?;
+                    links.add(name, program.take_link(id)?)
+                }
+            })
     }
 }

@@ -1,0 +1,43 @@
+//! What the programs are fitted to, and what is missing of them.
+
+use agent_ebpf::{Offsets, Settings};
+
+use super::{Error, Refused, Rhythm};
+use crate::source::network::pin::Base;
+
+/// What was wanted and goes without, because of what.
+#[derive(Debug, Default)]
+pub(in super::super) struct Missing {
+    /// The iterators that find every open account.
+    pub(in super::super) accounts: Option<Error>,
+    /// `socket_events`.
+    pub(in super::super) events: Option<Error>,
+    /// The programs that count messages.
+    pub(in super::super) rhythm: Option<Error>,
+    /// Those that count datagrams.
+    pub(in super::super) udp: Option<Error>,
+    /// The one that takes datagrams back that found no room.
+    pub(in super::super) refused: Option<Error>,
+    /// The one that does it for IPv6, where the other is not told.
+    pub(in super::super) refused_v6: Option<Error>,
+}
+
+/// What the programs are fitted to.
+pub(in super::super) struct Fit {
+    /// To the running kernel.
+    pub(in super::super) offsets: Offsets,
+    /// What they do.
+    pub(in super::super) settings: Settings,
+    /// Whether `socket_events` is among them.
+    pub(in super::super) events: bool,
+    /// The hooks of the programs that count messages; `None` without them.
+    pub(in super::super) rhythm: Option<Rhythm>,
+    /// What tells of datagrams without room; `None` where datagrams are not counted.
+    pub(in super::super) udp: Option<Refused>,
+    /// How many slots there are.
+    pub(in super::super) slots: u32,
+    /// What they start from.
+    pub(in super::super) base: Base,
+    /// The least severe of their messages.
+    pub(in super::super) log: Option<tracing::Level>,
+}

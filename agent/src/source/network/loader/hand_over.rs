@@ -1,0 +1,64 @@
+//! From one load of the programs to the next, while both are attached.
+
+use std::mem::offset_of;
+
+use agent_ebpf::{Control, turn};
+
+use super::{Mapped, Tables};
+use crate::source::network::sys::wait_for_programs;
+
+/// The state that the programs share, also those of the agent before this one while both are attached. What the ones
+/// look up in their tables the others may not have in theirs; no connection may be taken for a stranger's meanwhile.
+pub(super) struct Shared<'a>(pub(super) &'a Mapped<Control>);
+
+impl Shared<'_> {
+    fn now(&self) -> Control {
+        self.0.read(0).unwrap_or_default()
+    }
+
+    /// Before anything is attached: what either of them wants.
+    pub(super) fn widen(&self, tables: &Tables) {
+        let Control {
+            endpoints,
+            auto_limit,
+            ..
+        } = self.now();
+        let endpoints = endpoints | u32::from(tables.exact);
+        self.0.store(offset_of!(Control, endpoints), endpoints);
+        let auto_limit = auto_limit.max(tables.auto_limit);
+        self.0.store(offset_of!(Control, auto_limit), auto_limit);
+    }
+
+    /// Once everything is attached: from here on the new ones count.
+    pub(super) fn hand_over(&self, generation: u32, events_see_all: bool) {
+        if !events_see_all {
+            self.0.store(offset_of!(Control, events_see_all), 0);
+        }
+        let before = generation.wrapping_sub(1);
+        self.turn(before, turn::NOTING);
+        wait_for_programs();
+        self.turn(generation, turn::HEEDING);
+        wait_for_programs();
+        self.turn(generation, turn::ALONE);
+    }
+
+    fn turn(&self, generation: u32, phase: u32) {
+        let turn = turn::of(generation, phase);
+        self.0.store(offset_of!(Control, turn), turn);
+    }
+
+    /// Once the old ones are detached: what the new ones want.
+    pub(super) fn narrow(&self, tables: &Tables, events_see_all: bool) {
+        let words = [
+            (offset_of!(Control, endpoints), u32::from(tables.exact)),
+            (offset_of!(Control, auto_limit), tables.auto_limit),
+            (
+                offset_of!(Control, events_see_all),
+                u32::from(events_see_all),
+            ),
+        ];
+        for (offset, word) in words {
+            self.0.store(offset, word);
+        }
+    }
+}

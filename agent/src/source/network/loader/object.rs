@@ -1,0 +1,55 @@
+//! Parts of the loaded object, by name and type.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use aya::{
+    Ebpf,
+    maps::{Map, MapData, RingBuf},
+    programs::{Program, ProgramError},
+};
+
+use super::{
+    Iterator,
+    error::{Error, kernel_error, program_error},
+};
+
+pub(super) fn typed<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    // The object is embedded: a name that is not there is the same mistake as one of another type.
+    ebpf.program_mut(name)
+        .ok_or(ProgramError::UnexpectedProgramType)?
+        .try_into()
+}
+
+pub(super) fn iterator(
+    ebpf: &Ebpf,
+    name: &'static str,
+    map: Option<BorrowedFd<'_>>,
+) -> Result<Iterator, Error> {
+    const ACTION: &str = "attach the BPF iterators";
+    let program = ebpf
+        .program(name)
+        .ok_or(ProgramError::UnexpectedProgramType);
+    let fd = program
+        .and_then(Program::fd)
+        .map_err(|error| program_error(ACTION, &error))?;
+    Iterator::attach(fd.as_fd(), map).map_err(|error| kernel_error(ACTION, &error))
+}
+
+pub(super) fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, Error> {
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| Error::Kernel("find a BPF map", name.to_owned()))?;
+    RingBuf::try_from(map).map_err(|error| kernel_error("map a BPF ring into memory", &error))
+}
+
+pub(super) fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, Error> {
+    let data: Option<&MapData> = match ebpf.map(name) {
+        Some(Map::Array(data) | Map::SkStorage(data)) => Some(data),
+        _ => None,
+    };
+    data.map(|data| data.fd().as_fd())
+        .ok_or_else(|| Error::Kernel("find a BPF map", name.to_owned()))
+}

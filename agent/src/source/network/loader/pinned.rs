@@ -1,0 +1,308 @@
+//! The directory of pinned maps and links: what the next agent finds, and goes on with.
+//!
+//! A map is pinned as `map-NAME`, a link as `link-GENERATION-PROGRAM`. `state` says what the maps are of, and is written
+//! once they are ready; without it they are not. `names` has the number of every party and protocol; it only grows.
+//! Every step leaves what the next start can go on with: new links stand beside the old ones, of which only one
+//! generation counts, until [`Folder::remove_links`].
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use agent_ebpf::{Control, map, pinned, turn};
+use aya::{
+    EbpfLoader,
+    maps::{Array, HashMap, Map, MapData, MapError},
+    pin::PinError,
+    programs::{ProgramError, links::FdLink},
+};
+use aya_obj::generated::BPF_F_NO_PREALLOC;
+
+use super::error::{Error, cause, kernel_error};
+use crate::source::network::layout::{Kind, Layout};
+
+/// The one value of `state`: [`pinned::VERSION`], the layout's measures, and since when is counted, in seconds and
+/// nanoseconds since 1970.
+type State = [u64; 6];
+/// Kind and number.
+type NameKey = [u32; 2];
+/// UTF-8, then zeroes: names have no control characters and up to 128 bytes.
+type Name = [u8; 128];
+
+const STATE: &str = "state";
+const NAMES: &str = "names";
+const TRIAL: &str = "trial";
+
+/// A directory in a BPF file system.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Folder(pub(in super::super) PathBuf);
+
+/// What an agent has left there.
+#[derive(Debug)]
+pub(in super::super) struct Kept {
+    /// Its numbers.
+    pub(in super::super) layout: Layout,
+    /// Since when it and those before it have counted.
+    pub(in super::super) since: SystemTime,
+    /// Which load of the programs counts.
+    pub(in super::super) generation: u32,
+}
+
+/// Why it cannot be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub(in super::super) enum Unfit {
+    /// Nobody may look.
+    #[error("{0}")]
+    Unreadable(String),
+    /// It is something else.
+    #[error("{0}")]
+    Foreign(&'static str),
+}
+
+/// How much was there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Removed {
+    /// Links, each of which had a program attached.
+    pub(in super::super) links: usize,
+    /// Maps.
+    pub(in super::super) maps: usize,
+}
+
+impl Folder {
+    /// Whether anything can be pinned here.
+    pub(in super::super) fn try_out(&self) -> Result<(), Error> {
+        let trial = self.0.join(TRIAL);
+        // From somebody who was stopped here.
+        drop(fs::remove_file(&trial));
+        let map = Array::<_, u32>::create(1, 0).map_err(|error| write_error(&error))?;
+        map.pin(&trial).map_err(|error| write_error(&error))?;
+        fs::remove_file(&trial).map_err(|error| write_error(&error))
+    }
+
+    fn map(&self, name: &str) -> PathBuf {
+        self.0.join(format!("map-{name}"))
+    }
+
+    /// Has the loader take the maps that are there, and pin those that it makes.
+    pub(super) fn pin_maps(&self, loader: &mut EbpfLoader<'_>, udp: bool, records: bool) {
+        let of_udp = pinned::UDP_MAPS.iter().filter(|_| udp);
+        let of_records = pinned::RECORD_MAPS.iter().filter(|_| records);
+        for name in pinned::MAPS.iter().chain(of_udp).chain(of_records) {
+            loader.map_pin_path(name, self.map(name));
+        }
+    }
+
+    fn link(&self, generation: u32, program: &str) -> PathBuf {
+        self.0.join(format!("link-{generation}-{program}"))
+    }
+
+    /// What can be gone on with; `None` where there is nothing.
+    pub(in super::super) fn read(&self) -> Result<Option<Kept>, Unfit> {
+        const STOPPED: Unfit = Unfit::Foreign("an agent was stopped before it counted");
+        const VERSION: Unfit = Unfit::Foreign("it is of another version of partymeter");
+        let names = self.entries().map_err(|error| unreadable(&error))?;
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let state = match open(&self.0.join(STATE)) {
+            Ok(state) => state,
+            Err(error) if is_not_found(&error) => return Err(STOPPED),
+            Err(error) => return Err(unreadable(&error)),
+        };
+        let state: Array<_, State> = Array::try_from(state).map_err(|_other_size| VERSION)?;
+        let state = state.get(&0, 0).map_err(|error| unreadable(&error))?;
+        let [version, stride, party_room, auto_room, seconds, nanoseconds] = state;
+        match version {
+            pinned::VERSION => {}
+            0 => return Err(STOPPED),
+            _ => return Err(VERSION),
+        }
+        let is_there = |name: &&str| self.map(name).exists();
+        if !pinned::MAPS.iter().all(is_there) {
+            return Err(Unfit::Foreign("a part of it is gone"));
+        }
+        let measures = [stride, party_room, auto_room].map(|it| u32::try_from(it).unwrap_or(0));
+        let layout = Layout::restore(measures, self.names()?);
+        let layout = layout.ok_or(Unfit::Foreign("its names are incomplete"))?;
+        let control = open(&self.map(map::CONTROL)).map_err(|error| unreadable(&error))?;
+        let control: Array<_, Control> = Array::try_from(control).map_err(|_other_size| VERSION)?;
+        let control = control.get(&0, 0).map_err(|error| unreadable(&error))?;
+        let nanoseconds = u32::try_from(nanoseconds).unwrap_or(0);
+        Ok(Some(Kept {
+            layout,
+            since: UNIX_EPOCH + Duration::new(seconds, nanoseconds),
+            generation: turn::generation(control.turn),
+        }))
+    }
+
+    fn names(&self) -> Result<Vec<(Kind, u32, Arc<str>)>, Unfit> {
+        let map = open(&self.0.join(NAMES)).map_err(|error| unreadable(&error))?;
+        let map: HashMap<_, NameKey, Name> =
+            HashMap::try_from(map).map_err(|error| unreadable(&error))?;
+        let name = |entry: Result<(NameKey, Name), MapError>| {
+            let ([kind, number], name) = entry.map_err(|error| unreadable(&error))?;
+            let length = name.iter().position(|byte| *byte == 0);
+            let name = str::from_utf8(&name[..length.unwrap_or(name.len())]).ok();
+            let kind = Kind::ALL.into_iter().find(|it| *it as u32 == kind);
+            let whole = name.zip(kind);
+            let (name, kind) = whole.ok_or(Unfit::Foreign("its names are not readable"))?;
+            Ok((kind, number, Arc::from(name)))
+        };
+        map.iter().map(name).collect()
+    }
+
+    /// Says what the maps are of, once they are ready.
+    pub(super) fn write(&self, layout: &Layout, since: SystemTime) -> Result<Names, Error> {
+        let path = self.0.join(NAMES);
+        if !path.exists() {
+            let names = HashMap::<_, NameKey, Name>::create(layout.names_room(), BPF_F_NO_PREALLOC);
+            let names = names.map_err(|error| write_error(&error))?;
+            names.pin(&path).map_err(|error| write_error(&error))?;
+        }
+        let names = open(&path).and_then(HashMap::try_from);
+        let mut names = Names(names.map_err(|error| write_error(&error))?);
+        names.write(layout)?;
+        let path = self.0.join(STATE);
+        if !path.exists() {
+            let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let [stride, party_room, auto_room] = layout.measures().map(u64::from);
+            let value = [
+                pinned::VERSION,
+                stride,
+                party_room,
+                auto_room,
+                since.as_secs(),
+                u64::from(since.subsec_nanos()),
+            ];
+            let state = Array::<_, State>::create(1, 0);
+            let mut state = state.map_err(|error| write_error(&error))?;
+            let written = state.set(0, value, 0);
+            written.map_err(|error| write_error(&error))?;
+            state.pin(&path).map_err(|error| write_error(&error))?;
+        }
+        Ok(names)
+    }
+
+    /// Removes the links of every generation but one; what they attached is detached.
+    pub(super) fn remove_links(&self, keep: u32) -> io::Result<()> {
+        let keep = format!("link-{keep}-");
+        let entries = self.entries()?.into_iter();
+        let mut old = entries.filter(|it| it.starts_with("link-") && !it.starts_with(&keep));
+        old.try_for_each(|name| fs::remove_file(self.0.join(name)))
+    }
+
+    /// Removes everything that is pinned, links first: nothing counts any more what nobody will read.
+    pub(in super::super) fn clear(&self) -> io::Result<Removed> {
+        let entries = self.entries()?;
+        let (links, maps): (Vec<_>, Vec<_>) =
+            entries.iter().partition(|name| name.starts_with("link-"));
+        for name in links.iter().chain(&maps) {
+            fs::remove_file(self.0.join(name))?;
+        }
+        let (links, maps) = (links.len(), maps.len());
+        Ok(Removed { links, maps })
+    }
+
+    /// What an agent has made here: the directory may be shared with others.
+    fn entries(&self) -> io::Result<Vec<String>> {
+        let ours = |name: &String| {
+            [STATE, NAMES, TRIAL].contains(&name.as_str())
+                || ["link-", "map-"]
+                    .iter()
+                    .any(|start| name.starts_with(start))
+        };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            names.extend(entry?.file_name().into_string().ok().filter(ours));
+        }
+        Ok(names)
+    }
+}
+
+/// The pinned numbers of parties and protocols.
+pub(super) struct Names(HashMap<MapData, NameKey, Name>);
+
+impl Names {
+    /// Adds what is new. In the order of numbers: whenever this stops, those before are there.
+    pub(super) fn write(&mut self, layout: &Layout) -> Result<(), Error> {
+        for (kind, number, name) in layout.names() {
+            let mut value: Name = [0; 128];
+            let name = name.as_bytes();
+            value[..name.len().min(128)].copy_from_slice(&name[..name.len().min(128)]);
+            let written = self.0.insert([kind as u32, number], value, 0);
+            written.map_err(|error| write_error(&error))?;
+        }
+        Ok(())
+    }
+}
+
+/// The links of one load of the programs: pinned, or held as long as this is.
+pub(super) struct Links {
+    folder: Option<Folder>,
+    generation: u32,
+    held: Vec<(&'static str, FdLink)>,
+}
+
+impl Links {
+    pub(super) fn new(folder: Option<Folder>, generation: u32) -> Self {
+        Self {
+            folder,
+            generation,
+            held: Vec::new(),
+        }
+    }
+
+    /// Keeps a program attached.
+    pub(super) fn add<L>(&mut self, program: &'static str, link: L) -> Result<(), ProgramError>
+    where
+        L: TryInto<FdLink, Error: std::error::Error + Send + Sync + 'static>,
+    {
+        let link = link.try_into().map_err(io::Error::other)?;
+        match &self.folder {
+            Some(folder) => match link.pin(folder.link(self.generation, program)) {
+                Ok(_) => {}
+                Err(PinError::SyscallError(error)) => return Err(error.into()),
+                Err(error) => return Err(io::Error::other(error).into()),
+            },
+            None => self.held.push((program, link)),
+        }
+        Ok(())
+    }
+
+    /// Detaches a program, if it is attached.
+    pub(super) fn remove(&mut self, program: &str) {
+        self.held.retain(|(name, _)| *name != program);
+        if let Some(folder) = &self.folder {
+            drop(fs::remove_file(folder.link(self.generation, program)));
+        }
+    }
+
+    /// Detaches what other loads have left attached.
+    pub(super) fn remove_others(&self) -> Result<(), Error> {
+        let removed = self
+            .folder
+            .as_ref()
+            .map(|it| it.remove_links(self.generation));
+        let removed = removed.transpose().map(drop);
+        removed.map_err(|error| kernel_error("remove pinned links", &error))
+    }
+}
+
+fn open(path: &Path) -> Result<Map, MapError> {
+    Map::from_map_data(MapData::from_pin(path)?)
+}
+
+fn is_not_found(error: &MapError) -> bool {
+    cause(error).is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+fn unreadable(error: &(dyn std::error::Error + 'static)) -> Unfit {
+    Unfit::Unreadable(kernel_error("read what is pinned", error).to_string())
+}
+
+fn write_error(error: &(dyn std::error::Error + 'static)) -> Error {
+    kernel_error("pin the counters", error)
+}

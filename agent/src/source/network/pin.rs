@@ -1,0 +1,314 @@
+//! Where counters outlive the agent: which directory, that one agent has it at a time, and whether what is there can be
+//! gone on with.
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use tracing::{info, warn};
+
+use super::{
+    layout::Layout,
+    loader::{Folder, Removed, Unfit},
+};
+use crate::{
+    Misconfigured,
+    config::{Config, Pin},
+};
+
+/// Where BPF file systems are mounted.
+const MOUNT: &str = "/sys/fs/bpf";
+/// The directory in it, unless another is configured.
+const NAME: &str = "partymeter";
+
+/// What is pinned, or is to be; this agent's alone as long as this is there.
+#[derive(Debug, Default)]
+pub struct Pins {
+    locked: Option<Locked>,
+    /// Numbers to go on with.
+    layout: Option<Layout>,
+    /// Why what is there cannot be gone on with.
+    unfit: Option<String>,
+    /// Why nothing is to be pinned.
+    nowhere: Option<String>,
+    /// Why nothing is pinned although it could be.
+    limit: Option<String>,
+}
+
+/// A directory that nobody else has.
+#[derive(Debug)]
+struct Locked {
+    folder: Folder,
+    /// Given back with the process, however that ends.
+    _lock: File,
+}
+
+/// What a start goes on with.
+#[derive(Debug)]
+pub(super) struct Base {
+    /// Where to pin; `None`: nowhere.
+    pub(super) folder: Option<Folder>,
+    /// Whether maps are there to be gone on with.
+    pub(super) taken_over: bool,
+    /// Which load of the programs the next one is.
+    pub(super) generation: u32,
+    /// Since when is counted.
+    pub(super) since: SystemTime,
+}
+
+impl Base {
+    /// Nothing is there, and nothing is pinned.
+    pub(super) fn nothing() -> Self {
+        Self {
+            folder: None,
+            taken_over: false,
+            generation: 1,
+            since: SystemTime::now(),
+        }
+    }
+}
+
+/// The directory of a configuration.
+enum Place {
+    /// `None`, with the reason, where nothing is to be pinned.
+    Nowhere(String),
+    /// `chosen`: the configuration names it.
+    At { path: PathBuf, chosen: bool },
+}
+
+impl Place {
+    fn of(config: &Config) -> Result<Self, Misconfigured> {
+        let path = match &config.network.pin {
+            Pin::Nothing => return Ok(Self::Nowhere("network.pin is \"\"".to_owned())),
+            Pin::At(path) => path.clone(),
+            Pin::Mounted if is_bpf(Path::new(MOUNT)) => {
+                let path = Path::new(MOUNT).join(NAME);
+                return Ok(Self::At {
+                    path,
+                    chosen: false,
+                });
+            }
+            Pin::Mounted => {
+                let why = format!("no BPF file system is mounted at {MOUNT}");
+                return Ok(Self::Nowhere(why));
+            }
+        };
+        let nearest = if path.exists() {
+            Some(path.as_path())
+        } else {
+            path.parent()
+        };
+        if nearest.is_some_and(is_bpf) {
+            return Ok(Self::At { path, chosen: true });
+        }
+        Err(unusable(&format!(
+            "{} is not in a BPF file system; mount one with `mount -t bpf bpf {MOUNT}` and name a directory there, or \
+             set it to \"\" to pin nothing",
+            path.display()
+        )))
+    }
+}
+
+/// Says where the counters of a configuration are or would be pinned, or why not; changes nothing.
+pub(super) fn place(config: &Config) -> Result<String, String> {
+    match Place::of(config) {
+        Ok(Place::At { path, .. }) => Ok(format!("pinned under {}", path.display())),
+        Ok(Place::Nowhere(why)) => Ok(format!("they end with the agent: {why}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl Pins {
+    /// For an agent whose counters end with it.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Takes the directory of a configuration, and looks at what is there; changes nothing in it.
+    ///
+    /// # Errors
+    /// If another agent has it, or the configuration names one that cannot be used. The default that cannot be is a
+    /// limit, and all else goes on.
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        let (path, chosen) = match Place::of(config)? {
+            Place::At { path, chosen } => (path, chosen),
+            Place::Nowhere(why) => {
+                return Ok(Self {
+                    nowhere: Some(why),
+                    ..Self::none()
+                });
+            }
+        };
+        let refused = |why: String| {
+            // Not what others have put there.
+            drop(fs::remove_dir(&path));
+            if chosen {
+                return Err(unusable(&why).into());
+            }
+            let limit = Some(format!("counters end with the agent ({why})"));
+            Ok(Self {
+                limit,
+                ..Self::none()
+            })
+        };
+        let lock = match lock(&path) {
+            Ok(lock) => lock,
+            Err(TryLockError::WouldBlock) => return Err(busy(&path)),
+            Err(TryLockError::Error(error)) => {
+                return refused(format!("cannot use {}: {error}", path.display()));
+            }
+        };
+        if !is_own(&lock) {
+            let why = "belongs to somebody else, or others may write there; remove it";
+            return refused(format!("{} {why}", path.display()));
+        }
+        let folder = Folder(path.clone());
+        if let Err(error) = folder.try_out() {
+            return refused(error.to_string());
+        }
+        let mut pins = Self::none();
+        match folder.read() {
+            Ok(None) => {}
+            Ok(Some(kept)) => {
+                let mut layout = kept.layout;
+                match layout.go_on(config) {
+                    Ok(()) => pins.layout = Some(layout),
+                    Err(full) => pins.unfit = Some(full.to_string()),
+                }
+            }
+            Err(Unfit::Foreign(why)) => pins.unfit = Some(why.to_owned()),
+            Err(Unfit::Unreadable(why)) => return refused(why),
+        }
+        pins.locked = Some(Locked {
+            folder,
+            _lock: lock,
+        });
+        Ok(pins)
+    }
+
+    /// The numbers to go on with, which have the parties and protocols of the configuration.
+    pub fn layout(&self, config: &Config) -> Layout {
+        self.layout.clone().unwrap_or_else(|| Layout::new(config))
+    }
+
+    /// Why nothing is pinned although it could be.
+    pub(super) fn limit(&self) -> Option<&String> {
+        self.limit.as_ref()
+    }
+
+    /// What to start from; where it has to be from the beginning, removes what is there. `layout` has grown from that
+    /// of [`Pins::layout`].
+    pub(super) fn begin(&mut self, layout: &Layout) -> Result<Base, String> {
+        let mut base = Base::nothing();
+        let Some(Locked { folder, .. }) = &self.locked else {
+            if let Some(why) = self.nowhere.take() {
+                info!("counters end with the agent: {why}");
+            }
+            return Ok(base);
+        };
+        base.folder = Some(folder.clone());
+        let path = folder.0.display();
+        let kept = match folder.read() {
+            Ok(kept) => kept.filter(|_| self.unfit.is_none()),
+            Err(Unfit::Foreign(why)) => {
+                self.unfit.get_or_insert(why.to_owned());
+                None
+            }
+            Err(Unfit::Unreadable(why)) => return Err(why),
+        };
+        if let Some(kept) = kept.filter(|kept| kept.layout.measures() == layout.measures()) {
+            base.taken_over = true;
+            base.generation = kept.generation + 1;
+            base.since = kept.since;
+            let since = humantime::format_rfc3339_seconds(kept.since);
+            info!("going on with the counters under {path}, which count since {since}");
+            return Ok(base);
+        }
+        let removed = folder.clear();
+        removed.map_err(|error| format!("cannot remove what is pinned under {path}: {error}"))?;
+        if let Some(why) = self.unfit.take() {
+            warn!("counters begin at 0: what is pinned under {path} is of no use, {why}");
+        } else {
+            info!("counters are pinned under {path}, and outlive the agent");
+        }
+        Ok(base)
+    }
+}
+
+/// Removes everything that a configuration's agents have pinned, and says what that was.
+///
+/// # Errors
+/// If an agent is running, or the kernel refuses.
+pub fn detach(config: &Config) -> anyhow::Result<String> {
+    let path = match Place::of(config)? {
+        Place::At { path, .. } => path,
+        Place::Nowhere(why) => return Ok(format!("nothing to remove: {why}")),
+    };
+    let shown = path.display();
+    if !path.exists() {
+        return Ok(format!("nothing to remove: there is no {shown}"));
+    }
+    let _lock = match lock(&path) {
+        Ok(lock) => lock,
+        Err(TryLockError::WouldBlock) => return Err(busy(&path)),
+        Err(TryLockError::Error(error)) => anyhow::bail!("cannot use {shown}: {error}"),
+    };
+    let removed = Folder(path.clone()).clear();
+    let Removed { links, maps } =
+        removed.map_err(|error| anyhow::anyhow!("cannot remove what is under {shown}: {error}"))?;
+    match fs::remove_dir(&path) {
+        // It may be shared with others, or be the whole file system.
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::ResourceBusy
+            ) =>
+        {
+            anyhow::bail!("cannot remove {shown}: {error}")
+        }
+        _ => Ok(format!(
+            "removed {links} links and {maps} maps under {shown}"
+        )),
+    }
+}
+
+/// Makes the directory if there is none, and takes it.
+fn lock(path: &Path) -> Result<File, TryLockError> {
+    let mut builder = DirBuilder::new();
+    match builder.mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(TryLockError::Error(error));
+        }
+        _ => {}
+    }
+    let directory = File::open(path).map_err(TryLockError::Error)?;
+    directory.try_lock()?;
+    Ok(directory)
+}
+
+/// Whether nobody else may pin there, or remove what is pinned: a BPF file system may be open to all.
+fn is_own(directory: &File) -> bool {
+    directory.metadata().is_ok_and(|found| {
+        found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0
+    })
+}
+
+fn unusable(why: &str) -> Misconfigured {
+    Misconfigured(format!("network.pin: {why}"))
+}
+
+fn busy(path: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "network.pin: an agent is running with {}; stop it first, or set another directory, or \"\" for none",
+        path.display()
+    )
+}
+
+fn is_bpf(path: &Path) -> bool {
+    statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
+}
