@@ -220,7 +220,7 @@ fn a_hundred_kills_under_load_lose_no_byte() {
         for _ in 0..KILLS {
             // A half of them in every phase of the start, of which the page tells nothing.
             let early = random.below(2) == 0;
-            let longest = if early { 300 } else { 700 };
+            let longest = if early { 200 } else { 700 };
             sleep(Duration::from_millis(random.below(longest)));
             if !early && agent.answers() && agent.get("/-/ready").contains("network: up") {
                 let now = ["b", "a"].map(|party| agent.bytes(party, "test"));
