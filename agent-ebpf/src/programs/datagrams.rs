@@ -94,8 +94,8 @@ fn count_out(ctx: &SkBuffContext) -> Option<()> {
             0,
             u64::from(datagram.payload),
             u64::from(datagram.number),
-        )
-    };
+        );
+    }
     Some(())
 }
 
@@ -192,8 +192,8 @@ fn meet(connection: &Connection, slot: u32, counters: *mut Counters) {
         add(
             &raw mut (*counters).totals.opened[Role::Acceptor as usize],
             1,
-        )
-    };
+        );
+    }
     report_stranger(&Stranger {
         connection: agent_ebpf::Connection {
             address: connection.remote,
