@@ -1,0 +1,197 @@
+//! What is pinned: of which version it is, whose, and that nothing of it stays.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use aya::{
+    maps::{Array, Map, MapData, loaded_maps},
+    programs::{
+        links::{FdLink, PinnedLink},
+        loaded_links, loaded_programs,
+    },
+};
+
+use super::{FileSystem, move_bytes};
+use crate::support::{
+    Agent, Lab,
+    agent::{Scratch, free_port, program},
+    needs_root,
+};
+
+#[test]
+fn what_another_version_has_pinned_is_not_gone_on_with() {
+    needs_root!();
+    let lab = Lab::new();
+    let files = FileSystem::new();
+    let config = lab.config() + &files.network();
+    let agent = Agent::start(&config);
+    let (a, b) = lab.connection();
+    move_bytes(&a, &b, 100);
+    agent.expect_moved(100, 0);
+    drop(agent);
+    let state = MapData::from_pin(files.directory().join("state")).unwrap();
+    let mut state: Array<_, [u64; 6]> = Map::from_map_data(state).unwrap().try_into().unwrap();
+    let mut value = state.get(&0, 0).unwrap();
+    value[0] += 1;
+    state.set(0, value, 0).unwrap();
+    drop(state);
+    let links = links(&files.directory());
+    let agent = Agent::start(&config);
+    agent.wait_for("is of no use, it is of another version of partymeter");
+    move_bytes(&a, &b, 10);
+    agent.expect_moved(10, 0);
+    wait_until_gone(&links);
+    drop(agent);
+    // Half of it is as bad.
+    fs::remove_file(files.directory().join("map-SOCKETS")).unwrap();
+    let agent = Agent::start(&config);
+    agent.wait_for("is of no use, a part of it is gone");
+    move_bytes(&a, &b, 1);
+    agent.expect_moved(1, 0);
+}
+
+/// Ids of the links that are pinned, and of the programs that they attach.
+fn links(directory: &Path) -> Vec<(u32, u32)> {
+    let entries = fs::read_dir(directory).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names
+        .filter(|name| name.starts_with("link-"))
+        .map(|name| {
+            let link = FdLink::from(PinnedLink::from_pin(directory.join(name)).unwrap());
+            let info = link.info().unwrap();
+            (info.id(), info.program_id())
+        })
+        .collect()
+}
+
+/// The kernel frees what is not used any more in its own time.
+fn wait_until_gone(links: &[(u32, u32)]) {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let there: Vec<u32> = loaded_links()
+            .filter_map(|link| Some(link.ok()?.id()))
+            .filter(|id| links.iter().any(|(link, _)| link == id))
+            .collect();
+        let loaded: Vec<u32> = loaded_programs()
+            .filter_map(|program| Some(program.ok()?.id()))
+            .filter(|id| links.iter().any(|(_, program)| program == id))
+            .collect();
+        if there.is_empty() && loaded.is_empty() {
+            return;
+        }
+        assert!(
+            Instant::now() < end,
+            "links {there:?}, programs {loaded:?} are there"
+        );
+        sleep(Duration::from_millis(50));
+    }
+}
+
+fn partymeter(verb: &str, directory: &Path) -> Output {
+    // Should it not be refused, it would run.
+    Command::new("timeout")
+        .arg("20")
+        .arg(program())
+        .args([verb, "--network-pin"])
+        .arg(directory)
+        .args(["--prometheus-listen", &format!("127.0.0.1:{}", free_port())])
+        .output()
+        .unwrap()
+}
+
+fn told(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim_end().to_owned()
+}
+
+#[test]
+fn one_agent_at_a_time_and_detach_leaves_nothing() {
+    needs_root!();
+    let lab = Lab::new();
+    let files = FileSystem::new();
+    let directory = files.directory();
+    let shown = directory.display();
+
+    let nothing = partymeter("detach", &directory);
+    assert!(nothing.status.success());
+    assert_eq!(
+        told(&nothing.stdout),
+        format!("nothing to remove: there is no {shown}")
+    );
+
+    let agent = Agent::start(&(lab.config() + &files.network()));
+    let busy = format!(
+        "partymeter: network.pin: an agent is running with {shown}; stop it first, or set another directory, or \"\" for \
+         none"
+    );
+    for verb in ["run", "detach"] {
+        let refused = partymeter(verb, &directory);
+        assert_eq!(refused.status.code(), Some(1), "{verb}");
+        assert_eq!(told(&refused.stderr), busy, "{verb}");
+    }
+    let check = told(&partymeter("check", &directory).stdout);
+    assert!(check.contains(&format!("pinned under {shown}")), "{check}");
+    let attached = links(&directory);
+    assert!(attached.len() >= 4, "{:?}", files.names());
+    let maps: Vec<u32> = ["COUNTERS", "SOCKETS", "CONTROL"]
+        .map(|name| {
+            let map = MapData::from_pin(directory.join(format!("map-{name}"))).unwrap();
+            map.info().unwrap().id()
+        })
+        .to_vec();
+    drop(agent);
+    assert_eq!(links(&directory), attached, "they outlive it");
+
+    let names = files.names();
+    let of = |start: &str| names.iter().filter(|name| name.starts_with(start)).count();
+    let (links, all) = (of("link-"), names.len());
+    let removed = partymeter("detach", &directory);
+    assert!(removed.status.success(), "{}", told(&removed.stderr));
+    let line = format!(
+        "removed {links} links and {} maps under {shown}",
+        all - links
+    );
+    assert_eq!(told(&removed.stdout), line);
+    assert!(!directory.exists());
+    wait_until_gone(&attached);
+    let end = Instant::now() + Duration::from_secs(10);
+    while loaded_maps().any(|map| map.is_ok_and(|map| maps.contains(&map.id()))) {
+        assert!(Instant::now() < end, "maps are there");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_directory_in_no_bpf_file_system_is_one_line() {
+    needs_root!();
+    let place = Scratch::new("no-bpf");
+    let mend = format!(
+        "network.pin: {} is not in a BPF file system; mount one with `mount -t bpf bpf /sys/fs/bpf` and name a directory \
+         there, or set it to \"\" to pin nothing",
+        place.0.display()
+    );
+    for verb in ["run", "detach"] {
+        let refused = partymeter(verb, &place.0);
+        assert_eq!(refused.status.code(), Some(64), "{verb}");
+        let line = told(&refused.stderr);
+        assert_eq!(line, format!("partymeter: {mend}"), "{verb}");
+    }
+    let check = told(&partymeter("check", &place.0).stdout);
+    assert!(check.contains(&mend), "{check}");
+    // Nor one that others may remove the pins from.
+    let files = FileSystem::new();
+    let open = partymeter("run", &files.0.0);
+    assert_eq!(open.status.code(), Some(64));
+    assert!(
+        told(&open.stderr).contains(" or others may write there"),
+        "{}",
+        told(&open.stderr)
+    );
+    let relative = partymeter("run", Path::new("counters"));
+    assert_eq!(relative.status.code(), Some(64));
+    assert!(told(&relative.stderr).contains("\"counters\" is no absolute path"));
+}
