@@ -131,11 +131,16 @@ pub(super) fn adopted(slot: u32, sock: &TcpSock) -> Account {
 /// `account` must be a value of the socket storage.
 #[inline(always)]
 pub(super) unsafe fn count_opened(account: *mut Account, slot: u32, role: Role) -> bool {
-    // Not relaxed: LLVM 22 then forgets that the old value is wanted.
+    // Not relaxed: LLVM 22 then forgets that the old value is wanted. One that was adopted in the moment in which it was
+    // established is not older than its account.
     // SAFETY: the caller's.
-    let before =
-        unsafe { atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(&raw mut (*account).opened, 1) };
-    if before != 0 {
+    let (opened, adopted) = unsafe {
+        (
+            atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(&raw mut (*account).opened, 1),
+            atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(&raw mut (*account).adopted, 0),
+        )
+    };
+    if opened != 0 && adopted == 0 {
         return false;
     }
     if let Some(counters) = COUNTERS.get_ptr_mut(slot) {
