@@ -24,9 +24,9 @@ use crate::{
 const FLOOR: [u32; 2] = [5, 12];
 
 /// What the guest checks, in the order of the table.
-const CHECKS: [&str; 11] = [
+const CHECKS: [&str; 12] = [
     "load", "claim v4", "claim v6", "adopt", "settle", "reload", "exact", "line", "rhythm", "udp",
-    "stop",
+    "stop", "pin",
 ];
 /// What it checks instead on a kernel below the floor.
 const REFUSED: &str = "refused";

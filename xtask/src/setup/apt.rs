@@ -5,6 +5,7 @@ use std::{cell::Cell, path::Path};
 use anyhow::bail;
 use xshell::cmd;
 
+use super::suites::Suites;
 use crate::{
     privilege::Root,
     project::{Project, say},
@@ -55,6 +56,30 @@ impl<'p> Apt<'p> {
             bail!("apt-get could not install {names}, see above");
         }
         Ok(())
+    }
+
+    /// Installs packages from the backports of this release, which apt need not be configured with.
+    pub(super) fn install_backports(&self, packages: &[&str]) -> anyhow::Result<()> {
+        let sh = &self.project.sh;
+        let about = sh.read_file("/etc/os-release").unwrap_or_default();
+        let release = about
+            .lines()
+            .find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+        let Some(release) = release else {
+            bail!(
+                "this system names no release whose backports might have {}",
+                packages.join(" ")
+            );
+        };
+        let backports = format!("{release}-backports");
+        let root = Root::find(self.project);
+        if root == Root::None {
+            bail!("neither root nor sudo");
+        }
+        let directory = self.project.target.join("backports");
+        let suites = Suites::new(self.project, &directory);
+        suites.update(&[release, &backports], "main")?;
+        suites.install(root, &backports, packages)
     }
 
     /// Puts a package's files under `directory` without installing it: no service starts, root is not needed.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Context as _;
+
 use super::apt::Apt;
 
 /// (command, package)
@@ -19,17 +21,20 @@ const KERNELS: &[(&str, &str)] = &[
 ];
 
 pub(super) fn of_tests(apt: &Apt<'_>) -> anyhow::Result<()> {
-    ensure(apt, TESTS)
+    apt.install(&missing(apt, TESTS))
 }
 
+/// Where a part of QEMU is from backports already, the rest has to be as well.
 pub(super) fn of_kernels(apt: &Apt<'_>) -> anyhow::Result<()> {
-    ensure(apt, KERNELS)
+    let missing = missing(apt, KERNELS);
+    apt.install(&missing)
+        .or_else(|error| apt.install_backports(&missing).with_context(|| error))
 }
 
-fn ensure(apt: &Apt<'_>, commands: &[(&str, &str)]) -> anyhow::Result<()> {
+fn missing<'c>(apt: &Apt<'_>, commands: &[(&str, &'c str)]) -> Vec<&'c str> {
     let missing = commands
         .iter()
         .filter(|(command, _)| !apt.project.has(command));
     let packages: BTreeSet<&str> = missing.map(|&(_, package)| package).collect();
-    apt.install(&Vec::from_iter(packages))
+    Vec::from_iter(packages)
 }

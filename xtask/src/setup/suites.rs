@@ -1,13 +1,15 @@
 //! Packages of other releases and sections of Debian than this machine's: found and fetched by apt, from the mirror
-//! that apt itself uses, with lists and a cache of their own. Neither apt's configuration nor what is installed
-//! changes.
+//! that apt itself uses, with lists and a cache of their own. apt's configuration does not change.
 
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use xshell::cmd;
 
-use crate::project::{Project, say};
+use crate::{
+    privilege::Root,
+    project::{Project, say},
+};
 
 /// Debian's keys, where its package of them puts them.
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -70,6 +72,27 @@ impl<'p> Suites<'p> {
             .run()?;
         for file in sh.read_dir(place.path())? {
             cmd!(sh, "dpkg --extract {file} {into}").quiet().run()?;
+        }
+        Ok(())
+    }
+
+    /// Installs packages and what they need, of one suite before the others. Never removes a package to make room.
+    pub(crate) fn install(&self, root: Root, suite: &str, packages: &[&str]) -> anyhow::Result<()> {
+        let sh = &self.project.sh;
+        sh.create_dir(self.directory.join("cache/archives/partial"))?;
+        let outcome = root
+            .command(sh, "env")
+            .args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
+            .args(self.options())
+            .args(["install", "-t", suite, "-qq", "--yes"])
+            .args(["--no-install-recommends", "--no-remove"])
+            .args(packages)
+            .run();
+        if outcome.is_err() {
+            bail!(
+                "apt-get could not install {} of {suite} either, see above",
+                packages.join(" ")
+            );
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use super::{Format, encode};
@@ -52,6 +52,12 @@ fn all_traffic() -> Vec<Traffic> {
         stranger,
     ]
 }
+
+const LEDGER: Ledger = Ledger {
+    written: 1200,
+    overflow: 3,
+    failed: 1,
+};
 
 /// A snapshot in which every metric of the catalog has a series.
 pub(in crate::export) fn complete() -> Snapshot {
@@ -102,11 +108,7 @@ pub(in crate::export) fn complete() -> Snapshot {
             read: Duration::from_secs(50_000),
         })),
         gpus: Some(gpus::gpus()),
-        ledger: Some(Ledger {
-            written: 1200,
-            overflow: 3,
-            failed: 1,
-        }),
+        ledger: Some(LEDGER),
         idle: Some(Arc::new(Idle {
             waits: vec![IdleWait {
                 gpu: "0".into(),
@@ -294,33 +296,4 @@ fn promtool_has_nothing_to_object() {
         String::from_utf8_lossy(&said)
     );
     assert_eq!(String::from_utf8_lossy(&said), "");
-}
-
-/// 4,096 pairs are 53,248 series. The figure is for release builds; others only show that it does not explode.
-#[test]
-fn is_quick() {
-    let traffic = (0..4096_u32).map(|pair| Traffic {
-        party: format!("10.{}.{}.7", pair / 256, pair % 256).into(),
-        protocol: "mp-spdz".into(),
-        transmit: u64::from(pair) << 20,
-        receive: u64::from(pair) << 30,
-        ..Traffic::default()
-    });
-    let mut snapshot = complete();
-    snapshot.network = Some(Arc::new(Network {
-        traffic: traffic.collect(),
-        ..Network::default()
-    }));
-    for format in [Format::Classic, Format::OpenMetrics] {
-        let rounds = (0..20).map(|_| {
-            let snapshot = snapshot.clone();
-            let began = Instant::now();
-            let page = encode(snapshot, format).unwrap();
-            (began.elapsed(), page.len(), page.capacity())
-        });
-        let (best, length, capacity) = rounds.min().unwrap();
-        println!("{format:?}: {best:?} for {length} bytes in a buffer of {capacity}");
-        let limit = if cfg!(debug_assertions) { 500 } else { 10 };
-        assert!(best < Duration::from_millis(limit), "{best:?}");
-    }
 }

@@ -121,8 +121,28 @@ fn works(program: &str) -> anyhow::Result<()> {
         say("rhythm", line::rhythm()),
         say("udp", udp::datagrams()),
         say("stop", agent.stop()),
+        say("pin", pinned(program)),
     ];
     outcomes.into_iter().collect()
+}
+
+/// A connection that begins and ends while no agent runs is counted, and nothing is left once it is not wanted.
+fn pinned(program: &str) -> anyhow::Result<()> {
+    Pair::open("v4", V4)?.moved(70_001, 9)?.close()?;
+    let agent = Agent::start(program, &[])?;
+    agent.ready()?;
+    expect("v4", 1_065_540 + 70_010)?;
+    agent.stop()?;
+    let detach = Command::new(program)
+        .args(["detach", "--config", CONFIG])
+        .output()?;
+    let said = String::from_utf8_lossy(&detach.stderr);
+    ensure!(detach.status.success(), "cannot detach: {said}");
+    ensure!(
+        !fs::exists("/sys/fs/bpf/partymeter")?,
+        "something is still pinned"
+    );
+    Ok(())
 }
 
 /// A protocol gets another name while a connection is open, then its party is gone for a while.
