@@ -6,7 +6,7 @@ use aya_log_ebpf::debug;
 
 use super::{
     account,
-    classify::{Connection, is_unknown},
+    classify::{Connection, is_shared, is_unknown},
     maps::{begun_by, open_account, report_stranger},
     openers,
     socket::TcpSock,
@@ -17,21 +17,25 @@ use super::{
 #[inline(always)]
 pub(super) fn claim<C: EbpfContext>(ctx: &C, sock: &TcpSock, initiator: bool) -> Option<()> {
     let connection = Connection::of(sock, initiator)?;
-    let begun = if initiator {
-        // SAFETY: the hook's socket.
-        unsafe { begun_by(sock.as_ptr()) }
-    } else {
-        None
-    };
-    let (slot, process) = match (connection.slot(), begun) {
-        (Some(slot), begun) => {
-            if let Some(begun) = begun {
-                openers::publish(&connection, begun.process);
+    let (slot, process) = match connection.slot() {
+        Some(slot) => {
+            if initiator && is_shared(connection.local) {
+                // SAFETY: the hook's socket.
+                if let Some(begun) = unsafe { begun_by(sock.as_ptr()) } {
+                    openers::publish(&connection, begun.process);
+                }
             }
             (slot, 0)
         }
-        (None, Some(begun)) if begun.strange != 0 => (connection.strange_slot(), begun.process),
-        (None, _) => return None,
+        None if initiator => {
+            // SAFETY: the hook's socket.
+            let begun = unsafe { begun_by(sock.as_ptr()) }?;
+            if begun.strange == 0 {
+                return None;
+            }
+            (connection.strange_slot(), begun.process)
+        }
+        None => return None,
     };
     let mut opened = account::opened(slot, sock);
     opened.initiator = u32::from(initiator);

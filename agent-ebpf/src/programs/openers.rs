@@ -13,11 +13,17 @@ use super::{
     socket::{TcpSock, process_of, tcp_state},
 };
 
+/// Whether any party is known by a port: what is asked first, for most configurations have none.
+#[inline(always)]
+fn exact() -> bool {
+    CONTROL.get(0).is_some_and(|control| control.endpoints != 0)
+}
+
 /// A process listens from now on.
 #[inline(always)]
 pub(super) fn listens(sock: &TcpSock, process: u32) -> Option<()> {
     let port = sock.local_port();
-    if CONTROL.get(0)?.endpoints == 0 || protocol_of(port) == protocol::OTHER {
+    if !exact() || protocol_of(port) == protocol::OTHER {
         return None;
     }
     if let Some(listener) = LISTENERS.get_ptr_mut(process) {
@@ -69,6 +75,9 @@ pub(super) fn listens_no_more(sock: &TcpSock, process: u32) -> Option<()> {
 /// Whether it may be a party that is known by the port that it listens on.
 #[inline(always)]
 pub(super) fn is_listener(process: u32) -> bool {
+    if !exact() {
+        return false;
+    }
     let Some(listener) = LISTENERS.get_ptr(process) else {
         return false;
     };
@@ -78,12 +87,10 @@ pub(super) fn is_listener(process: u32) -> bool {
     unsafe { halves.read_volatile() | halves.add(1).read_volatile() != 0 }
 }
 
-/// Says whose a connection is that a process has opened.
+/// Says whose a connection is that a process has opened from an address that parties share.
 #[inline(always)]
 pub(super) fn publish(connection: &Connection, process: u32) {
-    if is_shared(connection.local)
-        && let Some(block) = party_of(connection, process)
-    {
+    if let Some(block) = party_of(connection, process) {
         let key = key(connection, connection.local_port);
         // As above.
         let _ = OPENERS.insert(key, block, 0);
@@ -129,7 +136,8 @@ pub(super) fn whose(connection: &Connection) -> Option<u32> {
 /// A connection that was opened here has ended.
 #[inline(always)]
 pub(super) fn forget(sock: &TcpSock) {
-    if let Some(connection) = Connection::of(sock, true)
+    if exact()
+        && let Some(connection) = Connection::of(sock, true)
         && is_shared(connection.local)
     {
         let key = key(&connection, sock.source_port());
@@ -166,7 +174,10 @@ unsafe fn try_openers(ctx: *mut Files) -> Option<()> {
     match sock.state() {
         tcp_state::LISTEN => listens(&sock, process),
         tcp_state::ESTABLISHED if sock.connected_out() && is_listener(process) => {
-            publish(&Connection::of(&sock, true)?, process);
+            let connection = Connection::of(&sock, true)?;
+            if is_shared(connection.local) {
+                publish(&connection, process);
+            }
             Some(())
         }
         _ => None,

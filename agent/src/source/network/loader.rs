@@ -308,18 +308,25 @@ impl Programs {
         self.names.is_some()
     }
 
+    /// Looks for the parties on this machine that share an address: once for who listens, once for what they have
+    /// opened. What is accepted is told by that.
+    fn find_openers(&self) -> io::Result<()> {
+        if self.control().is_some_and(|control| control.endpoints != 0) {
+            self.openers.run()?;
+            self.openers.run()?;
+        }
+        Ok(())
+    }
+
     /// Moves accounts to the slots that are theirs by the tables as they are, and takes those away that are nobody's.
     pub(super) fn reclassify(&self) -> io::Result<()> {
+        self.find_openers()?;
         self.reclassify.run().map(drop)
     }
 
     /// Gives accounts to connections that have none and should.
     pub(super) fn adopt(&self) -> io::Result<()> {
-        if self.control().is_some_and(|control| control.endpoints != 0) {
-            // Once for who listens, once for what they have opened.
-            self.openers.run()?;
-            self.openers.run()?;
-        }
+        self.find_openers()?;
         self.adopt.run().map(drop)
     }
 
