@@ -1,6 +1,11 @@
-//! Finds the compiler that builds the BPF side. One file for both who ask: `build.rs` and `cargo xtask`.
+//! The compiler that builds the BPF side, and how it does. One file for both who ask: `build.rs` and `cargo xtask`.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, bail};
 
 /// The target of the BPF side, on a little-endian machine.
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
@@ -50,6 +55,41 @@ impl Toolchain {
     /// Its `cargo` or another of its programs, free of what an outer cargo left in the environment.
     pub(crate) fn tool(&self, name: &str) -> Command {
         self.origin.tool(name)
+    }
+
+    /// Builds a binary of the crate in `source` for a kernel on `arch` and returns its path. `features` are the crate's.
+    ///
+    /// `aya-build` would do, but it sets every rustc flag itself and leaves no room for the CPU version that
+    /// compare-and-swap and exchange need.
+    pub(crate) fn build(
+        &self,
+        source: &Path,
+        binary: &str,
+        features: &str,
+        target_dir: &Path,
+        arch: &str,
+    ) -> anyhow::Result<PathBuf> {
+        let mut cargo = self.tool("cargo");
+        cargo
+            .current_dir(source)
+            .args(["build", "--release", "--locked", "-Zbuild-std=core"])
+            .args(["--bin", binary, "--features", features])
+            .args(["--target", TARGET, "--target-dir"])
+            .arg(target_dir)
+            .env("CARGO_ENCODED_RUSTFLAGS", Self::flags(arch))
+            .env_remove("RUSTC_WORKSPACE_WRAPPER");
+        let output = cargo
+            .output()
+            .with_context(|| format!("cannot start {cargo:?}"))?;
+        if !output.status.success() {
+            bail!(
+                "the BPF object does not build; `cargo xtask setup` installs what it needs, \
+                 a bpf-linker with LLVM {} or later among it\n{cargo:?}\n{}",
+                self.llvm,
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(target_dir.join(TARGET).join("release").join(binary))
     }
 
     /// The flags of rustc for the BPF side, in the form of `CARGO_ENCODED_RUSTFLAGS`. `arch` is the kernel's.

@@ -66,6 +66,16 @@ pub mod protocol {
     pub const FIRST: u32 = 1;
 }
 
+/// Whether [`program::SOCKET_EVENTS`] sees every socket; [`Control::events`].
+pub mod events {
+    /// It does not, or is not attached.
+    pub const NOT_ALL: u32 = 0;
+    /// It does.
+    pub const ALL: u32 = 1;
+    /// It will as soon as it is attached. Until then `set_state` does all of it, too.
+    pub const SOON_ALL: u32 = 2;
+}
+
 /// Programs of two loads are attached while one agent takes over from another, the older ones first. Which of them
 /// counts is one word: the load's generation, and above which phase it is in. Between two phases all programs that were
 /// running must have ended, so that of each event both see the same phase, or one and the next.
@@ -393,8 +403,9 @@ pub struct Control {
     pub auto_parties: u32,
     /// Whether there is or may be any entry in [`map::ENDPOINTS`]: looking one up is most of what a claim costs.
     pub endpoints: u32,
-    /// Whether [`program::SOCKET_EVENTS`] sees every socket, so that `set_state` leaves establishment to it.
-    pub events_see_all: u32,
+    /// Whether [`program::SOCKET_EVENTS`] sees every socket, so that `set_state` leaves all to it but the end of those
+    /// that it is not told of; see [`events`].
+    pub events: u32,
     /// Histograms given out so far, and asked for in vain.
     pub histograms: u32,
     /// How many histograms there may be.
@@ -405,6 +416,8 @@ pub struct Control {
     pub walk: u64,
     /// Accounts that the settle iterator saw, added up over all runs.
     pub settled: u64,
+    /// Open accounts with [`Account::unarmed`]: as long as there are any, `set_state` must be attached.
+    pub unarmed: u64,
     /// How often each [`Drop`] happened.
     pub dropped: [u64; Drop::ALL.len()],
 }
@@ -444,8 +457,9 @@ pub struct Account {
     pub base: [u64; 3],
     /// 1: the connection is older than the account.
     pub adopted: u32,
-    /// Always 0.
-    pub padding: u32,
+    /// 1: [`program::SOCKET_EVENTS`] is not told of its end, as of most that were adopted, and `set_state` has to be.
+    /// Only where it sees every socket.
+    pub unarmed: u32,
 }
 
 /// Set in an account's four sums by the last settle: nothing may be added after it.
@@ -457,7 +471,7 @@ const _: () = {
     assert!(size_of::<Opener>() == 20);
     assert!(size_of::<Listener>() == 16);
     assert!(size_of::<Counters>() == 192);
-    assert!(size_of::<Control>() == 48 + 8 * Drop::ALL.len());
+    assert!(size_of::<Control>() == 56 + 8 * Drop::ALL.len());
     // With what the kernel adds (72 bytes), in its caches of 192.
     assert!(size_of::<Account>() == 112);
     assert!(size_of::<Connection>() == 24);
@@ -465,5 +479,5 @@ const _: () = {
     assert!(size_of::<Holder>() == 32);
     assert!(size_of::<Record>() == 96);
     assert!(core::mem::offset_of!(Account, transmit) == 8);
-    assert!(core::mem::offset_of!(Control, dropped) == 48);
+    assert!(core::mem::offset_of!(Control, dropped) == 56);
 };

@@ -62,6 +62,8 @@ pub struct Offsets {
     pub callback_flags: u32,
     /// `sock.sk_err`, `int`.
     pub error: u32,
+    /// `sock.sk_bpf_storage`, `struct bpf_local_storage *`.
+    pub storage: u32,
     /// `task_struct.tgid`, `pid_t`.
     pub process: u32,
 }
@@ -72,7 +74,8 @@ pub struct Offsets {
 pub struct Settings {
     /// Not 0: take round-trip times.
     pub latency: u32,
-    /// Not 0: let [`program::SOCKET_EVENTS`](crate::program::SOCKET_EVENTS) watch the end of connections.
+    /// Not 0: let [`program::SOCKET_EVENTS`](crate::program::SOCKET_EVENTS) watch the end of connections also where it
+    /// does not see every socket.
     pub watch_end: u32,
     /// How many parameters `tcp_recvmsg` has: 5 since Linux 5.19, 6 before.
     pub receive_parameters: u32,

@@ -29,6 +29,7 @@ impl Args {
         setup::ensure(project, &[Group::Test, Group::Bench])?;
         let agent = build::agent(project)?;
         build::fake_nvml(project)?;
+        let per_packet = build::per_packet(project)?;
         let sh = &project.sh;
         cmd!(
             sh,
@@ -39,6 +40,7 @@ impl Args {
         root.command(sh, "env")
             .arg(format!("PATH={}", sh.var("PATH")?))
             .arg(format!("PARTYMETER_BIN={}", agent.display()))
+            .arg(format!("PER_PACKET={}", per_packet.display()))
             .arg(format!(
                 "NVITOP_EXPORTER={}",
                 project.python().join("bin/nvitop-exporter").display()

@@ -1,10 +1,12 @@
-//! `cargo xtask build`: the agent, in release.
+//! `cargo xtask build`: the agent, in release; and what other verbs want built beside it.
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use xshell::cmd;
 
 use crate::{
+    bpf_toolchain::Toolchain,
     project::{Project, say},
     setup::{self, Group},
 };
@@ -47,4 +49,18 @@ pub(crate) fn fake_nvml(project: &Project) -> anyhow::Result<PathBuf> {
     ];
     cmd!(sh, "cargo build --release -p partymeter-fake-nvml {old...}").run()?;
     Ok(project.program("libpartymeter_fake_nvml.so"))
+}
+
+/// Builds the BPF program that the benchmarks compare the agent with.
+pub(crate) fn per_packet(project: &Project) -> anyhow::Result<PathBuf> {
+    const NAME: &str = "per-packet";
+    let toolchain =
+        Toolchain::find().context("no Rust with its library source: run `cargo xtask setup`")?;
+    toolchain.build(
+        &project.root.join("agent-ebpf"),
+        NAME,
+        NAME,
+        &project.target.join("per-packet"),
+        std::env::consts::ARCH,
+    )
 }

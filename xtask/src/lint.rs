@@ -78,6 +78,7 @@ fn clippy_bpf(project: &Project) -> anyhow::Result<()> {
     let clippy = command.get_args().any(|word| word == "clippy");
     command
         .args(["--release", "--locked", "--bins", "-Zbuild-std=core"])
+        .args(["--features", "per-packet"])
         .args(["--target", TARGET, "--target-dir"])
         .arg(project.target.join("bpf-lint"))
         .args(if clippy {

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, those that need root too.
+//! `cargo xtask test`: every test, those that need root too, and the agent on other kernels.
 
 use std::ffi::OsString;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use xshell::cmd;
 
 use crate::{
-    build,
+    build, kernels,
     privilege::Root,
     project::{Project, say},
     setup::{self, Group},
@@ -15,7 +15,8 @@ use crate::{
 /// Run every test, as root where that can be had: the BPF tests need it
 ///
 /// cargo runs as you, and only the test programs as root (by sudo if you are not). `PARTYMETER_BIN` tells them
-/// where the built agent is. Without root and sudo the tests that need root say so and are skipped.
+/// where the built agent is. Without root and sudo the tests that need root say so and are skipped. At the end the agent
+/// is checked on other kernels, as `cargo xtask kernels` does, unless only some tests are asked for.
 #[derive(clap::Args)]
 #[command(after_help = "Example: cargo xtask test -- adopt --nocapture")]
 pub(crate) struct Args {
@@ -26,7 +27,9 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(&self, project: &Project) -> anyhow::Result<()> {
-        setup::ensure(project, &[Group::Test])?;
+        let kernels = self.arguments.is_empty() && kernels::can_boot();
+        let groups = [Group::Test, Group::Kernels];
+        setup::ensure(project, if kernels { &groups } else { &groups[..1] })?;
         let agent = build::agent(project)?;
         let _bin = project.sh.push_env("PARTYMETER_BIN", agent);
         build::fake_nvml(project)?;
@@ -45,10 +48,17 @@ impl Args {
             sh,
             "cargo test --workspace --release --no-fail-fast {runner...} -- {arguments...}"
         );
-        if tests.run().is_err() {
+        // Both, so that one run shows everything.
+        let tests = tests.run();
+        let kernels = if kernels {
+            kernels::Args::default().run(project)
+        } else {
+            Ok(())
+        };
+        if tests.is_err() {
             bail!("tests failed, see above");
         }
-        Ok(())
+        kernels
     }
 }
 

@@ -15,16 +15,20 @@
 //!    the end of the connection may race. The last settle marks the sums `CLOSED`; whoever read them
 //!    before loses the swap.
 
-use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
+use core::{
+    intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg},
+    mem::MaybeUninit,
+};
 
 use agent_ebpf::{Account, CLOSED, Counters, End, Role};
 
 use super::{
     latency,
-    maps::COUNTERS,
+    maps::{CONTROL, COUNTERS},
     openers, records,
     rhythm::end_wait,
     socket::{TcpSock, finished_sending, tcp_state},
+    socket_events,
 };
 
 const RELAXED: AtomicOrdering = AtomicOrdering::Relaxed;
@@ -84,35 +88,53 @@ fn at_least_0(sum: u64) -> u64 {
     if sum & CLOSED == 0 { sum } else { 0 }
 }
 
+/// An account in which everything is 0. Word by word: LLVM would make it a call of `memset`, which goes byte by byte
+/// here.
+#[inline(always)]
+fn empty(place: &mut MaybeUninit<Account>) -> &mut Account {
+    let words = place.as_mut_ptr().cast::<u64>();
+    for word in 0..size_of::<Account>() / size_of::<u64>() {
+        // SAFETY: within the place, which is aligned for it.
+        unsafe { words.add(word).write_volatile(0) };
+    }
+    // SAFETY: all of it is written, and of integers.
+    unsafe { place.assume_init_mut() }
+}
+
 /// The account of a connection whose every byte is counted, at its establishment. Payload that went with a
 /// SYN (Fast Open) is behind `snd_nxt` already; no other can be.
 #[inline(always)]
-pub(super) fn opened(slot: u32, sock: &TcpSock) -> Account {
+pub(super) fn opened<'a>(
+    place: &'a mut MaybeUninit<Account>,
+    slot: u32,
+    sock: &TcpSock,
+) -> &'a mut Account {
     let sent = sock.bytes_sent().wrapping_sub(sock.bytes_retrans()) as u32;
-    Account {
-        slot,
-        sequence_base: sock.snd_nxt().wrapping_sub(sent),
-        began: records::now(),
-        ..Account::default()
-    }
+    let account = empty(place);
+    account.slot = slot;
+    account.sequence_base = sock.snd_nxt().wrapping_sub(sent);
+    account.began = records::now();
+    account
 }
 
 /// The account of a connection that is counted from now on.
 #[inline(always)]
-pub(super) fn adopted(slot: u32, sock: &TcpSock) -> Account {
-    let mut account = Account {
-        slot,
-        // Any base near `bytes_acked` serves: the sums are differences from what they are now.
-        sequence_base: sock.snd_nxt().wrapping_sub(sock.bytes_acked() as u32),
-        ..Account::default()
-    };
+pub(super) fn adopted<'a>(
+    place: &'a mut MaybeUninit<Account>,
+    slot: u32,
+    sock: &TcpSock,
+) -> &'a mut Account {
+    let account = empty(place);
+    account.slot = slot;
+    // Any base near `bytes_acked` serves: the sums are differences from what they are now.
+    account.sequence_base = sock.snd_nxt().wrapping_sub(sock.bytes_acked() as u32);
     let Reading {
         transmit,
         receive,
         retransmit,
         segments,
         ..
-    } = read(&raw const account, sock, || sock.state());
+    } = read(account, sock, || sock.state());
     account.transmit = transmit;
     account.receive = receive;
     account.retransmit = retransmit;
@@ -131,13 +153,12 @@ pub(super) fn adopted(slot: u32, sock: &TcpSock) -> Account {
 /// `account` must be a value of the socket storage.
 #[inline(always)]
 pub(super) unsafe fn count_opened(account: *mut Account, slot: u32, role: Role) -> bool {
-    // Not relaxed: LLVM 22 then forgets that the old value is wanted. One that was adopted in the moment in which it was
-    // established is not older than its account.
+    // One that was adopted in the moment in which it was established is not older than its account.
     // SAFETY: the caller's.
     let (opened, adopted) = unsafe {
         (
-            atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(&raw mut (*account).opened, 1),
-            atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(&raw mut (*account).adopted, 0),
+            exchange_32(&raw mut (*account).opened, 1),
+            exchange_32(&raw mut (*account).adopted, 0),
         )
     };
     if opened != 0 && adopted == 0 {
@@ -148,6 +169,51 @@ pub(super) unsafe fn count_opened(account: *mut Account, slot: u32, role: Role) 
         unsafe { add(&raw mut (*counters).totals.opened[role as usize], 1) };
     }
     true
+}
+
+/// Notes of an open account whether `socket_events` is not told of its end. Whoever arms it forgets the note after that.
+///
+/// # Safety
+/// `account` must be a value of the socket storage.
+#[inline(always)]
+pub(super) unsafe fn note_unarmed(account: *mut Account, sock: &TcpSock) {
+    if !socket_events::see_all() || sock.callback_flags() & socket_events::STATE_ARMED != 0 {
+        return;
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        let place = &raw mut (*account).unarmed;
+        if place.read_volatile() == 0 && exchange_32(place, 1) == 0 {
+            change_unarmed(1);
+            // The end may have come before the note: nobody else would take it back.
+            if (&raw const (*account).transmit).read_volatile() & CLOSED != 0 {
+                forget_unarmed(account);
+            }
+        }
+    }
+}
+
+/// Takes the note back, if there is one.
+///
+/// # Safety
+/// As for [`note_unarmed`].
+#[inline(always)]
+pub(super) unsafe fn forget_unarmed(account: *mut Account) {
+    // SAFETY: the caller's.
+    unsafe {
+        let place = &raw mut (*account).unarmed;
+        if place.read_volatile() != 0 && exchange_32(place, 0) != 0 {
+            change_unarmed(1_u64.wrapping_neg());
+        }
+    }
+}
+
+#[inline(always)]
+fn change_unarmed(by: u64) {
+    if let Some(control) = CONTROL.get_ptr_mut(0) {
+        // SAFETY: the array's element, valid for the length of the program.
+        unsafe { add(&raw mut (*control).unarmed, by) };
+    }
 }
 
 /// Brings a slot up to date with an open account, in the walk of this number. Losing a race to the connection's
@@ -169,6 +235,7 @@ pub(super) unsafe fn settle(account: *mut Account, sock: &TcpSock, walk: u64) {
     // SAFETY: map values, valid for the length of the program; only this iterator writes these fields, and
     // one runs at a time.
     unsafe {
+        note_unarmed(account, sock);
         count_open(slot, sock, walk);
         latency::sample_unarmed(account, before.sampled, slot, sock);
     }
@@ -316,6 +383,7 @@ pub(super) unsafe fn close(account: *mut Account, sock: &TcpSock, last_state: u8
             add_segments(slot, before, now.segments);
             let end = how(sock.error(), last_state);
             add(&raw mut (*totals).closed[end as usize], 1);
+            forget_unarmed(account);
             end_wait(account, slot);
             records::ended(account, sock, end);
             if (*account).initiator != 0 {
@@ -366,4 +434,13 @@ unsafe fn finish(sum: *mut u64, now: u64, counter: *mut u64) {
 unsafe fn exchange(place: *mut u64, value: u64) -> u64 {
     // SAFETY: the caller's.
     unsafe { atomic_xchg::<u64, RELAXED>(place, value) }
+}
+
+/// # Safety
+/// As for `exchange`.
+#[inline(always)]
+unsafe fn exchange_32(place: *mut u32, value: u32) -> u32 {
+    // Not relaxed: LLVM 22 then forgets that the old value is wanted.
+    // SAFETY: the caller's.
+    unsafe { atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(place, value) }
 }

@@ -3,6 +3,8 @@
 //!
 //! Does not see a connection that no process holds open, see `iterator`.
 
+use core::mem::MaybeUninit;
+
 use super::{
     account,
     classify::Connection,
@@ -32,10 +34,13 @@ unsafe fn try_adopt(ctx: *mut Files) -> Option<()> {
     }
     let initiator = sock.connected_out();
     let connection = Connection::of(&sock, initiator)?;
-    let mut adopted = account::adopted(connection.slot()?, &sock);
+    let mut place = MaybeUninit::uninit();
+    let adopted = account::adopted(&mut place, connection.slot()?, &sock);
     adopted.initiator = u32::from(initiator);
     // SAFETY: as above.
-    unsafe { open_account(sock.as_ptr(), &mut adopted) }?;
+    let account = unsafe { open_account(sock.as_ptr(), adopted) }?;
+    // SAFETY: a value of the socket storage.
+    unsafe { account::note_unarmed(account.as_ptr(), &sock) };
     Some(())
 }
 

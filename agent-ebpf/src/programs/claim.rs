@@ -1,6 +1,8 @@
 //! claim: an account for an MPC connection, at its establishment.
 
-use agent_ebpf::{Role, Stranger};
+use core::{mem::MaybeUninit, ptr::NonNull};
+
+use agent_ebpf::{Account, Role, Stranger};
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
 
@@ -15,7 +17,11 @@ use super::{
 /// `initiator`: this side opened it (where both did at once, "accepted" is as good a word as any). May be called
 /// again for the same socket.
 #[inline(always)]
-pub(super) fn claim<C: EbpfContext>(ctx: &C, sock: &TcpSock, initiator: bool) -> Option<()> {
+pub(super) fn claim<C: EbpfContext>(
+    ctx: &C,
+    sock: &TcpSock,
+    initiator: bool,
+) -> Option<NonNull<Account>> {
     let connection = Connection::of(sock, initiator)?;
     let (slot, process) = match connection.slot() {
         Some(slot) => {
@@ -37,10 +43,11 @@ pub(super) fn claim<C: EbpfContext>(ctx: &C, sock: &TcpSock, initiator: bool) ->
         }
         None => return None,
     };
-    let mut opened = account::opened(slot, sock);
+    let mut place = MaybeUninit::uninit();
+    let opened = account::opened(&mut place, slot, sock);
     opened.initiator = u32::from(initiator);
     // SAFETY: the hook's socket.
-    let account = unsafe { open_account(sock.as_ptr(), &mut opened) }?;
+    let account = unsafe { open_account(sock.as_ptr(), opened) }?;
     let role = if initiator {
         Role::Initiator
     } else {
@@ -62,7 +69,7 @@ pub(super) fn claim<C: EbpfContext>(ctx: &C, sock: &TcpSock, initiator: bool) ->
         }
         report(ctx, slot, connection.local_port, connection.remote_port);
     }
-    Some(())
+    Some(account)
 }
 
 /// A function of its own, so that what is off by default takes no registers and no stack from the claim.

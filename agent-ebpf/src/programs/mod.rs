@@ -3,6 +3,7 @@
 
 mod account;
 mod adopt;
+mod begun;
 mod claim;
 mod classify;
 mod datagrams;

@@ -61,8 +61,11 @@ unsafe fn try_reclassify(at: &At, walk: u64) -> Option<()> {
     match now {
         // SAFETY: as above; a word, which whoever reads it has whole.
         Some(slot) => unsafe { (&raw mut (*value).slot).write_volatile(slot) },
-        // SAFETY: the iterator's socket.
-        None => unsafe { drop_account(sock.as_ptr()) },
+        // SAFETY: as above, and the iterator's socket.
+        None => unsafe {
+            account::forget_unarmed(value);
+            drop_account(sock.as_ptr());
+        },
     }
     Some(())
 }

@@ -27,7 +27,7 @@ use super::{
     account::{add, swap},
     histogram::observe,
     maps::{COUNTERS, account_of, counts},
-    socket::receive_parameters,
+    socket::{has_storage, receive_parameters},
 };
 
 const MSG_PEEK: i32 = 0x2;
@@ -121,7 +121,7 @@ pub(super) unsafe fn end_wait(account: *mut Account, slot: *mut Counters) {
 /// The account and the slot of an MPC socket on which a call has moved something.
 #[inline(always)]
 fn slot_of(sock: *mut c_void, result: i32) -> Option<(*mut Account, *mut Counters)> {
-    if result <= 0 {
+    if result <= 0 || !has_storage(sock) {
         return None;
     }
     // SAFETY: the hook's socket.

@@ -1,37 +1,34 @@
 //! `tp_btf/inet_sock_set_state`, the beginning and the end of a connection: `claim` when it is established,
-//! the last settle when it is closed, nothing on the way. Two programs that do the same, for one reason: the
+//! the last settle when it is closed, nothing on the way. It does all of it where `socket_events` does not see every
+//! socket; where that does, it is attached only as long as there are connections of whose end `socket_events` is not told,
+//! or parties that share an address: only here it is told who listens.
+//!
+//! Two programs that do the same, for one reason: the
 //! kernel skips a tracing program that is interrupted by itself on one CPU (`prog->active`), as when a
 //! segment arrives in a softirq while a process closes another socket. Of two in a row at most one is
 //! skipped, and the second does nothing where the first has run. Where tracepoints can be preempted (Linux 7)
-//! another task can find both busy, and the agent counts that as `recursion`: there `socket_events` does the same
-//! for all but adopted connections.
-//!
-//! Why not `sock_ops` alone, which has callbacks for all of it: it is called nine times for a connection whose both
-//! ends are here, wants a cgroup and one privilege more, and cannot be armed for an adopted connection.
+//! another task can find both busy, and the agent counts that as `recursion`.
 //!
 //! Relies on: `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
 //! (`include/trace/events/sock.h`, 4.16), raised by `tcp_set_state` and `inet_sk_set_state` with the socket's
 //! lock held, before the state is written. To ESTABLISHED: from `tcp_finish_connect` and from
 //! `tcp_rcv_state_process`, before any payload moves but that of Fast Open. To CLOSE: before anything is
 //! reset, also from `tcp_disconnect`, which zeroes every counter after it. To `SYN_SENT`: from `connect`, in the
-//! process that calls it, with both addresses known. To LISTEN, and from there to CLOSE: likewise. All else may run in softirq: never ask for the current task there.
+//! process that calls it, with both addresses known. To LISTEN, and from there to CLOSE: likewise. All else may run in
+//! softirq: never ask for the current task there.
 
-use agent_ebpf::Begun;
-use aya_ebpf::{
-    helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext,
-};
+use agent_ebpf::events;
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use core::ffi::c_void;
 
 use super::{
     account,
+    begun::{self, this_process},
     claim::claim,
-    classify::Connection,
-    maps::{
-        CONTROL, COUNTERS, Handled, PROCESSES, account_of, counts, drop_account, forget_begun,
-        handled, note_begun,
-    },
+    maps::{Handled, account_of, drop_account, handled},
     openers,
     socket::{TcpSock, tcp_state},
+    socket_events::{self, STATE_ARMED},
 };
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -114,16 +111,24 @@ impl Transition {
 
     #[inline(always)]
     fn follow(&self, ctx: &BtfTracePointContext) -> Option<()> {
+        let told = socket_events::attached();
         if self.to == tcp_state::ESTABLISHED {
-            if CONTROL.get(0)?.events_see_all != 0 {
+            if told == events::ALL {
                 return None;
             }
             // From SYN_RECV it is a listener's child.
             let initiator = self.from == tcp_state::SYN_SENT;
-            return claim(ctx, &TcpSock::from_sock(self.sock)?, initiator);
+            let sock = TcpSock::from_sock(self.sock)?;
+            let account = claim(ctx, &sock, initiator)?;
+            // SAFETY: a value of the socket storage.
+            unsafe { account::note_unarmed(account.as_ptr(), &sock) };
+            return Some(());
         }
         if self.to == tcp_state::SYN_SENT {
-            return watch(self.sock);
+            if told == events::ALL {
+                return None;
+            }
+            return begun::begins(self.sock);
         }
         if self.to == tcp_state::LISTEN {
             return openers::listens(&TcpSock::from_sock(self.sock)?, this_process());
@@ -132,56 +137,15 @@ impl Transition {
             return openers::listens_no_more(&TcpSock::from_sock(self.sock)?, this_process());
         }
         if self.from == tcp_state::SYN_SENT {
-            return count_failure(&TcpSock::from_sock(self.sock)?);
+            let sock = TcpSock::from_sock(self.sock)?;
+            if told == events::ALL && sock.callback_flags() & STATE_ARMED != 0 {
+                return None;
+            }
+            return begun::fails(&sock);
         }
         // SAFETY: the tracepoint's socket, whose lock is held.
         unsafe { end(self.sock, self.from) }
     }
-}
-
-/// The process that calls. Only where it is one, which is where something begins or listens.
-#[inline(always)]
-fn this_process() -> u32 {
-    (bpf_get_current_pid_tgid() >> 32) as u32
-}
-
-/// A connection that a process begins. Notes which one it was where it has MPC connections and the address is no party's
-/// and not allowed, and where it may be one of several parties at its address.
-#[inline(always)]
-fn watch(sock: *mut c_void) -> Option<()> {
-    let process = this_process();
-    // SAFETY: a word, which is there whole.
-    let watched = unsafe { PROCESSES.get(process).copied() }.unwrap_or(0) != 0;
-    let listener = openers::is_listener(process);
-    if !watched && !listener {
-        return None;
-    }
-    let tcp = TcpSock::from_sock(sock)?;
-    let connection = Connection::of(&tcp, true)?;
-    let strange = watched && connection.slot().is_none() && !connection.is_allowed();
-    // SAFETY: a full socket.
-    unsafe {
-        if strange || listener {
-            let strange = u32::from(strange);
-            note_begun(tcp.as_ptr(), &mut Begun { process, strange });
-        } else {
-            forget_begun(tcp.as_ptr());
-        }
-    }
-    Some(())
-}
-
-/// A connection of ours that was not established.
-#[inline(always)]
-fn count_failure(sock: &TcpSock) -> Option<()> {
-    let slot = Connection::of(sock, true)?.slot()?;
-    if !counts() {
-        return None;
-    }
-    let counters = COUNTERS.get_ptr_mut(slot)?;
-    // SAFETY: a map value, valid for the length of the program.
-    unsafe { account::add(&raw mut (*counters).totals.failures, 1) };
-    Some(())
 }
 
 /// The last settle of a connection that was in the state `from`; nothing for the second hook that sees the same end.

@@ -55,6 +55,7 @@ static OFFSETS: Offsets = Offsets {
     rack_mstamp: 0,
     callback_flags: 0,
     error: 0,
+    storage: 0,
     process: 0,
 };
 
@@ -281,6 +282,13 @@ impl TcpSock {
             _ => None,
         }
     }
+}
+
+/// Whether a `struct sock *` may have something in the socket storage of any map, as few have: asked before the helper
+/// is, in what every call of every socket runs through.
+#[inline(always)]
+pub(super) fn has_storage(sock: *mut c_void) -> bool {
+    !load!(sock, storage as *mut c_void).is_null()
 }
 
 /// The process of a `struct task_struct *`, by its number in the machine's first PID namespace.

@@ -40,6 +40,8 @@ pub(super) struct Setup {
     pub(super) more_parties: usize,
     /// How many protocols beside the one on the traffic's ports.
     pub(super) more_protocols: usize,
+    /// Whether everything that has a switch is off: bytes and connections only.
+    pub(super) bytes_only: bool,
     /// How many GPUs are made up, with everything about them switched on; 0: as it is by default.
     pub(super) gpus: usize,
 }
@@ -51,6 +53,7 @@ impl Default for Setup {
             interval: Duration::from_secs(1),
             more_parties: 2,
             more_protocols: 3,
+            bytes_only: false,
             gpus: 0,
         }
     }
@@ -70,6 +73,11 @@ impl Setup {
         add(format_args!(
             "\n[[parties]]\nid = \"bench\"\nendpoints = {party:?}\n\n[[protocols]]\nname = \"bench\"\nports = [\"{ports}\"]\n"
         ));
+        if self.bytes_only {
+            add(format_args!(
+                "\n[network]\nlatency = false\nrhythm = false\n"
+            ));
+        }
         if self.gpus > 0 {
             let library = fake_library();
             add(format_args!(

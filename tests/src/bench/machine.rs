@@ -66,10 +66,14 @@ pub(super) fn other_agents(own: Option<u32>) -> Vec<String> {
         .collect()
 }
 
-/// The processor for the traffic: the last that this process may use, the farthest from where interrupts arrive.
+/// The processors that this process may use.
+pub(super) fn processors() -> Vec<usize> {
+    let allowed = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0));
+    let is_set = |cpu: &usize| allowed.is_ok_and(|it| it.is_set(*cpu).unwrap_or(false));
+    (0..nix::sched::CpuSet::count()).filter(is_set).collect()
+}
+
+/// The one for the traffic: the last, the farthest from where interrupts arrive.
 pub(super) fn processor() -> Option<usize> {
-    let allowed = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).ok()?;
-    (0..nix::sched::CpuSet::count())
-        .rev()
-        .find(|cpu| allowed.is_set(*cpu).unwrap_or(false))
+    processors().pop()
 }

@@ -6,6 +6,7 @@
 
 mod agent;
 mod allocations;
+mod churn;
 mod footprint;
 mod generator;
 mod gpus;
@@ -15,6 +16,7 @@ mod loopback;
 mod machine;
 mod otlp;
 mod page;
+mod per_packet;
 mod programs;
 mod report;
 mod scrape;
@@ -44,7 +46,11 @@ struct Args {
 
     /// Compare loopback traffic so often with and without the agent: four times as many halve the error
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
-    pairs: Option<u16>,
+    rounds: Option<u16>,
+
+    /// The BPF object that counts packet by packet [default: that is not compared with]
+    #[arg(long, value_name = "FILE", env = "PER_PACKET")]
+    per_packet: Option<PathBuf>,
 
     /// The JSON file [default: bench.json in the target directory that this program is in]
     #[arg(long, value_name = "FILE")]
@@ -62,8 +68,10 @@ struct Args {
 /// One part of the benchmarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Stream, ping-pong and connections over loopback, with and without the agent, alternating
+    /// Stream, ping-pong and connections without the agent, with it, and with a counter of packets, alternating
     Loopback,
+    /// 20,000 connections a second
+    Churn,
     /// Run time of each BPF program
     Programs,
     /// Collecting 1 to 100,000 open MPC sockets
@@ -82,13 +90,15 @@ enum Part {
 struct Context {
     program: Program,
     quick: bool,
-    pairs: Option<u16>,
+    rounds: Option<u16>,
+    per_packet: Option<PathBuf>,
 }
 
 impl Part {
     fn run(self, context: &Context) -> anyhow::Result<Vec<Table>> {
         match self {
             Self::Loopback => loopback::run(context),
+            Self::Churn => churn::run(context),
             Self::Programs => programs::run(context),
             Self::Settle => settle::run(context),
             Self::Scrape => scrape::run(context),
@@ -133,7 +143,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let context = Context {
         program,
         quick: args.quick,
-        pairs: args.pairs,
+        rounds: args.rounds,
+        per_packet: args.per_packet.clone(),
     };
     let others = machine::other_agents(None);
     if !others.is_empty() {

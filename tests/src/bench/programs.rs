@@ -54,6 +54,8 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
                 kind,
                 connections: 1,
                 whose,
+                rate: None,
+                line: None,
                 processor: machine::processor(),
                 warm_up: Duration::ZERO,
                 measured,

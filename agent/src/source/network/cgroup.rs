@@ -7,17 +7,20 @@ use std::{
 
 /// A cgroup that a program can be attached to.
 #[derive(Debug)]
-pub(super) struct Cgroup {
+pub struct Cgroup {
     /// Its directory, open.
-    pub(super) directory: File,
+    pub directory: File,
     /// Where it is.
-    pub(super) path: PathBuf,
+    pub path: PathBuf,
     /// Whether every socket of the machine is in it or below.
-    pub(super) is_root: bool,
+    pub is_root: bool,
 }
 
 /// Opens the cgroup that is configured, else the one that is mounted.
-pub(super) fn open(configured: Option<&Path>) -> Result<Cgroup, String> {
+///
+/// # Errors
+/// When there is none, or what is configured is none, and how to mend that.
+pub fn open(configured: Option<&Path>) -> Result<Cgroup, String> {
     let path = match configured {
         Some(path) => path.to_owned(),
         None => fs::read_to_string("/proc/self/mountinfo")

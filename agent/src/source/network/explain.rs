@@ -39,7 +39,6 @@ pub fn probe(config: &Config) -> Vec<Finding> {
         ..
     }) = prepared
     {
-        let cgroup = cgroup.transpose();
         let limits = limits(config, &kernel, cgroup.as_ref(), loaded.missing());
         findings.push(Finding {
             what: "network extras",
@@ -70,11 +69,11 @@ pub struct Finding {
     pub optional: bool,
 }
 
-/// What goes without, in one line each. `cgroup` is `Ok(None)` where nothing wants the kernel's socket events.
+/// What goes without, in one line each.
 pub(super) fn limits(
     config: &Config,
     kernel: &Kernel,
-    cgroup: Result<&Option<Cgroup>, &String>,
+    cgroup: Result<&Cgroup, &String>,
     missing: &Missing,
 ) -> Vec<String> {
     let mut limits = Vec::new();
@@ -104,12 +103,12 @@ pub(super) fn limits(
     limits
 }
 
-fn udp_limits(cgroup: Result<&Option<Cgroup>, &String>, missing: &Missing) -> Vec<String> {
+fn udp_limits(cgroup: Result<&Cgroup, &String>, missing: &Missing) -> Vec<String> {
     if let Some(why) = no_udp(cgroup, missing) {
         return vec![format!("protocols on UDP are not counted ({why})")];
     }
     let mut limits = Vec::new();
-    if let Ok(Some(cgroup)) = cgroup
+    if let Ok(cgroup) = cgroup
         && !cgroup.is_root
     {
         limits.push(format!(
@@ -140,10 +139,7 @@ pub(super) fn refused() -> Refused {
 }
 
 /// Why datagrams are not counted, if they are not.
-pub(super) fn no_udp(
-    cgroup: Result<&Option<Cgroup>, &String>,
-    missing: &Missing,
-) -> Option<String> {
+pub(super) fn no_udp(cgroup: Result<&Cgroup, &String>, missing: &Missing) -> Option<String> {
     match (cgroup, &missing.udp) {
         (Err(reason), _) => Some(reason.clone()),
         (_, Some(Error::Permission(action))) => Some(no_net_admin(action)),
@@ -157,12 +153,12 @@ fn no_net_admin(action: &str) -> String {
 }
 
 /// Why there are no events of sockets, or not of all of them.
-fn no_events(cgroup: Result<&Option<Cgroup>, &String>, missing: &Missing) -> Option<String> {
+fn no_events(cgroup: Result<&Cgroup, &String>, missing: &Missing) -> Option<String> {
     match (cgroup, &missing.events) {
         (Err(reason), _) => Some(reason.clone()),
         (_, Some(Error::Permission(action))) => Some(no_net_admin(action)),
         (_, Some(error)) => Some(error.to_string()),
-        (Ok(Some(cgroup)), None) if !cgroup.is_root => Some(format!(
+        (Ok(cgroup), None) if !cgroup.is_root => Some(format!(
             "{} is not the machine's root cgroup: of sockets elsewhere there are no events",
             cgroup.path.display()
         )),

@@ -7,6 +7,7 @@ mod fit;
 mod hand_over;
 mod object;
 mod pinned;
+mod transitions;
 mod udp;
 mod ways;
 
@@ -18,7 +19,7 @@ use agent_ebpf::{
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{HashMap, MapData, MapError, RingBuf},
-    programs::{BtfTracePoint, CgroupAttachMode, Iter, ProgramError, SockOps},
+    programs::{CgroupAttachMode, Iter, ProgramError, SockOps},
 };
 
 pub(super) use self::{
@@ -26,7 +27,7 @@ pub(super) use self::{
     fit::{Fit, Missing},
     pinned::{Folder, Removed, Unfit},
     udp::Refused,
-    ways::{Rhythm, Walk},
+    ways::Rhythm,
 };
 use self::{
     error::{kernel_error, program_error},
@@ -34,6 +35,8 @@ use self::{
     hand_over::Shared,
     object::{iterator, map_fd, ring, typed},
     pinned::Links,
+    transitions::Transitions,
+    ways::Walk,
 };
 use super::{
     cgroup::Cgroup,
@@ -48,8 +51,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pa
 
 /// The level of the kernel side's messages, as aya-log-ebpf reads it; 0 is off.
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
-
-const TRACEPOINTS: [&str; 2] = [program::SET_STATE, program::SET_STATE_AGAIN];
 
 /// The shortest ring that a kernel makes, where pages are of 4 KiB.
 const PAGE: u32 = 4096;
@@ -188,18 +189,12 @@ impl Loaded {
             None
         };
         let shared = Shared(&control);
-        shared.widen(tables);
+        let cgroup_for_events = cgroup.filter(|_| events && missing.events.is_none());
+        let events_before = shared.widen(tables, cgroup_for_events.is_some_and(|it| it.is_root));
         let mut links = Links::new(base.folder, base.generation);
-        for name in TRACEPOINTS {
-            let mut attach = || {
-                let program = typed::<BtfTracePoint>(&mut ebpf, name)?;
-                let id = program.attach()?;
-                links.add(name, program.take_link(id)?)
-            };
-            attach().map_err(|error| program_error("attach to the tracepoint", &error))?;
-        }
+        let mut transitions = Transitions::attached(&mut ebpf, &mut links)?;
         let mut events_see_all = false;
-        if let (true, Some(cgroup), None) = (events, cgroup, &missing.events) {
+        if let Some(cgroup) = cgroup_for_events {
             let mut attach = || {
                 let program = typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)?;
                 // The kernel adds to a link's mode that there may be others.
@@ -224,9 +219,15 @@ impl Loaded {
         shared.hand_over(base.generation, events_see_all);
         links.remove_others()?;
         shared.narrow(tables, events_see_all);
+        // What was claimed before by other means is not armed, and not all of it need be found.
+        if events_see_all && (!base.taken_over || events_before) {
+            transitions.yield_to_events();
+        }
         Ok(Programs {
             ebpf,
-            _links: links,
+            links,
+            transitions,
+            events_see_all,
             names,
             walk,
             adopt,
@@ -259,7 +260,9 @@ fn histograms(slots: u32) -> u32 {
 /// The programs, running; they stop when this is dropped.
 pub(super) struct Programs {
     ebpf: Ebpf,
-    _links: Links,
+    links: Links,
+    transitions: Transitions,
+    events_see_all: bool,
     /// Where something is pinned.
     names: Option<pinned::Names>,
     walk: Walk,
@@ -318,6 +321,11 @@ impl Programs {
         Ok(())
     }
 
+    /// Has `set_state` attached as long as it is needed, as it may be for what is adopted from here on.
+    pub(super) fn watch_transitions(&mut self) -> Result<(), Error> {
+        self.transitions.attach(&mut self.ebpf, &mut self.links)
+    }
+
     /// Moves accounts to the slots that are theirs by the tables as they are, and takes those away that are nobody's.
     pub(super) fn reclassify(&self) -> io::Result<()> {
         self.find_openers()?;
@@ -333,6 +341,9 @@ impl Programs {
     /// Brings all counters up to date.
     pub(super) fn settle(&mut self) -> io::Result<()> {
         self.settle.run()?;
+        if let Some(control) = self.control.read(0) {
+            self.transitions.settled(&control, &mut self.links);
+        }
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
@@ -365,9 +376,14 @@ impl Programs {
         &self.missing
     }
 
-    /// What finds open accounts.
-    pub(super) fn walk(&self) -> Walk {
-        self.walk
+    /// For the label `bytes`: what gives a connection its account, and what finds it again.
+    pub(super) fn accounting(&self) -> &'static str {
+        match (self.events_see_all, self.walk) {
+            (true, Walk::Accounts) => "sock_ops+sk_storage",
+            (true, Walk::Files) => "sock_ops+task_file",
+            (false, Walk::Accounts) => "inet_sock_set_state+sk_storage",
+            (false, Walk::Files) => "inet_sock_set_state+task_file",
+        }
     }
 
     /// The processes that are watched.
@@ -458,10 +474,7 @@ fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
     ] {
         typed::<Iter>(ebpf, name)?.load("task_file", btf)?;
     }
-    for name in TRACEPOINTS {
-        typed::<BtfTracePoint>(ebpf, name)?.load("inet_sock_set_state", btf)?;
-    }
-    Ok(())
+    Transitions::load(ebpf, btf)
 }
 
 fn log_level(level: tracing::Level) -> u8 {

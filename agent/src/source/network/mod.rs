@@ -8,7 +8,7 @@
 
 mod address;
 pub mod btf;
-mod cgroup;
+pub mod cgroup;
 mod decode;
 mod explain;
 mod holders;
@@ -115,9 +115,7 @@ impl NetworkSource {
             cgroup,
             rhythm,
         } = prepared?;
-        let cgroup = cgroup.transpose();
-        let attached = cgroup.as_ref().ok().and_then(Option::as_ref);
-        let programs = loaded.attach(&tables, &plan.layout, attached);
+        let programs = loaded.attach(&tables, &plan.layout, cgroup.as_ref().ok());
         let programs = programs.map_err(|error| explain(&error))?;
         if taken_over {
             programs
@@ -136,12 +134,13 @@ impl NetworkSource {
             warn!("the network source goes without: {limit}");
         }
         let udp = plan.config.wants_udp() && explain::no_udp(cgroup.as_ref(), missing).is_none();
-        let events = cgroup.is_ok_and(|cgroup| cgroup.is_some()) && missing.events.is_none();
+        let events = cgroup.is_ok() && missing.events.is_none();
         let rhythm = rhythm.filter(|_| missing.rhythm.is_none());
         let latency = plan.config.network.latency;
         let kernel = sysinfo::System::kernel_version().unwrap_or_default();
-        info!(%kernel, "counting: claimed at inet_sock_set_state, settled from tcp_sock");
-        let walk = programs.walk();
+        let bytes = programs.accounting();
+        let (claimed, _) = bytes.split_once('+').unwrap_or((bytes, ""));
+        info!(%kernel, "counting: claimed at {claimed}, settled from tcp_sock");
         let pin = if programs.are_pinned() { "on" } else { "off" };
         let watched = programs.watched();
         let watched =
@@ -163,7 +162,7 @@ impl NetworkSource {
             since,
             zero: SystemTime::UNIX_EPOCH,
             accounting: Accounting {
-                bytes: walk.name(),
+                bytes,
                 latency: match (latency, events) {
                     (false, _) => "off",
                     (true, true) => "sock_ops",
@@ -182,8 +181,7 @@ impl NetworkSource {
 struct Prepared {
     loaded: Loaded,
     kernel: Kernel,
-    /// `None` where nothing wants one.
-    cgroup: Option<Result<Cgroup, String>>,
+    cgroup: Result<Cgroup, String>,
     /// `None` where it is not wanted.
     rhythm: Option<Rhythm>,
 }
@@ -199,11 +197,8 @@ impl Prepared {
         })?;
         let kernel = btf::read(&raw)
             .map_err(|error| Failure::new(FailureKind::Unsupported, error.to_string()))?;
-        // Where tracepoints can be preempted, it also sees that no connection's beginning or end is missed.
-        let events = wants.latency || kernel.preemptible_tracepoints;
         let udp = config.wants_udp();
-        let cgroup = (events || udp).then(|| cgroup::open(wants.cgroup.as_deref()));
-        let has_cgroup = matches!(cgroup, Some(Ok(_)));
+        let cgroup = cgroup::open(wants.cgroup.as_deref());
         let rhythm = wants.rhythm.then_some(if kernel.message_tracepoints {
             Rhythm::Tracepoints
         } else {
@@ -218,9 +213,9 @@ impl Prepared {
                 records: u32::from(config.wants_records()),
                 generation: base.generation,
             },
-            events: events && has_cgroup,
+            events: cgroup.is_ok(),
             rhythm,
-            udp: (udp && has_cgroup).then(explain::refused),
+            udp: (udp && cgroup.is_ok()).then(explain::refused),
             slots,
             base,
             log: config.log.kernel,
@@ -267,6 +262,9 @@ impl Running {
                 .map_err(|error| explain(&error))?;
         }
         if next.is_some() || self.look_again {
+            self.programs
+                .watch_transitions()
+                .map_err(|error| explain(&error))?;
             self.programs
                 .reclassify()
                 .map_err(|error| read_failure("look at open connections again", &error))?;

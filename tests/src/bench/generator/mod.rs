@@ -6,6 +6,7 @@
 
 mod client;
 mod hold;
+mod line;
 mod poll;
 mod server;
 mod slice;
@@ -22,16 +23,16 @@ use anyhow::{Context as _, bail};
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use self::hold::Held;
 pub(super) use self::slice::{Kind, Measured, Slice};
+use self::{hold::Held, line::Line};
 
 /// First arguments with which this program starts itself.
 const TRAFFIC: &str = "@traffic";
 const HOLD: &str = "@hold";
 
 /// Networks of the configured party. In the namespace all their addresses are local. A connection to one of the
-/// first has that same address at its other end: both its sockets are MPC.
-pub(super) const PARTY_NETWORKS: [&str; 2] = ["10.77.0.0/16", "10.79.0.0/16"];
+/// first has that same address at its other end: both its sockets are MPC. The last is the line's.
+pub(super) const PARTY_NETWORKS: [&str; 3] = ["10.77.0.0/16", "10.79.0.0/16", line::NETWORK];
 /// Ports of the configured protocol.
 pub(super) const PROTOCOL_PORTS: RangeInclusive<u16> = 7000..=7499;
 
@@ -89,11 +90,15 @@ impl Role {
                 enter_namespace()?;
                 let mut held = Held::default();
                 let mut next_address = 0;
+                let mut line = None;
                 answer(|command: Order| match command {
                     Order::Slice(slice) => {
                         // A new address each time: no port of an earlier connection is in the way.
                         next_address += 1;
-                        slice::run(slice, next_address).map(Answer::Measured)
+                        if slice.line.is_some() && line.is_none() {
+                            line = Some(Line::lay()?);
+                        }
+                        slice::run(slice, next_address, line.as_ref()).map(Answer::Measured)
                     }
                     Order::Hold(sockets) => held.open(sockets).map(|()| Answer::Done),
                     Order::Release => {
@@ -151,11 +156,15 @@ fn enter_namespace() -> anyhow::Result<()> {
         ip(&format!("route add local {network} dev lo"))?;
     }
     ip("route add local 10.79.0.0/16 dev lo src 10.78.0.1")?;
-    // Of this namespace only. Without TIME_WAIT the thousandth connection costs what the first does; a kernel that
-    // does not let a namespace choose has 60 s of it, with and without the agent.
-    drop(fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0"));
+    no_time_wait();
     fs::write("/proc/sys/net/ipv4/ip_local_port_range", "10000 65535")
         .context("cannot set net.ipv4.ip_local_port_range of the network namespace")
+}
+
+/// Of this namespace only. Without `TIME_WAIT` the thousandth connection costs what the first does; a kernel that
+/// does not let a namespace choose has 60 s of it, with and without the agent.
+fn no_time_wait() {
+    drop(fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0"));
 }
 
 fn ip(arguments: &str) -> anyhow::Result<()> {
@@ -228,7 +237,17 @@ impl Generator {
 
     /// Makes traffic for a while.
     pub(super) fn slice(&mut self, slice: Slice) -> anyhow::Result<Measured> {
-        self.0.order(&Order::Slice(slice))?;
+        self.begin(slice)?;
+        self.end()
+    }
+
+    /// Begins to make traffic, beside another one.
+    pub(super) fn begin(&mut self, slice: Slice) -> anyhow::Result<()> {
+        self.0.order(&Order::Slice(slice))
+    }
+
+    /// Waits for the end of what was begun.
+    pub(super) fn end(&mut self) -> anyhow::Result<Measured> {
         match self.0.answer()? {
             Answer::Measured(measured) => Ok(measured),
             other => bail!("unexpected answer {other:?}"),

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use nix::{
-    sched::{CpuSet, sched_setaffinity},
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     time::{ClockId, clock_gettime},
     unistd::Pid,
 };
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Whose, client,
+    line::Line,
     poll::Poll,
     server::{Reply, serve},
 };
@@ -42,6 +43,10 @@ pub(in super::super) struct Slice {
     /// At one time.
     pub(in super::super) connections: usize,
     pub(in super::super) whose: Whose,
+    /// How many begin in a second, at most; `None`: as many as can. Of [`Kind::Connect`].
+    pub(in super::super) rate: Option<u32>,
+    /// Over a line that takes so long each way; `None`: over loopback.
+    pub(in super::super) line: Option<Duration>,
     /// For both ends; `None`: wherever the scheduler likes.
     pub(in super::super) processor: Option<usize>,
     pub(in super::super) warm_up: Duration,
@@ -53,6 +58,8 @@ pub(in super::super) struct Slice {
 pub(in super::super) struct Measured {
     /// Bytes or answers.
     pub(in super::super) count: u64,
+    /// Connections that were opened, before and after too.
+    pub(in super::super) opened: u64,
     /// In which time.
     pub(in super::super) seconds: f64,
     /// And in how much processor time of both ends, with that of the network stack under them.
@@ -71,20 +78,28 @@ impl Measured {
     }
 }
 
-/// Runs one; each number has a server address of its own.
-pub(super) fn run(slice: Slice, number: u16) -> anyhow::Result<Measured> {
-    let address = SocketAddr::from((slice.whose.address(number), slice.whose.port()));
-    let listener =
-        TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+/// Runs one; each number has a server address of its own, but over the line.
+pub(super) fn run(slice: Slice, number: u16, line: Option<&Line>) -> anyhow::Result<Measured> {
+    let line = slice.line.zip(line);
+    let (listener, address) = match line {
+        Some((_, line)) => line.listen(slice.whose.port())?,
+        None => listen(SocketAddr::from((
+            slice.whose.address(number),
+            slice.whose.port(),
+        )))?,
+    };
+    let opened = AtomicU64::new(0);
     let target = client::Target {
         address,
         connections: slice.connections,
+        rate: slice.rate,
+        opened: &opened,
     };
     let reply = match slice.kind {
         Kind::Stream => Reply::Silence,
         Kind::PingPong | Kind::Connect => Reply::Echo,
     };
-    let (stop_client, stop_server) = (AtomicBool::new(false), AtomicBool::new(false));
+    let [stop_client, stop_server, stop_line] = [const { AtomicBool::new(false) }; 3];
     let (received, answers) = (AtomicU64::new(0), AtomicU64::new(0));
     let counter = match slice.kind {
         Kind::Stream => &received,
@@ -95,6 +110,14 @@ pub(super) fn run(slice: Slice, number: u16) -> anyhow::Result<Measured> {
             pin(slice.processor)?;
             serve(&listener, reply, Poll::new(&stop_server)?, &received)?;
             anyhow::Ok(())
+        });
+        let carrier = line.map(|(delay, line)| {
+            let stop = &stop_line;
+            scope.spawn(move || {
+                pin_elsewhere(slice.processor)?;
+                line.carry(delay, stop)?;
+                anyhow::Ok(())
+            })
         });
         let client = scope.spawn(|| {
             pin(slice.processor)?;
@@ -115,13 +138,27 @@ pub(super) fn run(slice: Slice, number: u16) -> anyhow::Result<Measured> {
         let client = client.join();
         stop_server.store(true, Ordering::Relaxed);
         let server = server.join();
-        for (end, result) in [("connects", client), ("listens", server)] {
+        stop_line.store(true, Ordering::Relaxed);
+        let carrier = carrier.map_or(Ok(Ok(())), thread::ScopedJoinHandle::join);
+        for (end, result) in [
+            ("the end that connects", client),
+            ("the end that listens", server),
+            ("the line", carrier),
+        ] {
             result
                 .unwrap_or_else(|_| Err(anyhow!("the thread panicked")))
-                .with_context(|| format!("the end that {end}"))?;
+                .context(end)?;
         }
-        before?.until(&after?)
+        let mut measured = before?.until(&after?)?;
+        measured.opened = opened.load(Ordering::Relaxed);
+        Ok(measured)
     })
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener =
+        TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    Ok((listener, address))
 }
 
 /// Where everything stood at one moment.
@@ -145,6 +182,7 @@ impl Reading {
         anyhow::ensure!(count > 0, "no traffic came through in a slice");
         Ok(Measured {
             count,
+            opened: 0,
             seconds: (after.at - self.at).as_secs_f64(),
             processor_seconds: after.processor.saturating_sub(self.processor).as_secs_f64(),
         })
@@ -160,4 +198,14 @@ fn pin(processor: Option<usize>) -> anyhow::Result<()> {
     set.set(processor)?;
     sched_setaffinity(Pid::from_raw(0), &set)
         .with_context(|| format!("cannot run on processor {processor}"))
+}
+
+/// Keeps this thread off one processor.
+fn pin_elsewhere(processor: Option<usize>) -> anyhow::Result<()> {
+    let Some(processor) = processor else {
+        return Ok(());
+    };
+    let mut set = sched_getaffinity(Pid::from_raw(0))?;
+    set.unset(processor)?;
+    sched_setaffinity(Pid::from_raw(0), &set).context("there is no processor but one")
 }

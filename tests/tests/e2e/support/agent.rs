@@ -163,8 +163,7 @@ impl Agent {
     /// Whether this kernel lets the agent find every account. If not, a connection that no process holds is counted
     /// when it ends.
     pub fn finds_all_accounts(&self) -> bool {
-        self.get("/metrics")
-            .contains("bytes=\"inet_sock_set_state+sk_storage\"")
+        self.get("/metrics").contains("+sk_storage\"")
     }
 
     /// Its configuration file.

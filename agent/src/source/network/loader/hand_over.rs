@@ -2,7 +2,7 @@
 
 use std::mem::offset_of;
 
-use agent_ebpf::{Control, turn};
+use agent_ebpf::{Control, events, turn};
 
 use super::{Mapped, Tables};
 use crate::source::network::sys::wait_for_programs;
@@ -16,23 +16,29 @@ impl Shared<'_> {
         self.0.read(0).unwrap_or_default()
     }
 
-    /// Before anything is attached: what either of them wants.
-    pub(super) fn widen(&self, tables: &Tables) {
+    /// Before anything is attached: what either of them wants. `events_will_see_all`: of `socket_events`, once it is
+    /// attached. Returns whether it did before.
+    pub(super) fn widen(&self, tables: &Tables, events_will_see_all: bool) -> bool {
         let Control {
             endpoints,
             auto_limit,
+            events: before,
             ..
         } = self.now();
+        if before != events::ALL && events_will_see_all {
+            self.0.store(offset_of!(Control, events), events::SOON_ALL);
+        }
         let endpoints = endpoints | u32::from(tables.exact);
         self.0.store(offset_of!(Control, endpoints), endpoints);
         let auto_limit = auto_limit.max(tables.auto_limit);
         self.0.store(offset_of!(Control, auto_limit), auto_limit);
+        before == events::ALL
     }
 
     /// Once everything is attached: from here on the new ones count.
     pub(super) fn hand_over(&self, generation: u32, events_see_all: bool) {
         if !events_see_all {
-            self.0.store(offset_of!(Control, events_see_all), 0);
+            self.0.store(offset_of!(Control, events), events::NOT_ALL);
         }
         let before = generation.wrapping_sub(1);
         self.turn(before, turn::NOTING);
@@ -53,8 +59,12 @@ impl Shared<'_> {
             (offset_of!(Control, endpoints), u32::from(tables.exact)),
             (offset_of!(Control, auto_limit), tables.auto_limit),
             (
-                offset_of!(Control, events_see_all),
-                u32::from(events_see_all),
+                offset_of!(Control, events),
+                if events_see_all {
+                    events::ALL
+                } else {
+                    events::NOT_ALL
+                },
             ),
         ];
         for (offset, word) in words {

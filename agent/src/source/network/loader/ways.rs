@@ -13,7 +13,7 @@ use super::{
 
 /// What finds open accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Walk {
+pub(super) enum Walk {
     /// `iter/bpf_sk_storage_map`: all there are.
     Accounts,
     /// `iter/task_file`: those whose sockets processes hold.
@@ -34,14 +34,6 @@ impl Walk {
         match self {
             Self::Accounts => "bpf_sk_storage_map",
             Self::Files => "task_file",
-        }
-    }
-
-    /// For the label `bytes`: what gives a connection its account, and what finds it again.
-    pub(in super::super) fn name(self) -> &'static str {
-        match self {
-            Self::Accounts => "inet_sock_set_state+sk_storage",
-            Self::Files => "inet_sock_set_state+task_file",
         }
     }
 
