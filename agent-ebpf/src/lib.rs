@@ -76,6 +76,16 @@ pub mod events {
     pub const SOON_ALL: u32 = 2;
 }
 
+/// Whether [`program::SOCKET_EVENTS`] is told of the end of a connection; [`Account::told`].
+pub mod told {
+    /// Nobody has looked.
+    pub const UNKNOWN: u32 = 0;
+    /// It has armed the connection for it.
+    pub const ARMED: u32 = 1;
+    /// It is not, and the account is one of [`Control::untold`](crate::Control::untold).
+    pub const NOT: u32 = 2;
+}
+
 /// Programs of two loads are attached while one agent takes over from another, the older ones first. Which of them
 /// counts is one word: the load's generation, and above which phase it is in. Between two phases all programs that were
 /// running must have ended, so that of each event both see the same phase, or one and the next.
@@ -365,16 +375,20 @@ pub enum Drop {
     Strangers = 3,
     /// More connections that ended between two rounds than the ring takes: they are counted and not recorded.
     Records = 4,
+    /// Connections that another program of `sock_ops` has disarmed: such a one that begins and ends between two rounds
+    /// can be missed, and its round-trip times are.
+    Disarmed = 5,
 }
 
 impl Drop {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::SocketStorage,
         Self::AutoParties,
         Self::Histograms,
         Self::Strangers,
         Self::Records,
+        Self::Disarmed,
     ];
 
     /// The value of the label `reason`.
@@ -385,6 +399,7 @@ impl Drop {
             Self::Histograms => "histograms",
             Self::Strangers => "stranger_events",
             Self::Records => "connection_records",
+            Self::Disarmed => "disarmed",
         }
     }
 }
@@ -416,8 +431,8 @@ pub struct Control {
     pub walk: u64,
     /// Accounts that the settle iterator saw, added up over all runs.
     pub settled: u64,
-    /// Open accounts with [`Account::unarmed`]: as long as there are any, `set_state` must be attached.
-    pub unarmed: u64,
+    /// Open accounts that are [`told::NOT`]: as long as there are any, `set_state` must be attached.
+    pub untold: u64,
     /// How often each [`Drop`] happened.
     pub dropped: [u64; Drop::ALL.len()],
 }
@@ -457,9 +472,8 @@ pub struct Account {
     pub base: [u64; 3],
     /// 1: the connection is older than the account.
     pub adopted: u32,
-    /// 1: [`program::SOCKET_EVENTS`] is not told of its end, as of most that were adopted, and `set_state` has to be.
-    /// Only where it sees every socket.
-    pub unarmed: u32,
+    /// Whether [`program::SOCKET_EVENTS`] is told of its end, of [`told`]; of one that was adopted it mostly is not.
+    pub told: u32,
 }
 
 /// Set in an account's four sums by the last settle: nothing may be added after it.

@@ -20,11 +20,11 @@ use core::{
     mem::MaybeUninit,
 };
 
-use agent_ebpf::{Account, CLOSED, Counters, End, Role};
+use agent_ebpf::{Account, CLOSED, Counters, Drop, End, Role, told};
 
 use super::{
     latency,
-    maps::{CONTROL, COUNTERS},
+    maps::{CONTROL, COUNTERS, count_drop},
     openers, records,
     rhythm::end_wait,
     socket::{TcpSock, finished_sending, tcp_state},
@@ -171,49 +171,47 @@ pub(super) unsafe fn count_opened(account: *mut Account, slot: u32, role: Role) 
     true
 }
 
-/// Notes of an open account whether `socket_events` is not told of its end. Whoever arms it forgets the note after that.
+/// Looks whether `socket_events` is told of the end of an open account's connection, and counts it if not.
 ///
 /// # Safety
 /// `account` must be a value of the socket storage.
 #[inline(always)]
-pub(super) unsafe fn note_unarmed(account: *mut Account, sock: &TcpSock) {
+pub(super) unsafe fn look_if_told(account: *mut Account, sock: &TcpSock) {
     if !socket_events::see_all() || sock.callback_flags() & socket_events::STATE_ARMED != 0 {
         return;
     }
     // SAFETY: the caller's.
     unsafe {
-        let place = &raw mut (*account).unarmed;
-        if place.read_volatile() == 0 && exchange_32(place, 1) == 0 {
-            change_unarmed(1);
-            // The end may have come before the note: nobody else would take it back.
-            if (&raw const (*account).transmit).read_volatile() & CLOSED != 0 {
-                forget_unarmed(account);
-            }
+        if (&raw const (*account).told).read_volatile() == told::NOT {
+            return;
+        }
+        if note_told(account, told::NOT) == told::ARMED {
+            count_drop(Drop::Disarmed);
+        }
+        // The end may have come before the note: nobody else would take it back.
+        if (&raw const (*account).transmit).read_volatile() & CLOSED != 0 {
+            note_told(account, told::UNKNOWN);
         }
     }
 }
 
-/// Takes the note back, if there is one.
+/// Notes whether `socket_events` is told, of [`told`], and returns what was noted before. Whoever arms a connection notes
+/// it after that.
 ///
 /// # Safety
-/// As for [`note_unarmed`].
+/// As for [`look_if_told`].
 #[inline(always)]
-pub(super) unsafe fn forget_unarmed(account: *mut Account) {
+pub(super) unsafe fn note_told(account: *mut Account, now: u32) -> u32 {
     // SAFETY: the caller's.
-    unsafe {
-        let place = &raw mut (*account).unarmed;
-        if place.read_volatile() != 0 && exchange_32(place, 0) != 0 {
-            change_unarmed(1_u64.wrapping_neg());
-        }
-    }
-}
-
-#[inline(always)]
-fn change_unarmed(by: u64) {
-    if let Some(control) = CONTROL.get_ptr_mut(0) {
+    let before = unsafe { exchange_32(&raw mut (*account).told, now) };
+    if (before == told::NOT) != (now == told::NOT)
+        && let Some(control) = CONTROL.get_ptr_mut(0)
+    {
+        let by = if now == told::NOT { 1 } else { u64::MAX };
         // SAFETY: the array's element, valid for the length of the program.
-        unsafe { add(&raw mut (*control).unarmed, by) };
+        unsafe { add(&raw mut (*control).untold, by) };
     }
+    before
 }
 
 /// Brings a slot up to date with an open account, in the walk of this number. Losing a race to the connection's
@@ -235,7 +233,7 @@ pub(super) unsafe fn settle(account: *mut Account, sock: &TcpSock, walk: u64) {
     // SAFETY: map values, valid for the length of the program; only this iterator writes these fields, and
     // one runs at a time.
     unsafe {
-        note_unarmed(account, sock);
+        look_if_told(account, sock);
         count_open(slot, sock, walk);
         latency::sample_unarmed(account, before.sampled, slot, sock);
     }
@@ -383,7 +381,7 @@ pub(super) unsafe fn close(account: *mut Account, sock: &TcpSock, last_state: u8
             add_segments(slot, before, now.segments);
             let end = how(sock.error(), last_state);
             add(&raw mut (*totals).closed[end as usize], 1);
-            forget_unarmed(account);
+            note_told(account, told::UNKNOWN);
             end_wait(account, slot);
             records::ended(account, sock, end);
             if (*account).initiator != 0 {

@@ -40,7 +40,7 @@ unsafe fn try_adopt(ctx: *mut Files) -> Option<()> {
     // SAFETY: as above.
     let account = unsafe { open_account(sock.as_ptr(), adopted) }?;
     // SAFETY: a value of the socket storage.
-    unsafe { account::note_unarmed(account.as_ptr(), &sock) };
+    unsafe { account::look_if_told(account.as_ptr(), &sock) };
     Some(())
 }
 

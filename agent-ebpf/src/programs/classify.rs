@@ -40,10 +40,22 @@ impl Connection {
         })
     }
 
-    /// The slot that counts it, or `None` for a socket that is not MPC. The rules in the order of how much
-    /// each knows.
+    /// The slot that counts it, or `None` for a socket that is not MPC.
     #[inline(always)]
     pub(super) fn slot(&self) -> Option<u32> {
+        self.slot_by(auto_party)
+    }
+
+    /// Whether it has a slot, without that an automatic party is made for it.
+    #[inline(always)]
+    pub(super) fn is_mpc(&self) -> bool {
+        self.slot_by(|_, control| block::other(control.stride))
+            .is_some()
+    }
+
+    /// The rules in the order of how much each knows; `auto_party` gives the block of an automatic party.
+    #[inline(always)]
+    fn slot_by(&self, auto_party: impl FnOnce(Address, &Control) -> u32) -> Option<u32> {
         let control = CONTROL.get(0)?;
         let at_remote = protocol_of(self.remote_port);
         let at_local = protocol_of(self.local_port);

@@ -7,6 +7,8 @@
 //! it reads the slot once and marks the sums, so a byte goes to the old slot or to the new one, and never to both.
 //! Never at the same time as `settle` or `adopt`: one thread runs all three.
 
+use agent_ebpf::told;
+
 use super::{
     account,
     classify::{Connection, is_unknown},
@@ -63,7 +65,7 @@ unsafe fn try_reclassify(at: &At, walk: u64) -> Option<()> {
         Some(slot) => unsafe { (&raw mut (*value).slot).write_volatile(slot) },
         // SAFETY: as above, and the iterator's socket.
         None => unsafe {
-            account::forget_unarmed(value);
+            account::note_told(value, told::UNKNOWN);
             drop_account(sock.as_ptr());
         },
     }

@@ -121,7 +121,7 @@ impl Transition {
             let sock = TcpSock::from_sock(self.sock)?;
             let account = claim(ctx, &sock, initiator)?;
             // SAFETY: a value of the socket storage.
-            unsafe { account::note_unarmed(account.as_ptr(), &sock) };
+            unsafe { account::look_if_told(account.as_ptr(), &sock) };
             return Some(());
         }
         if self.to == tcp_state::SYN_SENT {

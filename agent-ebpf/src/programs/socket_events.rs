@@ -6,8 +6,8 @@
 //! of every socket of the machine, and, unlike a tracing program, it is never skipped: not where it interrupts itself, nor
 //! where a tracepoint can be preempted (Linux 7). What it is not told of is the end of a connection that it has not
 //! armed: one that was adopted (that takes `bpf_setsockopt`, which only the iterator of one network namespace may call),
-//! or that another program has disarmed. Such an account is noted ([`Account::unarmed`](agent_ebpf::Account::unarmed)),
-//! and as long as there are any `set_state` is attached, too.
+//! or that another program has disarmed. Such are noted ([`told`]), and as long as there are any `set_state` is attached,
+//! too.
 //!
 //! Where it sees a part of the sockets it claims those, and arms their round-trip times; all else is `set_state`'s.
 //!
@@ -18,7 +18,7 @@
 //! `tcp_set_state`, with the old and the new state, before it changes. Other programs of the same cgroup see the
 //! same calls and share the flags: add to them.
 
-use agent_ebpf::events;
+use agent_ebpf::{events, told};
 use aya_ebpf::{
     bindings::bpf_sock_ops, helpers::generated::bpf_sock_ops_cb_flags_set, macros::sock_ops,
     programs::SockOpsContext,
@@ -128,7 +128,7 @@ fn try_events(ctx: &SockOpsContext) -> Option<()> {
             event.arm(ctx, latency | state);
             if state != 0 {
                 // SAFETY: a value of the socket storage.
-                unsafe { account::forget_unarmed(account.as_ptr()) };
+                unsafe { account::note_told(account.as_ptr(), told::ARMED) };
             }
             Some(())
         }
@@ -147,8 +147,9 @@ fn connects(ctx: &SockOpsContext, event: &Event) -> Option<()> {
     let _ = begun::begins(event.sock);
     let sock = TcpSock::from_sock(event.sock)?;
     // So that it is told if it fails.
-    Connection::of(&sock, true)?.slot()?;
-    event.arm(ctx, STATE_ARMED);
+    if Connection::of(&sock, true)?.is_mpc() {
+        event.arm(ctx, STATE_ARMED);
+    }
     Some(())
 }
 

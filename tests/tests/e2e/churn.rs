@@ -45,8 +45,19 @@ fn read_all(mut stream: TcpStream) -> u64 {
 #[test]
 fn ten_thousand_connections_of_one_byte() {
     needs_root!();
+    ten_thousand("");
+}
+
+/// Where `sock_ops` cannot be had, the tracepoint does all of it.
+#[test]
+fn ten_thousand_connections_without_socket_events() {
+    needs_root!();
+    ten_thousand("[network]\ncgroup = \"/proc\"\n");
+}
+
+fn ten_thousand(config: &str) {
     let lab = Lab::new();
-    let agent = Agent::start(&lab.config());
+    let agent = Agent::start(&(config.to_owned() + &lab.config()));
     let listener = lab.listen(0);
     let address = listener.local_addr().unwrap();
     thread::scope(|scope| {

@@ -11,6 +11,7 @@ mod churn;
 mod ends;
 mod families;
 mod gpu;
+mod hooks;
 mod import;
 mod ledger;
 mod line;

@@ -326,6 +326,12 @@ impl Programs {
         self.transitions.attach(&mut self.ebpf, &mut self.links)
     }
 
+    /// After a settle: as it has found, `set_state` is needed or not.
+    pub(super) fn follow_transitions(&mut self, control: &Control) -> Result<(), Error> {
+        self.transitions
+            .settled(control, &mut self.ebpf, &mut self.links)
+    }
+
     /// Moves accounts to the slots that are theirs by the tables as they are, and takes those away that are nobody's.
     pub(super) fn reclassify(&self) -> io::Result<()> {
         self.find_openers()?;
@@ -341,9 +347,6 @@ impl Programs {
     /// Brings all counters up to date.
     pub(super) fn settle(&mut self) -> io::Result<()> {
         self.settle.run()?;
-        if let Some(control) = self.control.read(0) {
-            self.transitions.settled(&control, &mut self.links);
-        }
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }

@@ -286,6 +286,9 @@ impl Running {
             .settle()
             .map_err(|error| read_failure("settle", &error))?;
         let control = self.programs.control().unwrap_or_default();
+        self.programs
+            .follow_transitions(&control)
+            .map_err(|error| explain(&error))?;
         if control.auto_parties != self.auto_parties {
             let read =
                 |error: aya::maps::MapError| read_failure("read the automatic parties", &error);

@@ -27,10 +27,10 @@ use crate::support::{
 };
 
 /// A BPF file system; gone when dropped, with all that is pinned in it.
-struct FileSystem(Scratch);
+pub(crate) struct FileSystem(Scratch);
 
 impl FileSystem {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Scratch::new("bpf");
         fs::create_dir(&place.0).unwrap();
         run(&format!("mount -t bpf bpf {}", place.0.display()));
@@ -43,7 +43,7 @@ impl FileSystem {
     }
 
     /// The section of a configuration.
-    fn network(&self) -> String {
+    pub(crate) fn network(&self) -> String {
         format!("[network]\npin = \"{}\"\n", self.directory().display())
     }
 
@@ -55,7 +55,7 @@ impl FileSystem {
         all.len()
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory()).unwrap();
         let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
         let mut names: Vec<String> = entries

@@ -67,18 +67,27 @@ impl Transitions {
         Ok(())
     }
 
-    /// After a settle: detaches them if nothing needs them any more.
-    pub(super) fn settled(&mut self, control: &Control, links: &mut Links) {
-        if !self.attached || self.for_good {
-            return;
+    /// After a settle: attaches them if something needs them, and detaches them if nothing does any more.
+    pub(super) fn settled(
+        &mut self,
+        control: &Control,
+        ebpf: &mut Ebpf,
+        links: &mut Links,
+    ) -> Result<(), Error> {
+        if self.for_good {
+            return Ok(());
         }
-        self.looks += 1;
-        let needed = control.unarmed != 0 || control.endpoints != 0;
-        if self.looks >= LOOKS && !needed {
+        // Who listens is told only here, and asked only where a party is known by its port.
+        if control.untold != 0 || control.endpoints != 0 {
+            return self.attach(ebpf, links);
+        }
+        self.looks += u32::from(self.attached);
+        if self.looks >= LOOKS && self.attached {
             for name in PROGRAMS {
                 links.remove(name);
             }
             self.attached = false;
         }
+        Ok(())
     }
 }
