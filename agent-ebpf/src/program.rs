@@ -26,6 +26,8 @@ pub const DATAGRAMS_REFUSED: &str = "datagrams_refused";
 pub const DATAGRAMS_REFUSED_AT_EXIT: &str = "datagrams_refused_at_exit";
 /// `iter/task_file`: gives accounts to MPC connections that are older than the agent.
 pub const ADOPT: &str = "adopt";
+/// `iter/tcp`: has [`SOCKET_EVENTS`] told of what was adopted, where that can be.
+pub const ARM: &str = "arm";
 /// `iter/task_file`: finds out who listens on protocols' ports, and, the next time, whose the connections are that those
 /// have opened. For parties that share an address.
 pub const OPENERS: &str = "openers";
@@ -42,7 +44,7 @@ pub const RECLASSIFY: &str = "reclassify";
 /// `iter/task_file`: as `settle_by_file`.
 pub const RECLASSIFY_BY_FILE: &str = "reclassify_by_file";
 /// All of them.
-pub const ALL: [&str; 19] = [
+pub const ALL: [&str; 20] = [
     SET_STATE,
     SET_STATE_AGAIN,
     SOCKET_EVENTS,
@@ -55,6 +57,7 @@ pub const ALL: [&str; 19] = [
     DATAGRAMS_REFUSED,
     DATAGRAMS_REFUSED_AT_EXIT,
     ADOPT,
+    ARM,
     OPENERS,
     HOLDERS,
     CONNECTIONS,

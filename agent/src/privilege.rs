@@ -21,8 +21,8 @@ pub fn missing() -> Vec<String> {
         .collect()
 }
 
-/// Once the programs are attached: keeps what reading maps needs before Linux 5.19 (`CAP_BPF`, or
-/// `CAP_SYS_ADMIN` where that is all there was), and nothing else.
+/// Once the programs are attached: keeps what bpf(2) wants for attaching a loaded one again, and before Linux 5.19 for
+/// reading maps (`CAP_BPF`, or `CAP_SYS_ADMIN` where that is all there was), and nothing else.
 pub fn keep_for_reading() {
     let have = caps::read(None, CapSet::Permitted).unwrap_or_default();
     let keep = [Capability::CAP_BPF, Capability::CAP_SYS_ADMIN]

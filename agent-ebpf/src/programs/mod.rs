@@ -3,6 +3,7 @@
 
 mod account;
 mod adopt;
+mod arm;
 mod begun;
 mod claim;
 mod classify;

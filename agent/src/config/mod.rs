@@ -184,7 +184,7 @@ pub struct Network {
     pub latency: bool,
     /// Whether to count messages, rounds and waiting times.
     pub rhythm: bool,
-    /// The cgroup whose sockets' times the kernel reports; `None`: where cgroup2 is mounted.
+    /// The cgroup whose sockets the kernel tells of; `None`: where cgroup2 is mounted.
     pub cgroup: Option<PathBuf>,
     /// Where what is counted is pinned, so that it outlives the agent.
     pub pin: Pin,

@@ -97,7 +97,7 @@ pub static OPTIONS: &[Opt] = &[
         key: "network.cgroup",
         value: "DIR",
         default: "",
-        help: "The cgroup2 whose sockets' times the kernel reports; default: where it is mounted",
+        help: "The cgroup2 whose sockets the kernel tells of; default: where it is mounted",
     },
     Opt {
         key: "network.pin",

@@ -123,7 +123,7 @@ pub(super) static METRICS: &[Metric] = &[
         unit: "{connection}",
         help: "Connections with the party that were established, by this node's role.",
         labels: &["role", "party_id", "protocol"],
-        source: "inet_sock_set_state, sock_ops",
+        source: "sock_ops, inet_sock_set_state",
         reset: LOADED,
         opentelemetry: &[otel("partymeter.mpc.connections.opened")],
         read: |snapshot, emit| {
@@ -143,7 +143,7 @@ pub(super) static METRICS: &[Metric] = &[
         unit: "{connection}",
         help: "Connections with the party that ended: in order, by a reset, or because it did not answer any more.",
         labels: &["reason", "party_id", "protocol"],
-        source: "inet_sock_set_state, sock.sk_err",
+        source: "sock_ops, inet_sock_set_state, sock.sk_err",
         reset: LOADED,
         opentelemetry: &[otel("partymeter.mpc.connections.closed")],
         read: |snapshot, emit| {
@@ -163,7 +163,7 @@ pub(super) static METRICS: &[Metric] = &[
         unit: "{connection}",
         help: "Connections to the party that this node began and that were not established.",
         labels: &["party_id", "protocol"],
-        source: "inet_sock_set_state",
+        source: "sock_ops, inet_sock_set_state",
         reset: LOADED,
         opentelemetry: &[otel("partymeter.mpc.connection.failures")],
         read: |snapshot, emit| {
@@ -275,7 +275,7 @@ pub(super) static METRICS: &[Metric] = &[
         unit: "{connection}",
         help: "Connections that came to a protocol's port from, or that an MPC program made to, an address that is no party's; over UDP, such addresses that sent datagrams to the port, of the last 4096 each once; who it was is in the log.",
         labels: &["protocol", "role"],
-        source: "inet_sock_set_state, sock_ops",
+        source: "sock_ops, inet_sock_set_state",
         reset: LOADED,
         opentelemetry: &[otel("partymeter.mpc.unexpected_connections")],
         read: |snapshot, emit| {

@@ -79,8 +79,10 @@ const COLUMNS: [&str; 14] = [
     "met",
 ];
 
-/// How long it takes from one turn to the next.
-const SWITCH: Duration = Duration::from_millis(150);
+/// How long it takes from one turn to the next. In its first rounds the agent watches more than later.
+const SWITCH: Duration = Duration::from_millis(600);
+/// The agent's interval: short, so that its first rounds are over by then.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// One load, and what its slices measured: in each round one for each of what ran beside it.
 struct Load {
@@ -101,7 +103,7 @@ struct Unit {
 pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
     let rounds = context
         .rounds
-        .unwrap_or(if context.quick { 20 } else { 200 });
+        .unwrap_or(if context.quick { 15 } else { 100 });
     let [warm_up, measured] = [8, 25].map(Duration::from_millis);
     let processor = machine::processor();
     let mut loads = loads(processor, warm_up, measured);
@@ -230,6 +232,7 @@ impl Running {
             Beside::Nothing => Self::Nothing,
             Beside::BytesOnly | Beside::Everything => {
                 let setup = Setup {
+                    interval: INTERVAL,
                     bytes_only: wanted == Beside::BytesOnly,
                     ..Setup::default()
                 };

@@ -44,7 +44,7 @@ struct Args {
     #[arg(long)]
     quick: bool,
 
-    /// Compare loopback traffic so often with and without the agent: four times as many halve the error
+    /// How often loopback traffic is compared: four times as many halve the error
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
 

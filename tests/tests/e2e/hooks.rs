@@ -147,6 +147,48 @@ fn the_tracepoint_is_attached_while_it_is_needed() {
     expect_tracepoint(&files, false);
 }
 
+/// From Linux 6.12 on what is older than the agent is armed like everything else, in the agent's own network namespace.
+#[test]
+fn what_is_older_is_armed_in_the_agents_own_namespace() {
+    needs_root!();
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|it| it.parse().unwrap_or(0));
+    if (numbers.next(), numbers.next()) < (Some(6), Some(12)) {
+        eprintln!("skipped: Linux {} cannot", release.trim_end());
+        return;
+    }
+    let lab = Lab::new();
+    let files = FileSystem::new();
+    // On no protocol's port: only A's end is with a party.
+    let address = (lab.v4(2), 9_098);
+    let listener = lab.b.enter(|| TcpListener::bind(address).unwrap());
+    let a = lab.connect_to(listener.local_addr().unwrap());
+    let (b, _) = listener.accept().unwrap();
+    for stream in [&a, &b] {
+        stream.set_nodelay(true).unwrap();
+    }
+    let party = format!("[[parties]]\nid = \"b\"\nendpoints = [\"{}\"]\n", lab.v4(2));
+    lab.a.enter(|| {
+        let agent = Agent::start(&(party + &lab.protocol() + &files.network()));
+        expect_tracepoint(&files, false);
+        for _ in 0..500 {
+            move_bytes(&a, &b, 10);
+            move_bytes(&b, &a, 3);
+        }
+        let moved = |transmit, receive| {
+            agent.expect(&[("b", "other", Bytes { transmit, receive })]);
+        };
+        moved(5000, 1500);
+        let times = "mpc_network_latency_seconds_count{party_id=\"b\",protocol=\"other\"}";
+        let times = agent.series(times).unwrap();
+        assert!(times > 250.0, "{times} round trips of 500 were measured");
+        move_bytes(&a, &b, 1);
+        drop((a, b));
+        moved(5001, 1500);
+        expect(&agent, &CLOSED.replace("test", "other"), 1.0);
+    });
+}
+
 /// A cgroup below the root; gone when dropped.
 struct Child(PathBuf);
 

@@ -62,6 +62,8 @@ pub(super) struct Loaded {
     log: bool,
     events: bool,
     walk: Walk,
+    /// Whether the kernel has taken `arm`.
+    arms: bool,
     rhythm: Option<Rhythm>,
     udp: Option<Refused>,
     missing: Missing,
@@ -106,6 +108,10 @@ impl Loaded {
         let events = fit
             .events
             .then(|| typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)?.load());
+        // Older kernels refuse it: there what is adopted is sampled, and watched by `set_state`.
+        let arms = typed::<Iter>(&mut ebpf, program::ARM)
+            .and_then(|arm| arm.load("tcp", &btf))
+            .is_ok();
         let rhythm = fit.rhythm.map(|rhythm| rhythm.load(&mut ebpf, &btf));
         let why = |outcome: Option<Result<(), ProgramError>>, action| {
             let error = outcome.and_then(Result::err)?;
@@ -126,6 +132,7 @@ impl Loaded {
             log: fit.log.is_some(),
             events: fit.events,
             walk,
+            arms,
             rhythm: fit.rhythm,
             udp: fit.udp,
             missing,
@@ -155,6 +162,7 @@ impl Loaded {
             log,
             events,
             walk,
+            arms,
             rhythm,
             udp,
             mut missing,
@@ -173,6 +181,8 @@ impl Loaded {
         fill(&mut ebpf, tables)?;
         let [settle, reclassify] = walk.attach(&ebpf)?;
         let adopt = iterator(&ebpf, program::ADOPT, None)?;
+        let arm = arms.then(|| iterator(&ebpf, program::ARM, None));
+        let arm = arm.transpose()?;
         let openers = iterator(&ebpf, program::OPENERS, None)?;
         let holders = iterator(&ebpf, program::HOLDERS, None)?;
         let mapped = |error: io::Error| kernel_error("map the counters into memory", &error);
@@ -231,6 +241,7 @@ impl Loaded {
             names,
             walk,
             adopt,
+            arm,
             settle,
             reclassify,
             openers,
@@ -267,6 +278,7 @@ pub(super) struct Programs {
     names: Option<pinned::Names>,
     walk: Walk,
     adopt: Iterator,
+    arm: Option<Iterator>,
     settle: Iterator,
     reclassify: Iterator,
     openers: Iterator,
@@ -341,7 +353,11 @@ impl Programs {
     /// Gives accounts to connections that have none and should.
     pub(super) fn adopt(&self) -> io::Result<()> {
         self.find_openers()?;
-        self.adopt.run().map(drop)
+        self.adopt.run()?;
+        if let (Some(arm), true) = (&self.arm, self.events_see_all) {
+            arm.run()?;
+        }
+        Ok(())
     }
 
     /// Brings all counters up to date.
