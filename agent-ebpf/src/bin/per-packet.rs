@@ -2,6 +2,10 @@
 //! most tools do it that attribute traffic. It does no more than such a tool must, and is no part of the agent.
 #![no_std]
 #![no_main]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the entry points' signatures are aya's"
+)]
 
 use aya_ebpf::{
     btf_maps::{LpmTrie, PerCpuArray, lpm_trie::Key},
@@ -33,7 +37,6 @@ fn packets_in(ctx: SkBuffContext) -> i32 {
     1
 }
 
-#[inline(always)]
 fn count(ctx: &SkBuffContext, address: usize, direction: usize) -> Option<()> {
     let address: [u8; 4] = ctx.load(address).ok()?;
     let place = PREFIXES.get(&Key::new(32, address))?;

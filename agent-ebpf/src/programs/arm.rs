@@ -38,6 +38,7 @@ extern "C" fn arm(ctx: *mut Sockets) -> i32 {
 unsafe fn try_arm(ctx: *mut Sockets) -> Option<()> {
     const IPPROTO_TCP: i32 = 6;
     const TCP_BPF_SOCK_OPS_CB_FLAGS: i32 = 1008;
+    const LENGTH: i32 = 4;
     // Those of other cgroups are told to nobody: what they have is sampled and settled.
     if !socket_events::see_all() {
         return None;
@@ -59,7 +60,7 @@ unsafe fn try_arm(ctx: *mut Sockets) -> Option<()> {
             IPPROTO_TCP,
             TCP_BPF_SOCK_OPS_CB_FLAGS,
             (&raw mut flags).cast(),
-            size_of::<i32>() as i32,
+            LENGTH,
         )
     };
     if failed == 0 {

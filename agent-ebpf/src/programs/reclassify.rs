@@ -60,14 +60,14 @@ unsafe fn try_reclassify(at: &At, walk: u64) -> Option<()> {
         // SAFETY: map values, valid for the length of the program.
         unsafe { end_wait(value, slot) };
     }
-    match now {
-        // SAFETY: as above; a word, which whoever reads it has whole.
-        Some(slot) => unsafe { (&raw mut (*value).slot).write_volatile(slot) },
-        // SAFETY: as above, and the iterator's socket.
-        None => unsafe {
+    // SAFETY: as above; a word, which whoever reads it has whole; and the iterator's socket.
+    unsafe {
+        if let Some(slot) = now {
+            (&raw mut (*value).slot).write_volatile(slot);
+        } else {
             account::note_told(value, told::UNKNOWN);
             drop_account(sock.as_ptr());
-        },
+        }
     }
     Some(())
 }

@@ -5,8 +5,8 @@
 //! that it fails; the claim; the last settle. That is cheaper than `set_state`, which is called at every change of state
 //! of every socket of the machine, and, unlike a tracing program, it is never skipped: not where it interrupts itself, nor
 //! where a tracepoint can be preempted (Linux 7). What it is not told of is the end of a connection that it has not
-//! armed: one that was adopted, unless `arm` finds it, or that another program has disarmed. Such are noted ([`told`]), and as long as there are any `set_state` is attached,
-//! too.
+//! armed: one that was adopted, unless `arm` finds it, or that another program has disarmed. Such are noted ([`told`]),
+//! and as long as there are any `set_state` is attached, too.
 //!
 //! Where it sees a part of the sockets it claims those, and arms their round-trip times; all else is `set_state`'s.
 //!

@@ -279,7 +279,7 @@ fn what_another_program_disarms_is_counted_all_the_same() {
         .spawn()
         .unwrap();
     let (mut b, _) = listener.accept().unwrap();
-    b.read_exact(&mut [0; 100_000]).unwrap();
+    b.read_exact(&mut vec![0; 100_000]).unwrap();
     agent.expect_moved(100_000, 0);
     expect(&agent, DISARMED, 1.0);
     expect_tracepoint(&files, true);

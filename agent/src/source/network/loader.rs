@@ -49,7 +49,7 @@ use super::{
 /// The object that `build.rs` built.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/partymeter-bpf"));
 
-/// The level of the kernel side's messages, as aya-log-ebpf reads it; 0 is off.
+/// Where aya-log-ebpf reads the level of its messages.
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 
 /// The shortest ring that a kernel makes, where pages are of 4 KiB.
@@ -74,7 +74,7 @@ impl Loaded {
     /// Fits the programs and has the verifier look at them.
     pub(super) fn new(fit: Fit) -> Result<Self, Error> {
         let btf = Btf::from_sys_fs().map_err(|error| Error::Btf(error.to_string()))?;
-        let level = fit.log.map_or(0, log_level);
+        let level = fit.log_level();
         let (udp_ports, callers) = udp::lengths(fit.udp.is_some());
         let recorded = fit.settings.records != 0;
         let records = if recorded { RECORD_BYTES } else { PAGE };
@@ -494,14 +494,4 @@ fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
         typed::<Iter>(ebpf, name)?.load("task_file", btf)?;
     }
     Transitions::load(ebpf, btf)
-}
-
-fn log_level(level: tracing::Level) -> u8 {
-    match level {
-        tracing::Level::ERROR => 1,
-        tracing::Level::WARN => 2,
-        tracing::Level::INFO => 3,
-        tracing::Level::DEBUG => 4,
-        tracing::Level::TRACE => 5,
-    }
 }

@@ -41,3 +41,17 @@ pub(in super::super) struct Fit {
     /// The least severe of their messages.
     pub(in super::super) log: Option<tracing::Level>,
 }
+
+impl Fit {
+    /// The level as aya-log-ebpf reads it; 0 is off.
+    pub(super) fn log_level(&self) -> u8 {
+        match self.log {
+            None => 0,
+            Some(tracing::Level::ERROR) => 1,
+            Some(tracing::Level::WARN) => 2,
+            Some(tracing::Level::INFO) => 3,
+            Some(tracing::Level::DEBUG) => 4,
+            Some(tracing::Level::TRACE) => 5,
+        }
+    }
+}
