@@ -31,6 +31,8 @@ const LIMIT: &str = "300";
 pub(super) struct Outcome {
     /// Each check and "ok" or the reason.
     checks: Vec<(String, String)>,
+    /// By which hooks the agent counts there, if it does.
+    pub(super) hooks: Option<String>,
     /// All that came over the serial console.
     pub(super) console: PathBuf,
 }
@@ -113,6 +115,7 @@ impl<'p> Machine<'p> {
         let text = String::from_utf8_lossy(&std::fs::read(&console)?).into_owned();
         Ok(Outcome {
             checks: checks(&text),
+            hooks: hooks(&text),
             console,
         })
     }
@@ -160,14 +163,23 @@ fn checks(console: &str) -> Vec<(String, String)> {
     console.lines().filter_map(line).collect()
 }
 
+/// The guest's line `hooks WORDS`.
+fn hooks(console: &str) -> Option<String> {
+    let mut lines = console.lines().map(str::trim_end);
+    lines
+        .find_map(|line| line.strip_prefix("hooks "))
+        .map(|words| words.replace('"', "").replace(',', ", "))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::checks;
+    use super::{checks, hooks};
 
     #[test]
     fn checks_are_found_among_the_lines_of_a_console() {
-        let console =
-            "[    0.1] booting\r\ncheck load: ok\r\n INFO x: y\r\ncheck settle: v4: 1 of 2\r\n";
+        let console = "[    0.1] booting\r\ncheck load: ok\r\n INFO x: y\r\nhooks a=\"b+c\",d=\"e\"\r\ncheck settle: v4: 1 of 2\r\n";
+        assert_eq!(hooks(console).as_deref(), Some("a=b+c, d=e"));
+        assert_eq!(hooks("check load: ok"), None);
         let found = checks(console);
         let found: Vec<_> = found
             .iter()

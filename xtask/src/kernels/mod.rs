@@ -24,9 +24,9 @@ use crate::{
 const FLOOR: [u32; 2] = [5, 12];
 
 /// What the guest checks, in the order of the table.
-const CHECKS: [&str; 12] = [
-    "load", "claim v4", "claim v6", "adopt", "settle", "reload", "exact", "line", "rhythm", "udp",
-    "stop", "pin",
+const CHECKS: [&str; 13] = [
+    "load", "claim v4", "claim v6", "adopt", "settle", "reload", "exact", "events", "line",
+    "rhythm", "udp", "stop", "pin",
 ];
 /// What it checks instead on a kernel below the floor.
 const REFUSED: &str = "refused";
@@ -147,6 +147,11 @@ fn table(rows: &[Row]) {
             row.kernel,
             cells.join(" | ")
         ));
+    }
+    for row in rows {
+        if let Some(hooks) = &row.outcome.hooks {
+            say(format_args!("{:width$} | {hooks}", row.kernel));
+        }
     }
     for row in rows.iter().filter(|row| !row.is_right()) {
         row.explain();

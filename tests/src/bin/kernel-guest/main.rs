@@ -90,6 +90,7 @@ fn works(program: &str) -> anyhow::Result<()> {
     say("load", loaded)?;
     let agent = Agent::start(program, &[])?;
     agent.ready()?;
+    tell_hooks()?;
 
     let adopted = || {
         let old = old.moved(5_000, 7_000)?;
@@ -117,6 +118,7 @@ fn works(program: &str) -> anyhow::Result<()> {
         say("adopt", adopted()),
         say("reload", reloaded()),
         say("exact", ends()),
+        say("events", events_alone()),
         say("line", line::line()),
         say("rhythm", line::rhythm()),
         say("udp", udp::datagrams()),
@@ -124,6 +126,34 @@ fn works(program: &str) -> anyhow::Result<()> {
         say("pin", pinned(program)),
     ];
     outcomes.into_iter().collect()
+}
+
+/// Prints by which hooks the agent counts here, as its page says.
+fn tell_hooks() -> anyhow::Result<()> {
+    let page = get("/metrics")?;
+    let series = "partymeter_network_accounting_info{";
+    let labels = page.lines().find_map(|line| line.strip_prefix(series));
+    let labels = labels.and_then(|line| line.split(",kernel=").next());
+    println!("hooks {}", labels.context("the page names no hooks")?);
+    Ok(())
+}
+
+/// Once nothing is open that is older than the agent, `sock_ops` tells of all there is: the tracepoint is left alone.
+fn events_alone() -> anyhow::Result<()> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut names = Vec::new();
+        for entry in fs::read_dir("/sys/fs/bpf/partymeter")? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        let attached = |program: &str| names.iter().any(|name| name.ends_with(program));
+        ensure!(attached("-socket_events"), "pinned: {}", names.join(", "));
+        if !attached("-set_state") {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "set_state stays attached");
+        thread::sleep(INTERVAL);
+    }
 }
 
 /// A connection that begins and ends while no agent runs is counted, and nothing is left once it is not wanted.
