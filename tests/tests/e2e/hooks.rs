@@ -8,13 +8,13 @@ use std::{
     path::PathBuf,
     process::{Command, Stdio},
     thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use partymeter::source::network::cgroup;
 
 use crate::{
-    pin::FileSystem,
+    pin::{FileSystem, expect, move_bytes},
     support::{Agent, Lab, agent::Bytes, needs_root},
 };
 
@@ -23,35 +23,6 @@ const OPENED: &str =
 const CLOSED: &str =
     "mpc_connections_closed_total{reason=\"fin\",party_id=\"b\",protocol=\"test\"}";
 const FAILED: &str = "mpc_connection_failures_total{party_id=\"b\",protocol=\"test\"}";
-
-fn move_bytes(mut from: &TcpStream, mut to: &TcpStream, bytes: usize) {
-    from.write_all(&vec![1; bytes]).unwrap();
-    to.read_exact(&mut vec![0; bytes]).unwrap();
-}
-
-/// Waits until the programs of the tracepoint are attached, or are not.
-fn expect_tracepoint(files: &FileSystem, attached: bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    let is = || {
-        let names = files.names();
-        let mut links = names.iter().filter(|name| name.starts_with("link-"));
-        links.any(|name| name.ends_with("-set_state"))
-    };
-    while is() != attached {
-        assert!(Instant::now() < end, "{:?}", files.names());
-        sleep(Duration::from_millis(50));
-    }
-}
-
-/// Waits until a series has a value.
-fn expect(agent: &Agent, series: &str, value: f64) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while agent.series(series) != Some(value) {
-        let found = agent.series(series);
-        assert!(Instant::now() < end, "{series}: {found:?} is not {value}");
-        sleep(Duration::from_millis(50));
-    }
-}
 
 /// It runs at every change of state of every socket of the machine, so only as long as it must.
 #[test]
@@ -64,11 +35,11 @@ fn the_tracepoint_is_attached_while_it_is_needed() {
     // The older connection's end is told nowhere else.
     move_bytes(&a, &b, 1000);
     agent.expect_moved(1000, 0);
-    expect_tracepoint(&files, true);
+    files.expect_tracepoint(true);
     move_bytes(&a, &b, 1);
     drop((a, b));
     agent.expect_moved(1001, 0);
-    expect_tracepoint(&files, false);
+    files.expect_tracepoint(false);
     expect(&agent, CLOSED, 1.0);
 
     // All of a connection without it, and one that fails.
@@ -83,7 +54,7 @@ fn the_tracepoint_is_attached_while_it_is_needed() {
     lab.a
         .enter(|| TcpStream::connect(closed).expect_err("nobody listens"));
     expect(&agent, FAILED, 1.0);
-    expect_tracepoint(&files, false);
+    files.expect_tracepoint(false);
 
     // A connection that becomes MPC with another configuration is like an older one.
     let reload = |parties: &str| {
@@ -123,7 +94,7 @@ fn the_tracepoint_is_attached_while_it_is_needed() {
             },
         ),
     ]);
-    expect_tracepoint(&files, true);
+    files.expect_tracepoint(true);
     move_bytes(&a, &b, 7);
     drop((a, b));
     agent.expect(&[
@@ -144,7 +115,7 @@ fn the_tracepoint_is_attached_while_it_is_needed() {
             },
         ),
     ]);
-    expect_tracepoint(&files, false);
+    files.expect_tracepoint(false);
 }
 
 /// From Linux 6.12 on what is older than the agent is armed like everything else, in the agent's own network namespace.
@@ -170,7 +141,7 @@ fn what_is_older_is_armed_in_the_agents_own_namespace() {
     let party = format!("[[parties]]\nid = \"b\"\nendpoints = [\"{}\"]\n", lab.v4(2));
     lab.a.enter(|| {
         let agent = Agent::start(&(party + &lab.protocol() + &files.network()));
-        expect_tracepoint(&files, false);
+        files.expect_tracepoint(false);
         for _ in 0..500 {
             move_bytes(&a, &b, 10);
             move_bytes(&b, &a, 3);
@@ -259,7 +230,7 @@ fn what_another_program_disarms_is_counted_all_the_same() {
     let lab = Lab::new();
     let files = FileSystem::new();
     let agent = Agent::start(&(lab.config() + &files.network()));
-    expect_tracepoint(&files, false);
+    files.expect_tracepoint(false);
     let child = Child::new();
     child.disarm();
     let listener = lab.listen(0);
@@ -282,12 +253,12 @@ fn what_another_program_disarms_is_counted_all_the_same() {
     b.read_exact(&mut vec![0; 100_000]).unwrap();
     agent.expect_moved(100_000, 0);
     expect(&agent, DISARMED, 1.0);
-    expect_tracepoint(&files, true);
+    files.expect_tracepoint(true);
     program.stdin.take().unwrap().write_all(b"x").unwrap();
     b.read_to_end(&mut Vec::new()).unwrap();
     drop(b);
     program.wait().unwrap();
     agent.expect_moved(100_777, 0);
     expect(&agent, CLOSED, 1.0);
-    expect_tracepoint(&files, false);
+    files.expect_tracepoint(false);
 }

@@ -55,6 +55,20 @@ impl FileSystem {
         all.len()
     }
 
+    /// Waits until the programs of the tracepoint are attached, or are not.
+    pub(crate) fn expect_tracepoint(&self, attached: bool) {
+        let end = Instant::now() + Duration::from_secs(10);
+        let is = || {
+            let names = self.names();
+            let mut links = names.iter().filter(|name| name.starts_with("link-"));
+            links.any(|name| name.ends_with("-set_state"))
+        };
+        while is() != attached {
+            assert!(Instant::now() < end, "{:?}", self.names());
+            sleep(Duration::from_millis(50));
+        }
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory()).unwrap();
         let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
@@ -77,7 +91,7 @@ fn of(agent: &Agent, series: &str) -> f64 {
 }
 
 /// Waits until a figure is as it must be.
-fn expect(agent: &Agent, series: &str, wanted: f64) {
+pub(crate) fn expect(agent: &Agent, series: &str, wanted: f64) {
     let end = Instant::now() + Duration::from_secs(10);
     while agent.series(series) != Some(wanted) {
         let now = agent.series(series);
@@ -87,7 +101,7 @@ fn expect(agent: &Agent, series: &str, wanted: f64) {
 }
 
 /// One end writes, the other reads all of it.
-fn move_bytes(mut from: &TcpStream, mut to: &TcpStream, bytes: usize) {
+pub(crate) fn move_bytes(mut from: &TcpStream, mut to: &TcpStream, bytes: usize) {
     from.write_all(&vec![1; bytes]).unwrap();
     to.read_exact(&mut vec![0; bytes]).unwrap();
 }
