@@ -78,6 +78,12 @@ impl Toolchain {
             .arg(target_dir)
             .env("CARGO_ENCODED_RUSTFLAGS", Self::flags(arch))
             .env_remove("RUSTC_WORKSPACE_WRAPPER");
+        // A profile that the environment sets is meant for the agent: a BPF object without optimisation does not verify.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CARGO_PROFILE_") {
+                cargo.env_remove(name);
+            }
+        }
         let output = cargo
             .output()
             .with_context(|| format!("cannot start {cargo:?}"))?;
