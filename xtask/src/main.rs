@@ -4,6 +4,7 @@ mod bench;
 #[path = "../../agent/bpf_toolchain.rs"]
 mod bpf_toolchain;
 mod build;
+mod chaos;
 mod docs;
 mod gpu_check;
 mod kernels;
@@ -28,6 +29,7 @@ enum Verb {
     Test(test::Args),
     Lint(lint::Args),
     Bench(bench::Args),
+    Chaos(chaos::Args),
     Kernels(kernels::Args),
     GpuCheck(gpu_check::Args),
     Docs(docs::Args),
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => args.run(&project),
         Verb::Lint(args) => args.run(&project),
         Verb::Bench(args) => args.run(&project),
+        Verb::Chaos(args) => args.run(&project),
         Verb::Kernels(args) => args.run(&project),
         Verb::GpuCheck(args) => args.run(&project),
         Verb::Docs(args) => args.run(&project),

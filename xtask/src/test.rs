@@ -26,6 +26,12 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// Some tests, as on the command line.
+    pub(crate) fn of(arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        Self { arguments }
+    }
+
     pub(crate) fn run(&self, project: &Project) -> anyhow::Result<()> {
         let kernels = self.arguments.is_empty() && kernels::can_boot();
         let groups = [Group::Test, Group::Kernels];

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use crate::support::{Agent, Lab, agent::Bytes, needs_root};
+use crate::support::{Agent, Lab, agent::Bytes, diag, needs_root, until_true};
 
 fn exchange(from: &TcpStream, to: &TcpStream, amount: usize) {
     std::thread::scope(|scope| {
@@ -70,16 +70,16 @@ fn under_traffic() {
             a.shutdown(std::net::Shutdown::Write).unwrap();
             sent
         });
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        until_true(|| diag::sums(&lab.b).received > 100_000, || "nothing moves");
         let agent = Agent::start(&lab.config());
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        agent.after_rounds(2);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let sent = writer.join().unwrap();
         assert_eq!(reader.join().unwrap(), sent);
         (agent, sent)
     });
     // Both ends were adopted at their own moment: what they missed differs by what was between them then.
-    std::thread::sleep(std::time::Duration::from_millis(600));
+    agent.after_rounds(2);
     let (at_a, at_b) = (agent.bytes("b", "test"), agent.bytes("a", "test"));
     assert!(at_a.transmit > 0 && at_a.transmit < sent && at_b.receive > 0 && at_b.receive < sent);
     assert_eq!((at_a.receive, at_b.transmit), (0, 0));

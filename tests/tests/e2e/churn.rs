@@ -21,7 +21,7 @@ use partymeter::{
 use crate::support::{
     Agent, Lab,
     agent::{Bytes, Scratch},
-    needs_root,
+    needs_root, until_true,
 };
 
 /// B answers each connection with what `answer` makes of its number, and closes it.
@@ -171,13 +171,10 @@ fn settling_races_with_the_end() {
     });
     assert!(rounds > 1000, "only {rounds} rounds");
     // What ends in FIN_WAIT2 or LAST_ACK ends a moment later.
-    for _ in 0..50 {
-        thread::sleep(std::time::Duration::from_millis(20));
-        if read(&mut source).receive == expected {
-            break;
-        }
-    }
-    thread::sleep(std::time::Duration::from_millis(300));
+    until_true(
+        || read(&mut source).receive == expected,
+        || format!("of {expected}"),
+    );
     assert_eq!(
         read(&mut source),
         Bytes {

@@ -4,16 +4,12 @@ use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd as _,
-    thread::sleep,
     time::Duration,
 };
 
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::support::{Agent, Lab, agent::Bytes, diag, needs_root};
-
-/// Long enough for what is on the cable to arrive.
-const ARRIVAL: Duration = Duration::from_millis(100);
 
 fn read_to_end(mut socket: &TcpStream) -> u64 {
     let mut data = Vec::new();
@@ -50,9 +46,9 @@ fn close_with_unread_data() {
     let agent = Agent::start(&lab.config());
     let (a, b) = lab.connection();
     (&a).write_all(&[1; 5000]).unwrap();
-    sleep(ARRIVAL);
+    diag::until_received(&lab.b, 5000);
     drop(b);
-    sleep(ARRIVAL);
+    diag::until_none(&lab.a);
     drop(a);
     agent.expect_moved(5000, 0);
 }
@@ -75,7 +71,7 @@ fn reset_with_data_in_flight() {
     assert!(sent < written, "{sent} of {written} sent");
     SockRef::from(&b).set_linger(Some(Duration::ZERO)).unwrap();
     drop(b);
-    sleep(ARRIVAL);
+    diag::until_none(&lab.a);
     drop(a);
     agent.expect(&[
         (

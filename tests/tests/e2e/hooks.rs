@@ -7,15 +7,13 @@ use std::{
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Command, Stdio},
-    thread::sleep,
-    time::Duration,
 };
 
 use partymeter::source::network::cgroup;
 
 use crate::{
     pin::{FileSystem, expect, move_bytes},
-    support::{Agent, Lab, agent::Bytes, needs_root},
+    support::{Agent, Lab, agent::Bytes, needs_root, until_true},
 };
 
 const OPENED: &str =
@@ -62,11 +60,9 @@ fn the_tracepoint_is_attached_while_it_is_needed() {
         let before = read();
         let config = parties.to_owned() + &files.network();
         fs::write(agent.config(), agent.whole(&config)).unwrap();
-        while read() == before {
-            sleep(Duration::from_millis(20));
-        }
+        until_true(|| read() > before, || agent.log());
         // Open connections are looked at in the next round, and once more in the one after that.
-        sleep(Duration::from_millis(500));
+        agent.after_rounds(2);
     };
     let nobody = "[[parties]]\nid = \"nobody\"\nendpoints = [\"10.0.0.9\"]\n";
     reload(&(nobody.to_owned() + &lab.protocol()));

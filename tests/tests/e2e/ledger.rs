@@ -7,8 +7,6 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Command, Output},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -16,7 +14,7 @@ use serde_json::Value;
 use crate::support::{
     Agent, Lab,
     agent::{Scratch, program},
-    needs_root,
+    needs_root, until,
 };
 
 fn config(lab: &Lab, directory: &Path) -> String {
@@ -53,18 +51,14 @@ fn export(directory: &Path, since: &str) -> Vec<Value> {
 }
 
 /// Waits until so many have ended.
-fn until(directory: &Path, ended: usize) -> Vec<Value> {
-    let end = Instant::now() + Duration::from_secs(20);
-    loop {
-        let all = export(directory, "1h");
-        let found = all.iter().filter(|it| it["end"] != "open").count();
-        if found >= ended {
-            assert_eq!(found, ended, "{all:#?}");
-            return all;
-        }
-        assert!(Instant::now() < end, "{found} of {ended}: {all:#?}");
-        sleep(Duration::from_millis(50));
-    }
+fn until_ended(directory: &Path, ended: usize) -> Vec<Value> {
+    let found = |all: &[Value]| all.iter().filter(|it| it["end"] != "open").count();
+    let all = until(
+        || Some(export(directory, "1h")).filter(|all| found(all) >= ended),
+        || format!("of {ended}: {:#?}", export(directory, "1h")),
+    );
+    assert_eq!(found(&all), ended, "{all:#?}");
+    all
 }
 
 fn exchange((a, b): (&mut TcpStream, &mut TcpStream), there: usize, back: usize) {
@@ -111,19 +105,13 @@ fn both_parties_say_the_same_and_what_is_missing_is_found() {
     drop((older_a, older_b));
 
     // Each has two ends here.
-    until(&directory.0, 6);
-    let end = Instant::now() + Duration::from_secs(10);
+    until_ended(&directory.0, 6);
     // What is open shows what was settled last.
-    let all = loop {
-        let all = export(&directory.0, "1h");
-        if all
-            .iter()
-            .any(|it| it["end"] == "open" && it["receive"] == 80)
-        {
-            break all;
-        }
-        assert!(Instant::now() < end, "{all:#?}");
-    };
+    let settled = |it: &Value| it["end"] == "open" && it["receive"] == 80;
+    let all = until(
+        || Some(export(&directory.0, "1h")).filter(|all| all.iter().any(settled)),
+        || format!("{:#?}", export(&directory.0, "1h")),
+    );
     assert_eq!(all.len(), 8, "{all:#?}");
     let (address_a, address_b) = (lab.v4(1).to_string() + ":", lab.v4(2).to_string() + ":");
     let (at_a, at_b) = (of(&all, &address_a), of(&all, &address_b));
@@ -214,7 +202,7 @@ fn every_one_of_many_is_written_down() {
         let (mut b, _) = listener.accept().unwrap();
         exchange((&mut a, &mut b), number as usize % 50 + 1, 1);
     }
-    let all = until(&directory.0, 2 * CONNECTIONS as usize);
+    let all = until_ended(&directory.0, 2 * CONNECTIONS as usize);
     let sum = |name: &str| -> u64 { all.iter().map(|it| it[name].as_u64().unwrap()).sum() };
     let moved = (0..u64::from(CONNECTIONS))
         .map(|number| number % 50 + 2)

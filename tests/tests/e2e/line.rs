@@ -5,13 +5,12 @@ use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
     process::{Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use socket2::SockRef;
 
-use crate::support::{Agent, Lab, diag, lab::Namespace, needs_root};
+use crate::support::{Agent, Lab, diag, lab::Namespace, needs_root, until_true};
 
 /// The labels of A's sockets, and of B's.
 const OF_A: &str = "party_id=\"b\",protocol=\"test\"";
@@ -30,23 +29,16 @@ fn ping_pong((mut a, mut b): (&TcpStream, &TcpStream), times: u32, size: usize) 
 
 /// Waits until all of the series have these values, and no longer than is patient.
 fn expect(agent: &Agent, wanted: &[(String, f64)]) {
-    let end = Instant::now() + Duration::from_secs(20);
-    loop {
-        let found: Vec<_> = wanted.iter().map(|(it, _)| agent.series(it)).collect();
-        if found
-            .iter()
-            .zip(wanted)
-            .all(|(found, (_, it))| *found == Some(*it))
-        {
-            return;
-        }
-        assert!(
-            Instant::now() < end,
-            "{wanted:?}, found {found:?}\n{}",
-            agent.log()
-        );
-        sleep(Duration::from_millis(50));
-    }
+    let found = || -> Vec<_> { wanted.iter().map(|(it, _)| agent.series(it)).collect() };
+    until_true(
+        || {
+            found()
+                .iter()
+                .zip(wanted)
+                .all(|(found, (_, it))| *found == Some(*it))
+        },
+        || format!("{wanted:?}, found {:?}\n{}", found(), agent.log()),
+    );
 }
 
 /// A histogram's count, sum, and how many are at or under a bound.
@@ -141,7 +133,8 @@ fn without_events_times_are_sampled() {
     for _ in 0..10 {
         ping_pong((&older.0, &older.1), 20, 100);
         ping_pong((&newer.0, &newer.1), 20, 100);
-        sleep(Duration::from_millis(100));
+        // Each of them has one of its own to sample.
+        agents[0].after_rounds(1);
     }
     let count = |agent: &Agent| {
         agent.expect_moved(40_000, 400);

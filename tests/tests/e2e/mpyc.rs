@@ -7,13 +7,12 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread::sleep,
     time::Duration,
 };
 
 use crate::{
     rhythm::{expect, of},
-    support::{Agent, Hosts, lab::Namespace, needs_root, receiver::python},
+    support::{Agent, Hosts, lab::Namespace, needs_root, receiver::python, until_true},
 };
 
 /// A protocol on the ports of some parties.
@@ -80,13 +79,10 @@ fn sent(outputs: &[String]) -> Vec<u64> {
 
 /// Waits until the page says so.
 fn agree<T: PartialEq + Debug>(wanted: &T, outputs: &[String], settled: impl Fn() -> T) {
-    for _ in 0..50 {
-        if settled() == *wanted {
-            break;
-        }
-        sleep(Duration::from_millis(100));
-    }
-    assert_eq!(settled(), *wanted, "MPyC says: {outputs:#?}");
+    until_true(
+        || settled() == *wanted,
+        || format!("{:?} is not {wanted:?}; MPyC says: {outputs:#?}", settled()),
+    );
 }
 
 #[test]

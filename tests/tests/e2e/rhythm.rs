@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Agent, Lab, lab::run, needs_root};
+use crate::support::{Agent, Lab, lab::run, needs_root, until_true};
 
 /// Messages of a party.
 pub(crate) fn messages(agent: &Agent, direction: &str, party: &str) -> Option<f64> {
@@ -24,11 +24,10 @@ pub(crate) fn of(agent: &Agent, name: &str, party: &str, protocol: &str) -> Opti
 
 /// Waits until a figure is as it must be.
 pub(crate) fn expect(agent: &Agent, wanted: f64, figure: impl Fn(&Agent) -> Option<f64>) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while figure(agent) != Some(wanted) {
-        assert!(Instant::now() < end, "{:?} is not {wanted}", figure(agent));
-        sleep(Duration::from_millis(50));
-    }
+    until_true(
+        || figure(agent) == Some(wanted),
+        || format!("{:?} is not {wanted}", figure(agent)),
+    );
 }
 
 #[test]
@@ -72,11 +71,13 @@ fn what_moves_nothing_is_no_message() {
         assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
     }
     drop(a);
-    sleep(Duration::from_millis(50));
-    assert_eq!((&b).read(&mut [0; 5]).unwrap(), 0);
+    until_true(
+        || (&b).read(&mut [0; 5]).is_ok_and(|read| read == 0),
+        || "the connection is open",
+    );
     expect(&agent, 1.0, |it| messages(it, "transmit", "b"));
     expect(&agent, 1.0, |it| messages(it, "receive", "a"));
-    sleep(Duration::from_millis(500));
+    agent.after_rounds(2);
     assert_eq!(messages(&agent, "receive", "a"), Some(1.0));
     assert_eq!(of(&agent, "mpc_rounds_total", "a", "test"), Some(0.0));
     assert_eq!(of(&agent, "mpc_peer_wait_seconds_count", "a", "test"), None);

@@ -4,27 +4,21 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     process::{Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
-use crate::support::{Agent, Lab, agent::Bytes, lab::run, needs_root};
+use crate::support::{Agent, Lab, agent::Bytes, lab::run, needs_root, until, until_true};
 
 /// The lines of the log that tell of strangers, once there are so many.
 fn told(agent: &Agent, count: usize) -> Vec<String> {
-    let end = Instant::now() + Duration::from_secs(10);
-    loop {
+    let lines = || {
         let log = agent.log();
         let lines = log
             .lines()
             .filter(|line| line.contains("unexpected connection:"));
         let lines: Vec<String> = lines.map(str::to_owned).collect();
-        if lines.len() >= count {
-            return lines;
-        }
-        assert!(Instant::now() < end, "{log}");
-        sleep(Duration::from_millis(50));
-    }
+        (lines.len() >= count).then_some(lines)
+    };
+    until(lines, || agent.log())
 }
 
 /// Only B is a party, so A is a stranger to B.
@@ -85,19 +79,11 @@ fn many_of_them_do_not_fill_the_log() {
         .map(|_| (lab.connect_to(address), listener.accept().unwrap().0))
         .collect();
     told(&agent, 10);
-    let end = Instant::now() + Duration::from_secs(5);
-    while agent.series(UNEXPECTED) != Some(60.0) {
-        assert!(Instant::now() < end, "{:?}", agent.series(UNEXPECTED));
-        sleep(Duration::from_millis(50));
-    }
+    until_true(|| agent.series(UNEXPECTED) == Some(60.0), || agent.log());
     assert_eq!(told(&agent, 10).len(), 10);
     drop(connections);
     // What was not told is summed up.
-    let end = Instant::now() + Duration::from_secs(15);
-    while !agent.log().contains("50 more in 1") {
-        assert!(Instant::now() < end, "{}", agent.log());
-        sleep(Duration::from_millis(100));
-    }
+    agent.wait_for("50 more in 1");
 }
 
 /// A program that holds an MPC connection and connects elsewhere: to a stranger, to an address that is allowed, and to
@@ -154,11 +140,10 @@ sys.stdin.readline()
         .into();
     assert_eq!(says.next().unwrap().unwrap(), "holds");
     // Within a round or two the agent knows the program.
-    let end = Instant::now() + Duration::from_secs(10);
-    while agent.series("mpc_active_sessions{protocol=\"test\"}") != Some(2.0) {
-        assert!(Instant::now() < end, "{}", agent.log());
-        sleep(Duration::from_millis(50));
-    }
+    until_true(
+        || agent.series("mpc_active_sessions{protocol=\"test\"}") == Some(2.0),
+        || agent.log(),
+    );
     let mut asks = program.stdin.take().unwrap();
     asks.write_all(b"go\n").unwrap();
     let port: u16 = says.next().unwrap().unwrap().parse().unwrap();

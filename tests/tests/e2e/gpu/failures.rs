@@ -41,8 +41,8 @@ fn a_call_that_hangs_stops_one_gpu_only() {
     assert_eq!(fake.series(&down(1, "deadline")), Some(1.0));
     assert_eq!(fake.series(&power(1)), None);
     // The others go on at their interval, and the page does not wait.
-    fake.wait_rounds(0, 10.0);
-    fake.wait_rounds(2, 10.0);
+    fake.after_rounds(0, 10);
+    fake.after_rounds(2, 10);
     let began = Instant::now();
     assert_eq!(fake.series(&power(0)), Some(70.0));
     assert!(began.elapsed() < Duration::from_secs(1));
@@ -102,7 +102,7 @@ fn a_lost_gpu_says_why_and_comes_back() {
             .sum::<f64>()
     };
     let before = errors();
-    fake.wait_rounds(0, 20.0);
+    fake.after_rounds(0, 20);
     assert!(
         errors() - before < 10.0,
         "{} in 20 rounds",
@@ -245,19 +245,19 @@ fn no_xid_is_missed_and_none_is_told_twice() {
     scenario.gpus[0].xids = vec![13; 5];
     let mut fake = Fake::start(scenario);
     let count = |xid: u32| format!("gpu_xid_errors_total{{gpu_id=\"0\",xid=\"{xid}\"}}");
-    fake.wait_rounds(0, 2.0);
+    fake.after_rounds(0, 2);
     assert_eq!(fake.series(&count(13)), None);
     for burst in 0..10 {
         fake.change(|scenario| {
             scenario.gpus[0].xids.extend([31; 100]);
             scenario.gpus[0].xids.push(48 + burst % 2);
         });
-        std::thread::sleep(Duration::from_millis(130));
+        fake.after_rounds(0, 1);
     }
     fake.until(&count(31), Some(1000.0));
     fake.until(&count(48), Some(5.0));
     fake.until(&count(49), Some(5.0));
-    fake.wait_rounds(0, 3.0);
+    fake.after_rounds(0, 3);
     assert_eq!(fake.series(&count(31)), Some(1000.0));
     let last = fake
         .series("gpu_xid_last_timestamp_seconds{gpu_id=\"0\",xid=\"31\"}")
@@ -381,7 +381,7 @@ fn an_old_driver_gives_what_it_has() {
     scenario.gpus[0].reasons = 4;
     let fake = Fake::with(scenario, "", &old_library());
     assert_eq!(fake.series(&up(0)), Some(1.0));
-    fake.wait_rounds(0, 2.0);
+    fake.after_rounds(0, 2);
     // The first version counts what is reserved as used.
     assert_eq!(fake.series("gpu_memory_reserved_bytes{gpu_id=\"0\"}"), None);
     assert!(fake.series("gpu_memory_used_bytes{gpu_id=\"0\"}").is_some());
@@ -400,7 +400,7 @@ fn models_are_mixed() {
     let mut scenario = Scenario::of(Model::H100, 1);
     scenario.gpus.push(Gpu::new(Model::T4));
     let fake = Fake::start(scenario);
-    fake.wait_rounds(0, 2.0);
+    fake.after_rounds(0, 2);
     assert!(fake.series("gpu_sm_active_ratio{gpu_id=\"0\"}").is_some());
     assert_eq!(fake.series("gpu_sm_active_ratio{gpu_id=\"1\"}"), None);
     assert_eq!(

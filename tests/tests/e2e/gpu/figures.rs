@@ -26,7 +26,7 @@ fn busy(model: Model, count: usize) -> Scenario {
 fn units_are_ours() {
     let scenario = busy(Model::H100, 3);
     let fake = Fake::start(scenario.clone());
-    fake.wait_rounds(2, 2.0);
+    fake.after_rounds(2, 2);
     let (mut used, mut checked) = (0.0, 0);
     for place in 0..3 {
         let at = At::new(&scenario, place, TIME).unwrap();
@@ -117,7 +117,7 @@ fn counters_of_32_bits_go_on() {
     fake.change(|scenario| scenario.gpus[0].pcie_start += 3000);
     fake.until(series, Some(f64::from(u32::MAX) + 1.0 + 2000.0));
     fake.change(|scenario| scenario.gpus[0].pcie_start += 1 << 31);
-    fake.wait_rounds(0, 2.0);
+    fake.after_rounds(0, 2);
     fake.change(|scenario| scenario.gpus[0].pcie_start += 1 << 31);
     fake.until(series, Some(2.0 * (f64::from(u32::MAX) + 1.0) + 2000.0));
 }
@@ -137,7 +137,7 @@ fn instances_of_mig_have_their_own() {
         instance(9, 1, "1c.2g.20gb", 20_096),
     ];
     let mut fake = Fake::start(scenario);
-    fake.wait_rounds(0, 2.0);
+    fake.after_rounds(0, 2);
     let page = fake.agent.get("/metrics");
     assert_eq!(page.matches("\ngpu_mig_info{").count(), 3, "{page}");
     assert!(page.contains(
@@ -185,10 +185,10 @@ fn processes_are_named_if_asked_for() {
         ])
         .collect();
     let quiet = Fake::start(scenario.clone());
-    quiet.wait_rounds(0, 2.0);
+    quiet.after_rounds(0, 2);
     assert!(!quiet.agent.get("/metrics").contains("gpu_process_"));
     let fake = Fake::with(scenario, "processes = true", &library());
-    fake.wait_rounds(0, 2.0);
+    fake.after_rounds(0, 2);
     let page = fake.agent.get("/metrics");
     let name = std::fs::read_to_string("/proc/self/comm").unwrap();
     let line = |metric: &str| {
@@ -272,7 +272,7 @@ fn confidential_computing_is_told() {
 fn the_names_of_dcgm_exporter_have_its_units_and_labels() {
     let scenario = busy(Model::H100, 1);
     let fake = Fake::with(scenario.clone(), "dcgm_names = true", &library());
-    fake.wait_rounds(0, 2.0);
+    fake.after_rounds(0, 2);
     let at = At::new(&scenario, 0, TIME).unwrap();
     let labels = "{gpu=\"0\",UUID=\"GPU-00000001-0000-4000-8000-000000000000\",pci_bus_id=\"00000000:05:00.0\",device=\"nvidia0\",modelName=\"NVIDIA H100 80GB HBM3\",Hostname=\"here\"}";
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]

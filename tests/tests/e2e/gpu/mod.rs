@@ -5,22 +5,15 @@ mod figures;
 mod pages;
 mod single;
 
-use std::{
-    fs,
-    path::PathBuf,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{fs, path::PathBuf};
 
 use partymeter_fake_nvml::{SCENARIO, Scenario};
 
 use crate::support::{
     Agent,
     agent::{Scratch, program},
+    until_true,
 };
-
-/// How long anything may take that takes a few rounds.
-const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Return codes of NVML.
 mod code {
@@ -93,39 +86,18 @@ impl Fake {
 
     /// Waits until a series is so.
     fn until(&self, series: &str, wanted: Option<f64>) {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let now = self.series(series);
-            if now == wanted {
-                return;
-            }
-            let log = self.agent.log();
-            assert!(
-                Instant::now() < end,
-                "{series} is {now:?}, not {wanted:?}\n{log}"
-            );
-            sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// Rounds that a GPU's thread has made.
-    fn rounds(&self, gpu: usize) -> f64 {
-        let series = format!("partymeter_source_duration_seconds_count{{source=\"gpu{gpu}\"}}");
-        self.series(&series).unwrap()
+        until_true(
+            || self.series(series) == wanted,
+            || {
+                let (now, log) = (self.series(series), self.agent.log());
+                format!("{series} is {now:?}, not {wanted:?}\n{log}")
+            },
+        );
     }
 
     /// Waits until a GPU has been read anew so many times.
-    fn wait_rounds(&self, gpu: usize, rounds: f64) {
-        let before = self.rounds(gpu);
-        let end = Instant::now() + PATIENCE;
-        while self.rounds(gpu) < before + rounds {
-            assert!(
-                Instant::now() < end,
-                "GPU {gpu} is not read: {}",
-                self.agent.log()
-            );
-            sleep(Duration::from_millis(50));
-        }
+    fn after_rounds(&self, gpu: usize, rounds: u32) {
+        self.agent.after_rounds_of(&format!("gpu{gpu}"), rounds);
     }
 }
 

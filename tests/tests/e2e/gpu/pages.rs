@@ -18,7 +18,7 @@ fn every_model_has_its_page() {
         scenario.frozen = Some(1000.0);
         scenario.gpus[0].load = Load::Curve;
         let fake = Fake::with(scenario, "dcgm_names = true", &library());
-        fake.wait_rounds(0, 2.0);
+        fake.after_rounds(0, 2);
         let page = fake.agent.get("/metrics");
         let (_, page) = page.split_once("\r\n\r\n").unwrap();
         let of_gpus = |line: &&str| {

@@ -25,7 +25,7 @@ fn check(model: Model, cases: &[Case]) {
         .map(|(field, value, ..)| figure(*field, None, *value));
     scenario.gpus[0].figures = said.collect();
     let fake = Fake::start(scenario);
-    fake.wait_rounds(0, 2.0);
+    fake.after_rounds(0, 2);
     for (field, _, series, wanted) in cases {
         let series = series.replace("ID", "gpu_id=\"0\"");
         assert_eq!(fake.series(&series), Some(*wanted), "{series}, of {field}");
@@ -291,7 +291,7 @@ fn by_link(
         scenario.gpus[0].figures.extend(said);
     }
     let fake = Fake::start(scenario);
-    fake.wait_rounds(0, 2.0);
+    fake.after_rounds(0, 2);
     for link in 0..links {
         for (field, _, kind, errors) in of_link(link) {
             let series =
@@ -310,7 +310,7 @@ fn fans_are_told_apart() {
     let mut scenario = Scenario::of(Model::L40s, 1);
     scenario.gpus[0].fans = vec![37, 105];
     let fake = Fake::start(scenario);
-    fake.wait_rounds(0, 2.0);
+    fake.after_rounds(0, 2);
     let fan = |fan: u32| {
         fake.series(&format!(
             "gpu_fan_speed_ratio{{gpu_id=\"0\",fan=\"{fan}\"}}"

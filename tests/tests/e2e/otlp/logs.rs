@@ -4,14 +4,15 @@ use std::{
     collections::BTreeSet,
     io::{Read as _, Write as _},
     net::TcpStream,
-    thread::sleep,
-    time::Duration,
 };
 
 use serde_json::Value;
 
 use super::Sending;
-use crate::support::receiver::{Receiver, attributes, items};
+use crate::support::{
+    receiver::{Receiver, attributes, items},
+    until_true,
+};
 
 const RECORDS: [&str; 3] = ["resourceLogs", "scopeLogs", "logRecords"];
 const JSON: &str = "party_id = \"0\"\nlog.format = \"json\"\n";
@@ -139,11 +140,10 @@ fn the_level_changes_while_the_agent_runs() {
     let before = agent.log().len();
     agent.signal(libc::SIGHUP);
     // As the file has it.
-    let end = std::time::Instant::now() + Duration::from_secs(10);
-    while !agent.get("/-/log-level").ends_with("\r\n\r\nwarn\n") {
-        assert!(std::time::Instant::now() < end);
-        sleep(Duration::from_millis(50));
-    }
+    until_true(
+        || agent.get("/-/log-level").ends_with("\r\n\r\nwarn\n"),
+        || agent.log(),
+    );
     assert!(!agent.log()[before..].contains("INFO"), "{}", agent.log());
 }
 

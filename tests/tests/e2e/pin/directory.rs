@@ -4,8 +4,6 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use aya::{
@@ -20,7 +18,7 @@ use super::{FileSystem, move_bytes};
 use crate::support::{
     Agent, Lab,
     agent::{Scratch, free_port, program},
-    needs_root,
+    needs_root, until_true,
 };
 
 #[test]
@@ -71,8 +69,7 @@ fn links(directory: &Path) -> Vec<(u32, u32)> {
 
 /// The kernel frees what is not used any more in its own time.
 fn wait_until_gone(links: &[(u32, u32)]) {
-    let end = Instant::now() + Duration::from_secs(10);
-    loop {
+    let gone = || {
         let there: Vec<u32> = loaded_links()
             .filter_map(|link| Some(link.ok()?.id()))
             .filter(|id| links.iter().any(|(link, _)| link == id))
@@ -81,15 +78,9 @@ fn wait_until_gone(links: &[(u32, u32)]) {
             .filter_map(|program| Some(program.ok()?.id()))
             .filter(|id| links.iter().any(|(_, program)| program == id))
             .collect();
-        if there.is_empty() && loaded.is_empty() {
-            return;
-        }
-        assert!(
-            Instant::now() < end,
-            "links {there:?}, programs {loaded:?} are there"
-        );
-        sleep(Duration::from_millis(50));
-    }
+        there.is_empty() && loaded.is_empty()
+    };
+    until_true(gone, || format!("some of {links:?} are there"));
 }
 
 fn partymeter(verb: &str, directory: &Path) -> Output {
@@ -160,11 +151,10 @@ fn one_agent_at_a_time_and_detach_leaves_nothing() {
     assert_eq!(told(&removed.stdout), line);
     assert!(!directory.exists());
     wait_until_gone(&attached);
-    let end = Instant::now() + Duration::from_secs(10);
-    while loaded_maps().any(|map| map.is_ok_and(|map| maps.contains(&map.id()))) {
-        assert!(Instant::now() < end, "maps are there");
-        sleep(Duration::from_millis(50));
-    }
+    until_true(
+        || !loaded_maps().any(|map| map.is_ok_and(|map| maps.contains(&map.id()))),
+        || "maps are there",
+    );
 }
 
 #[test]

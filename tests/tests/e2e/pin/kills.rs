@@ -8,24 +8,7 @@ use std::{
 };
 
 use super::{FileSystem, Truth, expect, expect_truth};
-use crate::support::{
-    Agent, Lab,
-    agent::{Scratch, free_port},
-    needs_root,
-};
-
-/// A generator of numbers that looks random, and is the same for the same seed (`SplitMix64`).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
+use crate::support::{Agent, Lab, agent::Scratch, needs_root, random::Random};
 
 /// Opens and closes connections without end, about a thousand a second; either side closes first.
 fn churn(lab: &Lab, listener: &TcpListener, truth: &Truth, done: &AtomicBool) {
@@ -59,12 +42,7 @@ fn a_hundred_kills_under_load_lose_no_byte() {
     const OPEN: u64 = 200;
     const KILLS: usize = 100;
     needs_root!();
-    let seed = std::env::var("PARTYMETER_TEST_SEED").map_or_else(
-        |_| u64::from(std::process::id()) << 16 | u64::from(free_port()),
-        |seed| seed.parse().unwrap(),
-    );
-    println!("PARTYMETER_TEST_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new();
     let lab = Lab::new();
     // A thousand connections a second would otherwise run out of ports.
     lab.a.run("sysctl -qw net.ipv4.tcp_tw_reuse=1");

@@ -1,8 +1,9 @@
 //! Counters outlive the agent: whatever becomes of it, the next one goes on, with nothing lost and nothing twice.
 //!
-//! Each test has a BPF file system of its own. `kills` is the agent killed at any moment, `configuration` one that is
+//! Each test has a BPF file system of its own. `kills` is the agent killed at any moment, `chaos` everything at once, `configuration` one that is
 //! another when it comes back, `directory` whose the pinned things are and what is left of them.
 
+mod chaos;
 mod configuration;
 mod directory;
 mod kills;
@@ -16,14 +17,14 @@ use std::{
     path::PathBuf,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread::{self, sleep},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::support::{
     Agent, Lab,
     agent::{Bytes, Scratch},
     lab::run,
-    needs_root,
+    needs_root, until_true,
 };
 
 /// A BPF file system; gone when dropped, with all that is pinned in it.
@@ -57,16 +58,12 @@ impl FileSystem {
 
     /// Waits until the programs of the tracepoint are attached, or are not.
     pub(crate) fn expect_tracepoint(&self, attached: bool) {
-        let end = Instant::now() + Duration::from_secs(10);
         let is = || {
             let names = self.names();
             let mut links = names.iter().filter(|name| name.starts_with("link-"));
             links.any(|name| name.ends_with("-set_state"))
         };
-        while is() != attached {
-            assert!(Instant::now() < end, "{:?}", self.names());
-            sleep(Duration::from_millis(50));
-        }
+        until_true(|| is() == attached, || format!("{:?}", self.names()));
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -92,12 +89,10 @@ fn of(agent: &Agent, series: &str) -> f64 {
 
 /// Waits until a figure is as it must be.
 pub(crate) fn expect(agent: &Agent, series: &str, wanted: f64) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while agent.series(series) != Some(wanted) {
-        let now = agent.series(series);
-        assert!(Instant::now() < end, "{series}: {now:?} is not {wanted}");
-        sleep(Duration::from_millis(50));
-    }
+    until_true(
+        || agent.series(series) == Some(wanted),
+        || format!("{series}: {:?} is not {wanted}", agent.series(series)),
+    );
 }
 
 /// One end writes, the other reads all of it.
@@ -237,7 +232,7 @@ fn messages_and_failures_count_once_over_restarts() {
             })
         });
         for _ in 0..10 {
-            sleep(Duration::from_millis(200));
+            agent.after_rounds(1);
             agent.kill();
             agent = Agent::start(&config);
         }

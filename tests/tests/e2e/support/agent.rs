@@ -4,16 +4,17 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
 };
 
-use super::{Lab, diag};
+use tempfile::TempDir;
 
-/// How long anything may take that should take no time.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::{Lab, diag, until_true};
+
 /// The interval of every agent here.
 const INTERVAL: Duration = Duration::from_millis(200);
 
@@ -30,35 +31,50 @@ pub fn program() -> PathBuf {
     )
 }
 
-/// A TCP port of loopback that is free now.
+/// A TCP port of loopback that is free now. No other test of this process gets it, and the kernel gives it to nobody as
+/// an ephemeral one.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
+    /// Below the kernel's own (`net.ipv4.ip_local_port_range`), beside those of the labs and hosts.
+    const FIRST: u16 = 20_500;
+    const COUNT: u16 = 11_000;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    // Another run of the tests, at the same time, begins elsewhere.
+    let begin = std::process::id().wrapping_mul(7919) % u32::from(COUNT);
+    let begin = u16::try_from(begin).unwrap();
+    loop {
+        let next = GIVEN.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + (begin + next % COUNT) % COUNT;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
-/// A file under the system's directory for such; gone when dropped.
-pub struct Scratch(pub PathBuf);
+/// A path in a directory of its own, which everybody may read; gone when dropped.
+pub struct Scratch(
+    pub PathBuf,
+    #[expect(dead_code, reason = "it is removed when it is dropped")] Option<TempDir>,
+);
 
 impl Scratch {
     pub fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!(
-            "partymeter-{}-{}-{name}",
-            std::process::id(),
-            free_port()
-        )))
+        let directory = tempfile::Builder::new()
+            .prefix("partymeter-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        Self(directory.path().join(name), Some(directory))
+    }
+
+    /// A path in a directory that somebody else removes.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path, None)
     }
 
     pub fn with(name: &str, text: &str) -> Self {
         let file = Self::new(name);
         fs::write(&file.0, text).unwrap();
         file
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -100,15 +116,10 @@ impl Agent {
     /// As [`Agent::launch`], with the configuration in that file, which may be a link to it.
     pub fn launch_from(file: Scratch, config: &str, wrapper: &[&str]) -> Self {
         let agent = Self::spawn(file, config, wrapper);
-        let end = Instant::now() + PATIENCE;
-        while !agent.answers() {
-            assert!(
-                Instant::now() < end,
-                "the agent does not answer\n{}",
-                agent.log()
-            );
-            sleep(Duration::from_millis(20));
-        }
+        until_true(
+            || agent.answers(),
+            || format!("the agent does not answer\n{}", agent.log()),
+        );
         agent
     }
 
@@ -178,11 +189,28 @@ impl Agent {
 
     /// Waits until the log has that text.
     pub fn wait_for(&self, text: &str) {
-        let end = Instant::now() + PATIENCE;
-        while !self.log().contains(text) {
-            assert!(Instant::now() < end, "no {text:?} in\n{}", self.log());
-            sleep(INTERVAL / 10);
-        }
+        until_true(
+            || self.log().contains(text),
+            || format!("no {text:?} in\n{}", self.log()),
+        );
+    }
+
+    /// Waits until the network source has made that many whole rounds, all of which began after this call: what has
+    /// happened by now is counted, and what it should not count would be.
+    pub fn after_rounds(&self, rounds: u32) {
+        self.after_rounds_of("network", rounds);
+    }
+
+    /// The same of another source.
+    pub fn after_rounds_of(&self, source: &str, rounds: u32) {
+        let series = format!("partymeter_source_duration_seconds_count{{source=\"{source}\"}}");
+        let made = || self.series(&series).unwrap_or(0.0);
+        // The one that is under way may have begun before.
+        let enough = made() + f64::from(rounds) + 1.0;
+        until_true(
+            || made() >= enough,
+            || format!("{} rounds of {source}\n{}", made(), self.log()),
+        );
     }
 
     /// What the agent has logged so far.
@@ -246,12 +274,11 @@ impl Agent {
                 .collect::<Vec<_>>()
         };
         let wanted: Vec<Bytes> = pairs.iter().map(|(_, _, bytes)| *bytes).collect();
-        let end = Instant::now() + PATIENCE;
-        while now() != wanted && Instant::now() < end {
-            sleep(INTERVAL / 4);
-        }
-        assert_eq!(now(), wanted, "of {:?}\n{}", pairs, self.log());
-        sleep(INTERVAL * 5 / 2);
+        until_true(
+            || now() == wanted,
+            || format!("{:?} of {pairs:?}\n{}", now(), self.log()),
+        );
+        self.after_rounds(2);
         assert_eq!(now(), wanted, "two rounds later");
     }
 
@@ -297,9 +324,14 @@ impl Agent {
 
     /// Stops the agent as systemd does.
     pub fn stop(mut self) -> (ExitStatus, String) {
-        self.signal(libc::SIGTERM);
-        let status = self.child.wait().unwrap();
+        let status = self.terminate();
         (status, self.log())
+    }
+
+    /// As [`Agent::stop`], of one that is replaced.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(libc::SIGTERM);
+        self.child.wait().unwrap()
     }
 
     /// Kills the agent, and waits until it is gone.

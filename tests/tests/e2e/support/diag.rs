@@ -1,10 +1,11 @@
 //! The kernel's own counters of live connections, as INET_DIAG reports them (through `ss`).
 
-use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use super::lab::Namespace;
+use super::{lab::Namespace, until, until_true};
 
 /// Sums over the TCP connections of a namespace. Unit: bytes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -55,17 +56,28 @@ pub fn sums(namespace: &Namespace) -> Sums {
 /// Waits until nothing has moved between two namespaces for a second, as when a window is full, and gives the sums
 /// of both.
 pub fn standstill(a: &Namespace, b: &Namespace) -> (Sums, Sums) {
-    const PATIENCE: Duration = Duration::from_mins(1);
     let now = || (sums(a), sums(b));
-    let end = Instant::now() + PATIENCE;
     let (mut last, mut since) = (now(), Instant::now());
-    while since.elapsed() < Duration::from_secs(1) {
-        assert!(Instant::now() < end, "still moving: {last:?}");
-        sleep(Duration::from_millis(100));
+    let still = || {
         let next = now();
         if next != last {
             (last, since) = (next, Instant::now());
         }
-    }
-    last
+        (since.elapsed() > Duration::from_secs(1)).then(now)
+    };
+    until(still, || "still moving")
+}
+
+/// Waits until the connections of a namespace have received that much.
+pub fn until_received(namespace: &Namespace, bytes: u64) {
+    let received = || sums(namespace).received;
+    until_true(
+        || received() == bytes,
+        || format!("{} received", received()),
+    );
+}
+
+/// Waits until a namespace has no established connection any more.
+pub fn until_none(namespace: &Namespace) {
+    until_true(|| text(namespace).is_empty(), || text(namespace));
 }

@@ -7,9 +7,9 @@ use std::{
     os::fd::AsRawFd,
     process::{Command, Stdio},
     sync::atomic::{AtomicU8, Ordering},
-    thread::sleep,
-    time::{Duration, Instant},
 };
+
+use super::until;
 
 /// A network namespace by its name under /run/netns.
 pub struct Namespace {
@@ -194,15 +194,11 @@ impl Lab {
     /// test is just starting holds a copy of it.
     pub fn listen(&self, index: u16) -> TcpListener {
         let address = SocketAddr::from((self.v4(2), self.port(index)));
-        let end = Instant::now() + Duration::from_secs(5);
-        loop {
-            match self.b.enter(|| TcpListener::bind(address)) {
-                Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < end => {
-                    sleep(Duration::from_millis(10));
-                }
-                result => return result.unwrap(),
-            }
-        }
+        let bind = || match self.b.enter(|| TcpListener::bind(address)) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => None,
+            result => Some(result.unwrap()),
+        };
+        until(bind, || format!("{address} is in use"))
     }
 
     /// Connects A to an address of B's.

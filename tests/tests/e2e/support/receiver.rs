@@ -6,14 +6,9 @@ use std::{
     net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use serde_json::Value;
-
-/// How long anything may take that takes a few intervals.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A Python that has these modules; `None`, with the reason, where there is none.
 pub fn python(modules: &str) -> Option<PathBuf> {
@@ -99,15 +94,10 @@ impl Receiver {
 
     /// Waits for something in what it has taken.
     pub fn until<T>(&self, what: &str, find: impl Fn(&Value) -> Option<T>) -> T {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let taken = self.taken();
-            if let Some(found) = find(&taken) {
-                return found;
-            }
-            assert!(Instant::now() < end, "no {what} in {taken:#}");
-            sleep(Duration::from_millis(50));
-        }
+        super::until(
+            || find(&self.taken()),
+            || format!("no {what} in {:#}", self.taken()),
+        )
     }
 
     fn ask(&self, method: &str, path: &str, body: &str) -> String {

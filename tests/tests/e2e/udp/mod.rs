@@ -332,7 +332,7 @@ fn a_full_receive_buffer() {
                 let data = vec![1; 900 + number + round];
                 sent.add(client.send_to(&data, (to, lab.port(0))).unwrap());
             }
-            sleep(Duration::from_millis(50));
+            agent.after_rounds(1);
             let more = drain(&server);
             got.bytes += more.bytes;
             got.datagrams += more.datagrams;

@@ -5,8 +5,6 @@ use std::{
     io::{Read as _, Write as _},
     mem::MaybeUninit,
     net::{Ipv4Addr, Ipv6Addr},
-    thread::sleep,
-    time::Duration,
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -184,7 +182,7 @@ fn reloading() {
     let parties = lab.config().replace(&lab.protocol(), "");
     replace(&agent, &(parties + &second));
     agent.wait_for("protocol second is new, on UDP");
-    sleep(Duration::from_millis(500));
+    agent.after_rounds(2);
     client.send_to(&[1; 20], to).unwrap();
     read(&server, 1);
     agent.expect(&[("b", "test", sent(100)), ("b", "second", sent(20))]);
