@@ -4,7 +4,7 @@ use crate::{project::Project, test};
 
 /// Kill, stop, pause and reconfigure the agent at random under load; no byte may be lost
 ///
-/// A nightly check. Its seed is printed; PARTYMETER_TEST_SEED repeats one.
+/// A nightly check. Its seed is printed; `PARTYMETER_TEST_SEED` repeats one.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// For how many seconds
