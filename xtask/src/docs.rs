@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: writes the generated parts of README.md, each between `<!-- generated: NAME -->` and
+//! `cargo xtask docs`: writes the generated parts of the reference pages, each between `<!-- generated: NAME -->` and
 //! `<!-- end -->`, from what the built agent prints.
 
 use std::path::Path;
@@ -12,15 +12,32 @@ use crate::{
     setup::{self, Group},
 };
 
-/// Every generated part: its name in the marker and the agent's arguments that print it.
-const PARTS: &[(&str, &[&str])] = &[
-    ("metrics", &["metrics", "--format", "markdown"]),
-    ("configuration", &["config", "--options"]),
+/// A part that is generated.
+struct Part {
+    /// The page that has it.
+    file: &'static str,
+    /// Its name in the marker.
+    name: &'static str,
+    /// The agent's arguments that print it.
+    arguments: &'static [&'static str],
+}
+
+const PARTS: &[Part] = &[
+    Part {
+        file: "agent/docs/metrics.md",
+        name: "metrics",
+        arguments: &["metrics", "--format", "markdown"],
+    },
+    Part {
+        file: "agent/docs/configuration.md",
+        name: "configuration",
+        arguments: &["config", "--options"],
+    },
 ];
 
 const END: &str = "<!-- end -->";
 
-/// Write the generated parts of README.md
+/// Write the generated parts of the reference pages
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Change nothing, and fail if a part is stale
@@ -33,46 +50,39 @@ impl Args {
         setup::ensure(project, &[Group::Build])?;
         let agent = build::agent(project)?;
         let sh = &project.sh;
-        let parts = PARTS
-            .iter()
-            .map(|&(name, arguments)| {
-                let command = cmd!(sh, "{agent} {arguments...}");
-                let text = command.read()?;
-                if text.is_empty() {
-                    bail!("`{command}` printed nothing for the part `{name}`");
-                }
-                Ok((name, text))
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let file = project.root.join("README.md");
-        if self.check {
-            check(sh, &file, &parts)
-        } else {
-            write(sh, &file, &parts)
+        for part in PARTS {
+            let arguments = part.arguments;
+            let command = cmd!(sh, "{agent} {arguments...}");
+            let text = command.read()?;
+            if text.is_empty() {
+                bail!("`{command}` printed nothing for the part `{}`", part.name);
+            }
+            let file = project.root.join(part.file);
+            if self.check {
+                check(sh, &file, part.name, &text)?;
+            } else {
+                write(sh, &file, part.name, &text)?;
+            }
         }
+        Ok(())
     }
 }
 
-fn check(sh: &Shell, file: &Path, parts: &[(&str, String)]) -> anyhow::Result<()> {
+fn check(sh: &Shell, file: &Path, name: &str, content: &str) -> anyhow::Result<()> {
     let text = read(sh, file)?;
-    for (name, content) in parts {
-        let fresh = replace(&text, name, content).with_context(|| in_file(file))?;
-        if fresh != text {
-            bail!(
-                "{}: the part `{name}` is stale; `cargo xtask docs` mends it",
-                file.display()
-            );
-        }
+    let fresh = replace(&text, name, content).with_context(|| in_file(file))?;
+    if fresh != text {
+        bail!(
+            "{}: the part `{name}` is stale; `cargo xtask docs` updates it",
+            file.display()
+        );
     }
     Ok(())
 }
 
-fn write(sh: &Shell, file: &Path, parts: &[(&str, String)]) -> anyhow::Result<()> {
+fn write(sh: &Shell, file: &Path, name: &str, content: &str) -> anyhow::Result<()> {
     let old = read(sh, file)?;
-    let mut new = old.clone();
-    for (name, content) in parts {
-        new = replace(&new, name, content).with_context(|| in_file(file))?;
-    }
+    let new = replace(&old, name, content).with_context(|| in_file(file))?;
     if new == old {
         say(format_args!("{} is current.", file.display()));
     } else {
@@ -115,48 +125,40 @@ fn replace(text: &str, name: &str, content: &str) -> anyhow::Result<String> {
 mod tests {
     use super::*;
 
-    const README: &str = "# Name\n<!-- generated: metrics -->\nold\n<!-- end -->\nmore\n";
-
-    fn part(content: &str) -> Vec<(&'static str, String)> {
-        vec![("metrics", content.to_owned())]
-    }
+    const PAGE: &str = "# Name\n<!-- generated: metrics -->\nold\n<!-- end -->\nmore\n";
 
     #[test]
     fn a_stale_part_fails_the_check_and_is_mended() {
         let sh = Shell::new().unwrap();
         let directory = sh.create_temp_dir().unwrap();
-        let file = directory.path().join("README.md");
-        sh.write_file(&file, README).unwrap();
+        let file = directory.path().join("page.md");
+        sh.write_file(&file, PAGE).unwrap();
 
-        let error = check(&sh, &file, &part("| new |\n")).unwrap_err();
+        let error = check(&sh, &file, "metrics", "| new |\n").unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(
-                "{}: the part `metrics` is stale; `cargo xtask docs` mends it",
+                "{}: the part `metrics` is stale; `cargo xtask docs` updates it",
                 file.display()
             )
         );
-        assert_eq!(
-            sh.read_file(&file).unwrap(),
-            README,
-            "a check writes nothing"
-        );
+        assert_eq!(sh.read_file(&file).unwrap(), PAGE, "a check writes nothing");
 
-        write(&sh, &file, &part("| new |\n")).unwrap();
+        write(&sh, &file, "metrics", "| new |\n").unwrap();
         assert_eq!(
             sh.read_file(&file).unwrap(),
             "# Name\n<!-- generated: metrics -->\n\n| new |\n\n<!-- end -->\nmore\n"
         );
-        check(&sh, &file, &part("| new |\n")).unwrap();
+        check(&sh, &file, "metrics", "| new |\n").unwrap();
     }
 
     #[test]
     fn missing_files_and_markers_are_named() {
         let sh = Shell::new().unwrap();
         let directory = sh.create_temp_dir().unwrap();
-        let file = directory.path().join("README.md");
-        let error = check(&sh, &file, &part("x")).unwrap_err();
-        assert!(error.to_string().ends_with("README.md does not exist"));
+        let file = directory.path().join("page.md");
+        let error = check(&sh, &file, "metrics", "x").unwrap_err();
+        assert!(error.to_string().ends_with("page.md does not exist"));
 
         for (text, missing) in [
             (
@@ -173,7 +175,10 @@ mod tests {
             ),
         ] {
             sh.write_file(&file, text).unwrap();
-            for outcome in [check(&sh, &file, &part("x")), write(&sh, &file, &part("x"))] {
+            for outcome in [
+                check(&sh, &file, "metrics", "x"),
+                write(&sh, &file, "metrics", "x"),
+            ] {
                 let error = format!("{:#}", outcome.unwrap_err());
                 assert_eq!(error, format!("{}: {missing}", file.display()));
             }

@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: format, clippy on both sides, dependencies, generated documentation. Every step runs, so one
+//! `cargo xtask lint`: format, clippy on both sides, dependencies, generated documentation and its links. Every step runs, so one
 //! call shows everything that is wrong.
 
 use anyhow::{Context as _, bail};
@@ -6,7 +6,7 @@ use xshell::cmd;
 
 use crate::{
     bpf_toolchain::{TARGET, Toolchain},
-    docs,
+    docs, links,
     project::{Project, say},
     setup::{self, Group},
 };
@@ -20,9 +20,10 @@ const STEPS: &[Step] = &[
     ("clippy of the BPF side", clippy_bpf),
     ("dependencies", dependencies),
     ("documentation", documentation),
+    ("links", links::check),
 ];
 
-/// Check format, clippy on the host and the BPF side, dependencies, and that generated documentation is current
+/// Check format, clippy on the host and the BPF side, dependencies, that generated documentation is current and that its links lead somewhere
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 

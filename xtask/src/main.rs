@@ -8,6 +8,7 @@ mod chaos;
 mod docs;
 mod gpu_check;
 mod kernels;
+mod links;
 mod lint;
 mod privilege;
 mod project;
