@@ -10,6 +10,7 @@
 //! model             the catalog: every metric as data, and how to read it from a snapshot
 //! export            `prometheus` encodes a snapshot, `http` serves it
 //! agent             wires them; `privilege` drops what is no longer needed
+//! text              makes text from elsewhere safe to show; whoever shows such text uses it
 //! reload            reads the configuration and the host names again; the sources follow
 //! ```
 //!
@@ -32,6 +33,7 @@ pub mod reload;
 pub mod sample;
 pub mod sampler;
 pub mod source;
+pub mod text;
 
 /// What the user wrote cannot be run with: a line for each problem.
 #[derive(Debug, thiserror::Error)]

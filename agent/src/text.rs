@@ -1,0 +1,118 @@
+//! Text from elsewhere (process names, paths, a server's reply, another party's file) made safe to show: in a log
+//! line, in a label, on a terminal. A floor of its own, below everything that shows such text.
+
+use std::fmt::Write as _;
+
+/// The most characters that [`printable`] returns, the mark of what is left out not counted.
+pub const LONGEST: usize = 256;
+
+/// [`printable_to`] with the bound [`LONGEST`].
+pub fn printable(text: impl AsRef<[u8]>) -> String {
+    printable_to(text, LONGEST)
+}
+
+/// Text on one line in which every character is visible and in its place.
+///
+/// What is no UTF-8 becomes `\xNN`; control characters, line separators, bidirectional and zero-width characters and
+/// what else is invisible or joins its neighbour become `\n`, `\u{202e}` and the like. All else stays, quotes and
+/// backslashes too, so that doing it twice changes nothing. What is longer than `longest` characters ends with `…`;
+/// of empty text `(empty)` is left, so that a field never vanishes.
+pub fn printable_to(text: impl AsRef<[u8]>, longest: usize) -> String {
+    let text = text.as_ref();
+    if text.is_empty() {
+        return "(empty)".to_owned();
+    }
+    let mut shown = String::with_capacity(text.len().min(longest));
+    let mut room = longest;
+    // Whole pieces only: half of an escape would be another text.
+    let mut add = |piece: &str, shown: &mut String| {
+        let length = piece.chars().count();
+        let fits = length <= room;
+        if fits {
+            room -= length;
+            shown.push_str(piece);
+        } else {
+            shown.push('…');
+        }
+        fits
+    };
+    let mut piece = String::new();
+    for chunk in text.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            piece.clear();
+            match character {
+                '\'' | '"' | '\\' => piece.push(character),
+                _ => piece.extend(character.escape_debug()),
+            }
+            if !add(&piece, &mut shown) {
+                return shown;
+            }
+        }
+        for byte in chunk.invalid() {
+            piece.clear();
+            // Writing to a string does not fail.
+            let _ = write!(piece, "\\x{byte:02x}");
+            if !add(&piece, &mut shown) {
+                return shown;
+            }
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_visible_stays_as_it_is() {
+        for text in ["python3", "é 漢字 😀", r#"it's a "C:\path""#, "Ω≈ç√"] {
+            assert_eq!(printable(text), text);
+        }
+    }
+
+    #[test]
+    fn what_would_deceive_a_reader_is_escaped() {
+        for (text, shown) in [
+            ("a\nb\tc\r", r"a\nb\tc\r"),
+            ("\u{1b}[31mred\u{7}\u{9b}", r"\u{1b}[31mred\u{7}\u{9b}"),
+            ("\u{7f}\0", r"\u{7f}\0"),
+            (
+                "\u{202e}gpj.exe\u{2066}\u{200f}\u{61c}",
+                r"\u{202e}gpj.exe\u{2066}\u{200f}\u{61c}",
+            ),
+            (
+                "a\u{200b}b\u{200d}\u{2060}\u{feff}\u{ad}",
+                r"a\u{200b}b\u{200d}\u{2060}\u{feff}\u{ad}",
+            ),
+            ("\u{2028}\u{2029}\u{a0}", r"\u{2028}\u{2029}\u{a0}"),
+            ("\u{fe0f}\u{e0041}\u{fff9}", r"\u{fe0f}\u{e0041}\u{fff9}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_shown_and_never_lost() {
+        assert_eq!(printable([0xff, b'a', 0xc3]), r"\xffa\xc3");
+        assert_eq!(printable(b"\xe2\x80\xae".as_slice()), r"\u{202e}");
+        assert_eq!(printable(b"\xf0\x9f\x92".as_slice()), r"\xf0\x9f\x92");
+        assert_eq!(printable(""), "(empty)");
+    }
+
+    #[test]
+    fn the_length_is_bounded_and_no_escape_is_cut() {
+        let long = "x".repeat(LONGEST);
+        assert_eq!(printable(&long), long);
+        assert_eq!(printable(long.clone() + "y"), long.clone() + "…");
+        assert_eq!(printable_to("abc\u{1b}d", 5), "abc…");
+        assert_eq!(printable_to(vec![0xff; 1 << 20], 8), r"\xff\xff…");
+    }
+
+    #[test]
+    fn twice_is_once() {
+        let text = b"a\xff\n\xe2\x80\xae".repeat(100);
+        let once = printable_to(&text, 40);
+        assert_eq!(printable(&once), once);
+    }
+}
