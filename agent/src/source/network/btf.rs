@@ -38,6 +38,13 @@ pub struct Kernel {
     pub message_tracepoints: bool,
     /// How many parameters `tcp_recvmsg` has; `None`: there is no such function.
     pub receive_parameters: Option<u32>,
+    /// Whether an iterator over socket storage cannot crash the machine.
+    ///
+    /// Since local storage was reworked (Linux 7.0, and backports) the end of a socket clears `selem->local_storage`
+    /// (`bpf_selem_unlink_nofail`, `kernel/bpf/bpf_local_storage.c`) while `__bpf_sk_storage_map_seq_show`
+    /// (`net/core/bpf_sk_storage.c`) reads it a second time and follows it. The rework is known by the member `state`
+    /// that it gave to `struct bpf_local_storage_elem`.
+    pub storage_iterators_are_safe: bool,
 }
 
 /// What the kernel's BTF says.
@@ -53,6 +60,9 @@ pub fn read(raw: &[u8]) -> Result<Kernel, Error> {
         message_tracepoints: btf.has_typedef("btf_trace_sock_send_length")?
             && btf.has_typedef("btf_trace_sock_recv_length")?,
         receive_parameters: btf.parameters("tcp_recvmsg")?,
+        // Where the structure is not described at all, nothing is known to be safe.
+        storage_iterators_are_safe: btf.has_structure("bpf_local_storage_elem")?
+            && btf.offset("bpf_local_storage_elem", "state").is_err(),
     })
 }
 
@@ -212,6 +222,15 @@ impl<'a> Btf<'a> {
         Ok(false)
     }
 
+    fn has_structure(&self, name: &str) -> Result<bool, Error> {
+        for &at in &self.structures {
+            if self.is_named(self.record(at)?.name, name) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// How many parameters a function has; `None` if there is none of this name.
     fn parameters(&self, name: &str) -> Result<Option<u32>, Error> {
         for &at in &self.records[1..] {
@@ -350,6 +369,8 @@ mod tests {
         let raw = fixture();
         let btf = Btf::parse(&raw).unwrap();
         let found = ["word", "outer", "wor"].map(|name| btf.has_typedef(name));
+        assert_eq!(found, [Ok(true), Ok(false), Ok(false)]);
+        let found = ["outer", "word", "oute"].map(|name| btf.has_structure(name));
         assert_eq!(found, [Ok(true), Ok(false), Ok(false)]);
         let parameters = ["call", "word"].map(|name| btf.parameters(name));
         assert_eq!(parameters, [Ok(Some(2)), Ok(None)]);

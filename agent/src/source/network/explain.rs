@@ -182,7 +182,7 @@ fn explain_on((major, minor): (u32, u32), error: &Error) -> Failure {
         );
     }
     let kind = match error {
-        Error::Btf(_) | Error::Kernel(..) => FailureKind::Unsupported,
+        Error::Btf(_) | Error::Unsafe(_) | Error::Kernel(..) => FailureKind::Unsupported,
         Error::Permission(_) => FailureKind::Permission,
     };
     let mend = match error {
@@ -192,7 +192,7 @@ fn explain_on((major, minor): (u32, u32), error: &Error) -> Failure {
             }
             missing => format!("; run as root or with {}", missing.join(", ")),
         },
-        Error::Btf(_) | Error::Kernel(..) => String::new(),
+        Error::Btf(_) | Error::Unsafe(_) | Error::Kernel(..) => String::new(),
     };
     Failure::new(kind, format!("{error}{mend}"))
 }

@@ -96,14 +96,8 @@ impl Loaded {
             .map_err(|error| kernel_error("create the BPF maps", &error))?;
         let refused = |error: ProgramError| program_error("load the BPF programs", &error);
         load(&mut ebpf, &btf).map_err(refused)?;
-        let (walk, accounts) = match Walk::Accounts.load(&mut ebpf, &btf) {
-            Ok(()) => (Walk::Accounts, None),
-            Err(error) => {
-                Walk::Files.load(&mut ebpf, &btf).map_err(refused)?;
-                let error = program_error("load the iterators over socket storage", &error);
-                (Walk::Files, Some(error))
-            }
-        };
+        let chosen = Walk::choose(&mut ebpf, &btf, fit.storage_iterators);
+        let (walk, accounts) = chosen.map_err(refused)?;
         // By themselves: they want one privilege more than the others, or a newer kernel.
         let events = fit
             .events

@@ -213,6 +213,7 @@ impl Prepared {
                 records: u32::from(config.wants_records()),
                 generation: base.generation,
             },
+            storage_iterators: kernel.storage_iterators_are_safe,
             events: cgroup.is_ok(),
             rhythm,
             udp: (udp && cgroup.is_ok()).then(explain::refused),

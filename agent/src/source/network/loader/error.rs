@@ -13,6 +13,9 @@ pub(in super::super) enum Error {
     /// The kernel refused: no privilege.
     #[error("the kernel refused to {0}: no permission")]
     Permission(&'static str),
+    /// The kernel would accept it, and it could crash the machine.
+    #[error("{0}")]
+    Unsafe(&'static str),
     /// Anything else.
     #[error("cannot {0}: {1}")]
     Kernel(&'static str, String),

@@ -28,6 +28,8 @@ pub(in super::super) struct Fit {
     pub(in super::super) offsets: Offsets,
     /// What they do.
     pub(in super::super) settings: Settings,
+    /// Whether an iterator may walk socket storage, see [`crate::source::network::btf::Kernel`].
+    pub(in super::super) storage_iterators: bool,
     /// Whether `socket_events` is among them.
     pub(in super::super) events: bool,
     /// The hooks of the programs that count messages; `None` without them.

@@ -8,10 +8,12 @@ use aya::{
 
 use super::{
     Error, Iterator, Links,
+    error::program_error,
     object::{iterator, map_fd, typed},
 };
 
-/// What finds open accounts.
+/// What finds open accounts. `Accounts` is complete and cheaper; `Files` is for kernels that refuse it, or on which it
+/// could crash the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Walk {
     /// `iter/bpf_sk_storage_map`: all there are.
@@ -37,7 +39,25 @@ impl Walk {
         }
     }
 
-    pub(super) fn load(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
+    /// Loads the programs of the better way that this kernel offers; and why it is not the best, where it is not.
+    pub(super) fn choose(
+        ebpf: &mut Ebpf,
+        btf: &Btf,
+        storage_iterators: bool,
+    ) -> Result<(Self, Option<Error>), ProgramError> {
+        let error = if storage_iterators {
+            match Self::Accounts.load(ebpf, btf) {
+                Ok(()) => return Ok((Self::Accounts, None)),
+                Err(error) => program_error("load the iterators over socket storage", &error),
+            }
+        } else {
+            Error::Unsafe("an iterator over socket storage could crash this kernel")
+        };
+        Self::Files.load(ebpf, btf)?;
+        Ok((Self::Files, Some(error)))
+    }
+
+    fn load(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
         self.programs()
             .iter()
             .try_for_each(|name| typed::<Iter>(ebpf, name)?.load(self.iterator(), btf))
