@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use xshell::{TempDir, cmd};
 
-use super::{debian::Kernel, version::Version};
+use super::{console, debian::Kernel, version::Version};
 use crate::project::{Project, say};
 
 /// The first process of the guest; what stands after `--` in the kernel's command line are its arguments.
@@ -24,6 +24,9 @@ echo 100000 > /proc/sys/net/ipv4/tcp_max_tw_buckets
 /bin/busybox poweroff -f
 ";
 
+/// Warnings and worse go to the console; where the kernel oopses, the guest ends.
+const APPEND: &str = "console=ttyS0 loglevel=5 oops=panic panic=-1";
+
 /// Seconds after which a guest that has not ended is given up.
 const LIMIT: &str = "300";
 
@@ -33,6 +36,8 @@ pub(super) struct Outcome {
     checks: Vec<(String, String)>,
     /// By which hooks the agent counts there, if it does.
     pub(super) hooks: Option<String>,
+    /// Lines in which the kernel complains of itself.
+    pub(super) alarms: Vec<String>,
     /// All that came over the serial console.
     pub(super) console: PathBuf,
 }
@@ -97,13 +102,13 @@ impl<'p> Machine<'p> {
         let sh = &self.project.sh;
         let Kernel { name, image, .. } = kernel;
         say(format_args!("booting {name}"));
-        let console = self.directory.join(format!("console-{name}"));
-        let mut append = "console=ttyS0 panic=-1 quiet".to_owned();
+        let log = self.directory.join(format!("console-{name}"));
+        let mut append = APPEND.to_owned();
         if too_old {
             append += " -- refused";
         }
         let cpu = cpu(&kernel.version);
-        let (initrd, serial) = (&self.initrd, format!("file:{}", console.display()));
+        let (initrd, serial) = (&self.initrd, format!("file:{}", log.display()));
         let qemu = cmd!(
             sh,
             "timeout {LIMIT} qemu-system-x86_64 -accel {ACCELERATOR} -cpu {cpu} -smp 2 -m 512
@@ -112,11 +117,12 @@ impl<'p> Machine<'p> {
         );
         // A guest that never ends has said which checks it made: the others count as not made.
         qemu.quiet().ignore_status().run()?;
-        let text = String::from_utf8_lossy(&std::fs::read(&console)?).into_owned();
+        let text = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
         Ok(Outcome {
             checks: checks(&text),
             hooks: hooks(&text),
-            console,
+            alarms: console::alarms(&text),
+            console: log,
         })
     }
 }

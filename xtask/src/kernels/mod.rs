@@ -1,7 +1,9 @@
 //! `cargo xtask kernels`: boots Debian's kernels in virtual machines and has `kernel-guest` (in the tests) check
 //! there that the agent loads and is right to the byte, or, on a kernel below the floor, that it says so. The verb
-//! and its table live here; where kernels come from is in `debian`, the machine in `machine`.
+//! and its table live here; where kernels come from is in `debian`, the machine in `machine`, what its console must not
+//! show in `console`.
 
+mod console;
 mod debian;
 mod machine;
 mod version;
@@ -24,9 +26,9 @@ use crate::{
 const FLOOR: [u32; 2] = [5, 12];
 
 /// What the guest checks, in the order of the table.
-const CHECKS: [&str; 13] = [
+const CHECKS: [&str; 14] = [
     "load", "claim v4", "claim v6", "adopt", "settle", "reload", "exact", "events", "line",
-    "rhythm", "udp", "stop", "pin",
+    "rhythm", "udp", "stop", "pin", "storm",
 ];
 /// What it checks instead on a kernel below the floor.
 const REFUSED: &str = "refused";
@@ -116,6 +118,7 @@ impl Row {
         self.wanted()
             .iter()
             .all(|check| self.outcome.of(check) == Some("ok"))
+            && self.outcome.alarms.is_empty()
     }
 
     fn cell(&self, check: &str) -> &'static str {
@@ -131,6 +134,9 @@ impl Row {
     fn explain(&self) {
         for (check, words) in self.outcome.failed() {
             say(format_args!("{}: {check}: {words}", self.kernel));
+        }
+        for line in &self.outcome.alarms {
+            say(format_args!("{}: the kernel says: {line}", self.kernel));
         }
         let console = self.outcome.console.display();
         say(format_args!("{}: console in {console}", self.kernel));

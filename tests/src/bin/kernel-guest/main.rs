@@ -6,6 +6,7 @@
 //! fixed. `kernels/machine.rs` in xtask reads the lines.
 
 mod line;
+mod storm;
 mod udp;
 
 use std::{
@@ -26,7 +27,7 @@ use nix::{
 const PAGE: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9464);
 const CONFIG: &str = "/tmp/kernel-guest.toml";
 /// How long anything may take: an emulated machine is slow.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The interval of the agent.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// Clients at the same time, and how many connections each makes one after the other: so many that where programs can
@@ -38,7 +39,7 @@ const REFUSAL: &str = "is too old, 5.12 is needed";
 
 /// Both ends of every connection are here, and each is the party of the other: what one way moves is once
 /// transmitted and once received.
-const PROTOCOLS: [(&str, u16); 9] = [
+const PROTOCOLS: [(&str, u16); 10] = [
     ("v4", 7001),
     ("v6", 7002),
     ("mapped", 7003),
@@ -48,6 +49,7 @@ const PROTOCOLS: [(&str, u16); 9] = [
     ("short", 7007),
     ("before", 7008),
     ("rhythm", 7009),
+    ("storm", 7010),
 ];
 /// A party of its own, so that not both ends are one.
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -124,6 +126,7 @@ fn works(program: &str) -> anyhow::Result<()> {
         say("udp", udp::datagrams()),
         say("stop", agent.stop()),
         say("pin", pinned(program)),
+        say("storm", storm::storm()),
     ];
     outcomes.into_iter().collect()
 }
@@ -140,7 +143,7 @@ fn tell_hooks() -> anyhow::Result<()> {
 
 /// Once nothing is open that is older than the agent, `sock_ops` tells of all there is: the tracepoint is left alone.
 fn events_alone() -> anyhow::Result<()> {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + PATIENCE;
     loop {
         let mut names = Vec::new();
         for entry in fs::read_dir("/sys/fs/bpf/partymeter")? {
@@ -395,8 +398,11 @@ struct Agent(Child);
 impl Agent {
     /// Starts one and waits until its page answers.
     fn start(program: &str, arguments: &[&str]) -> anyhow::Result<Self> {
-        let protocols = PROTOCOLS
-            .map(|(name, port)| format!("[[protocols]]\nname = \"{name}\"\nports = [{port}]\n"));
+        let protocols = PROTOCOLS.map(|(name, port)| {
+            // Two ports, of which only the storm uses the second.
+            let last = if name == "storm" { port + 1 } else { port };
+            format!("[[protocols]]\nname = \"{name}\"\nports = [\"{port}-{last}\"]\n")
+        });
         // At this level it shows the verifier's log if the verifier refuses the programs.
         let config = format!(
             "interval = \"{}ms\"\n[[parties]]\nid = \"peer\"\nendpoints = [\"{V4}\", \"{V6}\"]\n\
@@ -426,7 +432,7 @@ impl Agent {
     /// Waits until every source is up.
     #[expect(clippy::unused_self, reason = "asks the agent that listens there")]
     fn ready(&self) -> anyhow::Result<()> {
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + PATIENCE;
         loop {
             let answer = get("/-/ready")?;
             if answer.starts_with("HTTP/1.1 200") {
