@@ -106,12 +106,14 @@ impl OpenTelemetry {
         }
     }
 
-    /// In the code of UCUM. Shares are of 1 there, not of 100.
+    /// In the code of UCUM. Shares are of 1 there, not of 100. What is no share and no quantity, as a state or an info,
+    /// has none: Prometheus' translation would call a gauge of unit 1 a ratio.
     pub fn unit_of(&self, metric: &Metric) -> &'static str {
-        match self.unit {
-            Some(unit) => unit,
-            None if metric.unit == "%" => "1",
-            None => metric.unit,
+        let is_share = metric.unit == "%" || metric.name.ends_with("_ratio");
+        match self.unit.unwrap_or(metric.unit) {
+            _ if is_share => "1",
+            "1" if self.instrument(metric) == Instrument::Gauge => "",
+            unit => unit,
         }
     }
 
@@ -193,7 +195,8 @@ const LABELS: [(&str, &str, &str); 44] = [
     ("model", "", ""),
     // The resource has it.
     ("node", "", ""),
-    ("party_id", "mpc.party_id", ""),
+    // The other party; the resource has the own as `mpc.party_id`.
+    ("party_id", "mpc.peer.party_id", ""),
     ("pci_bus_id", "partymeter.gpu.pci_bus_id", ""),
     ("pid", "process.pid", ""),
     ("pin", "partymeter.accounting.pin", ""),

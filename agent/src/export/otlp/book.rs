@@ -40,19 +40,34 @@ impl Book {
         self.change(signal, |it| it.dropped[reason as usize] += count);
     }
 
-    /// Whether the receiver takes what it gets, and if not, why.
-    pub(super) fn state(&self, signal: Signal, place: &str, trouble: Option<&str>) {
-        let mut before = None;
-        self.change(signal, |it| before = it.up.replace(trouble.is_none()));
+    /// The receiver took a message.
+    pub(super) fn up(&self, signal: Signal, place: &str) {
         let name = signal.name();
-        match (before, trouble) {
-            (Some(false), None) => info!("the OTLP receiver of {name} at {place} is back"),
-            (None, None) => info!("the OTLP receiver of {name} at {place} takes them"),
-            (None | Some(true), Some(why)) => {
-                warn!("the OTLP receiver of {name} at {place} is down: {why}; trying again");
-            }
-            _ => {}
+        match self.replace(signal, true) {
+            Some(false) => info!("the OTLP receiver of {name} at {place} is back"),
+            None => info!("the OTLP receiver of {name} at {place} takes them"),
+            Some(true) => {}
         }
+    }
+
+    /// It did not, for that reason; `again`: the same may be sent again.
+    pub(super) fn down(&self, signal: Signal, place: &str, why: &str, again: bool) {
+        if self.replace(signal, false) == Some(false) {
+            return;
+        }
+        let name = signal.name();
+        if again {
+            warn!("the OTLP receiver of {name} at {place} is down: {why}; trying again");
+        } else {
+            warn!("the OTLP receiver of {name} at {place} refuses them for good: {why}");
+        }
+    }
+
+    /// Whether the receiver took a message before this one; `None`: there was none.
+    fn replace(&self, signal: Signal, up: bool) -> Option<bool> {
+        let mut before = None;
+        self.change(signal, |it| before = it.up.replace(up));
+        before
     }
 
     fn change(&self, signal: Signal, change: impl FnOnce(&mut Sending)) {

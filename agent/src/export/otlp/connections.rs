@@ -88,7 +88,7 @@ fn span(connection: &Connection) -> Span {
         smoothed_rtt,
     } = connection;
     let mut attributes = vec![
-        text("mpc.party_id", &**party),
+        text("mpc.peer.party_id", &**party),
         text("mpc.protocol", &**protocol),
         text("mpc.role", role.name()),
         text("network.transport", "tcp"),

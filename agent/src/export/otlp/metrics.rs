@@ -9,10 +9,10 @@ use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     common::v1::KeyValue,
     metrics::v1::{
-        AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge,
-        Histogram, HistogramDataPoint, Metric as Message, NumberDataPoint, ResourceMetrics,
-        ScopeMetrics, Sum as SumMessage, exponential_histogram_data_point::Buckets as Positive,
-        metric::Data, number_data_point,
+        AggregationTemporality, DataPointFlags, ExponentialHistogram,
+        ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric as Message,
+        NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum as SumMessage,
+        exponential_histogram_data_point::Buckets as Positive, metric::Data, number_data_point,
     },
     resource::v1::Resource,
 };
@@ -20,6 +20,7 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 
 use super::{
+    ended::Known,
     resource::resource,
     sums::{Buckets, Sum, Sums, Total},
     words::{SCHEMA, nanoseconds, scope, text},
@@ -39,6 +40,10 @@ pub struct Encoder {
     temporality: Temporality,
     histograms: Histograms,
     sums: Sums,
+    /// What was sent until now, so that its end can be told.
+    known: Known,
+    /// The attributes of every GPU that was ever there, by its id.
+    gpus: HashMap<String, Vec<KeyValue>>,
     /// Whether there was a sample of the network yet.
     counted: bool,
 }
@@ -70,12 +75,15 @@ impl Encoder {
             temporality: otlp.temporality,
             histograms: otlp.histograms,
             sums: Sums::default(),
+            known: Known::default(),
+            gpus: HashMap::new(),
             counted: false,
         }
     }
 
     /// That part of the last round was accepted.
     pub(super) fn accepted(&mut self, part: usize) {
+        self.known.accepted(part);
         // Only differences depend on it.
         if self.temporality == Temporality::Delta {
             self.sums.accepted(part);
@@ -84,7 +92,8 @@ impl Encoder {
 
     /// Everything that the snapshot has.
     pub fn encode(&mut self, snapshot: &Snapshot) -> Vec<Part> {
-        let gpus = gpus(snapshot);
+        self.gpus.extend(gpus(snapshot));
+        self.known.begin();
         let time = nanoseconds(snapshot.taken);
         let started = nanoseconds(snapshot.started);
         let mut parts = Parts::default();
@@ -104,6 +113,7 @@ impl Encoder {
                     }
                     let value = form.value(metric, value);
                     let instrument = form.instrument(metric);
+                    let key = key(metric, form, values);
                     let sum = match instrument {
                         Instrument::Gauge => None,
                         // It has no beginning at 0 that one could miss.
@@ -114,7 +124,6 @@ impl Encoder {
                         Instrument::Counter | Instrument::Histogram => {
                             let total = Total::new(value, self.is_exponential());
                             let part = parts.current();
-                            let key = key(metric, form, values);
                             let next =
                                 self.sums
                                     .next(key, total, since, time, self.temporality, part);
@@ -122,7 +131,8 @@ impl Encoder {
                             Some(sum)
                         }
                     };
-                    let attributes = attributes(metric, form, values, &gpus);
+                    self.known.saw(key, metric, form, values);
+                    let attributes = attributes(metric, form, values, &self.gpus);
                     let data =
                         parts.data(metric, form, self.temporality, value, self.is_exponential());
                     push(data, attributes, time, value, sum);
@@ -130,6 +140,16 @@ impl Encoder {
             }
         }
         self.counted |= snapshot.network.is_some();
+        let (temporality, fine) = (self.temporality, self.is_exponential());
+        self.known.end(|series| {
+            let values: Vec<&str> = series.values.iter().map(|value| &**value).collect();
+            let attributes = attributes(series.metric, series.form, &values, &self.gpus);
+            let part = parts.current();
+            let nothing = Value::Integer(0);
+            let data = parts.data(series.metric, series.form, temporality, nothing, fine);
+            push_end(data, attributes, time);
+            part
+        });
         let message = |(metrics, points): (Vec<Message>, usize)| Part {
             points: points as u64,
             request: ExportMetricsServiceRequest {
@@ -303,6 +323,36 @@ fn push(data: &mut Data, attributes: Vec<KeyValue>, time: u64, value: Value<'_>,
     }
 }
 
+/// Adds the last point of a series: it has no value, and says so.
+fn push_end(data: &mut Data, attributes: Vec<KeyValue>, time: u64) {
+    let flags = DataPointFlags::NoRecordedValueMask as u32;
+    let number = |attributes| NumberDataPoint {
+        attributes,
+        time_unix_nano: time,
+        flags,
+        ..NumberDataPoint::default()
+    };
+    match data {
+        Data::Gauge(gauge) => gauge.data_points.push(number(attributes)),
+        Data::Sum(sum) => sum.data_points.push(number(attributes)),
+        Data::Histogram(histogram) => histogram.data_points.push(HistogramDataPoint {
+            attributes,
+            time_unix_nano: time,
+            flags,
+            ..HistogramDataPoint::default()
+        }),
+        Data::ExponentialHistogram(histogram) => {
+            histogram.data_points.push(ExponentialHistogramDataPoint {
+                attributes,
+                time_unix_nano: time,
+                flags,
+                ..ExponentialHistogramDataPoint::default()
+            });
+        }
+        Data::Summary(_) => {}
+    }
+}
+
 /// Whole numbers are signed there: what is larger goes out as the nearest real one.
 #[expect(clippy::cast_precision_loss, reason = "the nearest is what is wanted")]
 fn whole(value: u64) -> number_data_point::Value {
@@ -347,7 +397,7 @@ fn exponential(
 }
 
 /// What is known of every GPU, by its id, as attributes.
-fn gpus(snapshot: &Snapshot) -> HashMap<&str, Vec<KeyValue>> {
+fn gpus(snapshot: &Snapshot) -> impl Iterator<Item = (String, Vec<KeyValue>)> {
     let gpus = snapshot.gpus.iter().flat_map(|gpus| &gpus.gpus);
     let describe = |facts: Option<&Facts>, id: &str| {
         let name = format!("gpu{id}");
@@ -361,21 +411,23 @@ fn gpus(snapshot: &Snapshot) -> HashMap<&str, Vec<KeyValue>> {
         attributes.push(text("hw.name", name));
         attributes
     };
-    gpus.map(|gpu| (&*gpu.id, describe(gpu.facts.as_deref(), &gpu.id)))
-        .collect()
+    gpus.map(move |gpu| {
+        let attributes = describe(gpu.facts.as_deref(), &gpu.id);
+        (gpu.id.to_string(), attributes)
+    })
 }
 
 fn attributes(
     metric: &Metric,
     form: &OpenTelemetry,
     values: &[&str],
-    gpus: &HashMap<&str, Vec<KeyValue>>,
+    gpus: &HashMap<String, Vec<KeyValue>>,
 ) -> Vec<KeyValue> {
     let constant = form.constant.iter().map(|(name, value)| text(name, *value));
     let mut attributes: Vec<KeyValue> = constant.collect();
     for (label, value) in metric.labels.iter().zip(values) {
         if *label == "gpu_id" {
-            attributes.extend(gpus.get(value).into_iter().flatten().cloned());
+            attributes.extend(gpus.get(*value).into_iter().flatten().cloned());
         } else if let Some((name, before)) = form.attribute(label) {
             attributes.push(text(name, format!("{before}{value}")));
         }

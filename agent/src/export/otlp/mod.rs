@@ -4,9 +4,11 @@
 
 mod book;
 mod connections;
+mod ended;
 mod logs;
 mod metrics;
 mod queue;
+mod refusal;
 mod resource;
 mod rounds;
 mod sender;

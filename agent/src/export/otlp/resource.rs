@@ -11,6 +11,11 @@ use crate::config::Config;
 /// The namespace that the semantic conventions give for `service.instance.id`.
 const NAMESPACE: Uuid = Uuid::from_u128(0x4d63_009a_8d0f_11ee_aad7_4c79_6ed8_e320);
 
+/// Whether it is an id as machine-id(5) has it: 32 digits. Of an image that was never booted it is "uninitialized".
+fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Of this node and agent.
 pub(super) fn resource(config: &Config) -> Resource {
     let machine = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
@@ -19,10 +24,7 @@ pub(super) fn resource(config: &Config) -> Resource {
             .ok()
             .map(|text| text.trim().to_owned())
     };
-    let host_id = machine
-        .into_iter()
-        .find_map(read)
-        .filter(|id| !id.is_empty());
+    let host_id = machine.into_iter().filter_map(read).find(|id| is_id(id));
     // The same after a restart, and another on each machine; without an id of the machine another each time.
     let whose = host_id
         .clone()
@@ -50,5 +52,23 @@ pub(super) fn resource(config: &Config) -> Resource {
             .map(|(name, value)| text(name, value))
             .collect(),
         ..Resource::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_id;
+
+    #[test]
+    fn what_is_no_id_of_a_machine_is_none() {
+        assert!(is_id("3d1219c7c4c5404aaa1f6d2a48adfda4"));
+        for text in [
+            "",
+            "uninitialized",
+            "3d1219c7",
+            "zz1219c7c4c5404aaa1f6d2a48adfda4",
+        ] {
+            assert!(!is_id(text), "{text}");
+        }
     }
 }

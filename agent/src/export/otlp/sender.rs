@@ -14,7 +14,7 @@ use super::{
     queue::Queue,
     transport::{Export, Outcome, Transport},
 };
-use crate::{config::Signal, sample::Dropped, sampler::Sampler};
+use crate::{config::Signal, sample::Dropped, sampler::Sampler, text::printable};
 
 /// Log records or spans in one message.
 const BATCH: usize = 512;
@@ -59,21 +59,22 @@ impl Line {
                     self.book.dropped(self.signal, Dropped::Rejected, rejected);
                     let name = self.signal.name();
                     tracing::warn!(
-                        "the OTLP receiver of {name} at {place} left {rejected} out: {why:?}"
+                        "the OTLP receiver of {name} at {place} left {rejected} out: {}",
+                        printable(&why)
                     );
                 } else if !why.is_empty() {
-                    tracing::warn!("the OTLP receiver at {place} says: {why:?}");
+                    tracing::warn!("the OTLP receiver at {place} says: {}", printable(&why));
                 }
-                self.book.state(self.signal, &place, None);
+                self.book.up(self.signal, &place);
                 Fate::Taken
             }
             Outcome::Refused { why } => {
                 self.book.dropped(self.signal, Dropped::Refused, count);
-                self.book.state(self.signal, &place, Some(&why));
+                self.book.down(self.signal, &place, &why, false);
                 Fate::Refused
             }
             Outcome::Later { why, after } => {
-                self.book.state(self.signal, &place, Some(&why));
+                self.book.down(self.signal, &place, &why, true);
                 Fate::Again(after)
             }
         }

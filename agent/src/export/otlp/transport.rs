@@ -32,7 +32,11 @@ use tonic::{
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
-use crate::config::otlp::{Protocol, Receiver};
+use super::refusal;
+use crate::{
+    config::otlp::{Protocol, Receiver},
+    text::printable,
+};
 
 /// A message that asks a receiver to take something.
 pub trait Export: Message + Clone + Default + 'static {
@@ -233,14 +237,7 @@ impl Transport {
                 Err(_no_message) => accepted::<R>(R::Answer::default()),
             };
         }
-        // Errors come as a message too, but not from everybody.
-        let said = tonic_types::pb::Status::decode(body)
-            .map(|status| status.message)
-            .unwrap_or_default();
-        let why = match said.as_str() {
-            "" => parts.status.to_string(),
-            said => format!("{}: {said}", parts.status),
-        };
+        let why = refusal::describe(parts.status, &parts.headers, &body);
         match parts.status {
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
@@ -283,7 +280,7 @@ fn refused(status: &Status) -> Outcome {
     let why = match status.source() {
         // There was no answer at all.
         Some(source) => causes(source),
-        None => format!("{:?}: {}", status.code(), status.message()),
+        None => format!("{:?}: {}", status.code(), printable(status.message())),
     };
     let again = match status.code() {
         Code::Cancelled

@@ -263,7 +263,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "reason"],
             source: "nvmlDeviceGetCurrentClocksEventReasons",
             reset: Reset::None,
-            opentelemetry: &[otel("partymeter.gpu.throttle.active")],
+            opentelemetry: &[otel("partymeter.gpu.throttle.state")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     list(emit, id, &reading.throttle);

@@ -25,7 +25,7 @@ fn spans<'t>(taken: &'t Value, party: &str) -> Vec<&'t Value> {
     let all = items(&taken["traces"], &SPANS).into_iter();
     let of_party = |it: &&Value| {
         attributes(it)
-            .get("mpc.party_id")
+            .get("mpc.peer.party_id")
             .is_some_and(|id| id == party)
     };
     all.filter(of_party).collect()

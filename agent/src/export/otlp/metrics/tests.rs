@@ -97,7 +97,7 @@ fn says_what_the_page_says() {
     let messages =
         messages(encoder(Temporality::Cumulative, Histograms::Explicit).encode(&snapshot));
     let numbers = numbers(&messages);
-    let gpus = gpus(&snapshot);
+    let gpus = gpus(&snapshot).collect();
     let mut expected = 0;
     for metric in catalog() {
         for form in metric.opentelemetry {
@@ -438,4 +438,37 @@ fn large_rounds_are_parted_and_nothing_is_lost() {
         numbers.keys().filter(histograms_counted_twice).count() as u64,
         total
     );
+}
+
+/// The points of a series that say that it has ended.
+fn ends(parts: Vec<Part>, name: &str) -> usize {
+    let found = messages(parts).into_iter().filter(|it| it.name == name);
+    let points = found.flat_map(|message| match message.data {
+        Some(Data::Gauge(gauge)) => gauge.data_points,
+        Some(Data::Sum(sum)) => sum.data_points,
+        _ => Vec::new(),
+    });
+    let flag = DataPointFlags::NoRecordedValueMask as u32;
+    points
+        .filter(|it| it.flags == flag && it.value.is_none())
+        .count()
+}
+
+#[test]
+fn a_series_that_ends_says_so_until_it_was_heard() {
+    let mut encoder = encoder(Temporality::Cumulative, Histograms::Explicit);
+    let snapshot = prometheus::tests::complete();
+    let all = encoder.encode(&snapshot).len();
+    (0..all).for_each(|part| encoder.accepted(part));
+    let without = Snapshot {
+        host: None,
+        ..snapshot
+    };
+    let name = "process.memory.usage";
+    assert_eq!(ends(encoder.encode(&without), name), 1);
+    let parts = encoder.encode(&without);
+    let count = parts.len();
+    assert_eq!(ends(parts, name), 1, "nobody has accepted it");
+    (0..count).for_each(|part| encoder.accepted(part));
+    assert_eq!(ends(encoder.encode(&without), name), 0);
 }
