@@ -1,4 +1,5 @@
-//! The wiring: sources -> sampler -> exporters, in the order that privileges ask for, and the way down.
+//! The wiring: sources -> sampler -> exporters, in the order that privileges ask for, and the way down. What wants
+//! privileges is opened first and by this thread; all threads but the network source's start without any.
 
 use std::{
     pin::pin,
@@ -11,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
+    admin::{self, Opened, Socket},
     config::{Config, Options, Unresolved},
     export::{
         http,
@@ -42,6 +44,7 @@ pub fn run(
     outbox: &Outbox,
 ) -> anyhow::Result<()> {
     let since = SystemTime::now();
+    privilege::seal();
     share_heap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -52,6 +55,28 @@ pub fn run(
         signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?
     };
     let otlp = otlp::prepare(config, outbox).map_err(crate::Misconfigured)?;
+    let listeners = config
+        .prometheus_listen
+        .iter()
+        .map(|address| http::bind(*address));
+    let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
+    let administration = administration(config)?;
+    let pins = if config.network.enabled {
+        Pins::open(config)?
+    } else {
+        Pins::none()
+    };
+    let started = |source| format!("cannot start the thread of the {source} source");
+    // The network source's thread takes this thread's capabilities with it; all that starts later has none.
+    let network_thread = config
+        .network
+        .enabled
+        .then(|| source::ahead("network", privilege::keep_for_attaching));
+    let network_thread = network_thread
+        .transpose()
+        .with_context(|| started("network"))?;
+    privilege::drop_all();
+
     let answers = if config.network.enabled {
         resolve::ask(config)
     } else {
@@ -68,31 +93,14 @@ pub fn run(
         let mend = "to start without it, set network.unresolved = \"retry\"";
         return Err(crate::Misconfigured(format!("{}; {mend}", lines.join("\n"))).into());
     }
-    let listeners = config
-        .prometheus_listen
-        .iter()
-        .map(|address| http::bind(*address));
-    let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
-    let pins = if config.network.enabled {
-        Pins::open(config)?
-    } else {
-        Pins::none()
-    };
     let mut reload = Reload::new(options, config, pins.layout(config), logging);
     reload.found(&answers);
     let ledger = Writer::start(config)?;
-
-    // The network source's thread takes this thread's capabilities with it; all that starts later has none.
-    let started = |source| format!("cannot start the thread of the {source} source");
     let writes = ledger.as_ref().map(Writer::counts);
     let witnesses = witnesses(outbox.connection_spans(config), ledger);
     let network = NetworkSource::new(&reload.wanted(), pins, witnesses);
-    let network = config
-        .network
-        .enabled
-        .then(|| source::spawn(network, config.interval));
+    let network = network_thread.map(|thread| thread.spawn(network, config.interval));
     let network = network.transpose().with_context(|| started("network"))?;
-    privilege::drop_all();
     let gpus = config
         .gpu
         .enabled
@@ -126,14 +134,14 @@ pub fn run(
     let otlp = otlp.start(config, Arc::clone(&sampler));
     let otlp = otlp.context("cannot start the thread that sends OTLP")?;
 
-    announce(config);
+    announce(config, administration.as_ref());
     for (signal, place) in places {
         info!("{} by OTLP to {place}", signal.name());
     }
     let outcome = runtime.block_on(async {
         let mut reload = pin!(reload.run(hangup));
         tokio::select! {
-            outcome = serve(listeners, sampler, logging) => outcome,
+            outcome = serve(listeners, administration.as_ref(), sampler, logging) => outcome,
             () = &mut reload => Ok(()),
         }
     });
@@ -146,23 +154,26 @@ pub fn run(
     Ok(())
 }
 
+/// The socket of administration, if there is to be one; says so where there is none although one was to be.
+fn administration(config: &Config) -> Result<Option<Socket>, crate::Misconfigured> {
+    match admin::open(&config.admin)? {
+        Opened::At(socket) => Ok(Some(socket)),
+        Opened::Off => Ok(None),
+        Opened::Without(why) => {
+            warn!("no administration of this agent: {why}");
+            Ok(None)
+        }
+    }
+}
+
 async fn serve(
     listeners: Vec<std::net::TcpListener>,
+    administration: Option<&Socket>,
     sampler: Arc<Sampler>,
     logging: &Arc<Logging>,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let mut release = signal(SignalKind::user_defined1()).context("cannot wait for SIGUSR1")?;
-    let gpus = Arc::clone(&sampler);
-    let releases = async move {
-        while release.recv().await.is_some() {
-            let gpus = Arc::clone(&gpus);
-            // It waits for calls of the GPUs under way.
-            drop(tokio::task::spawn_blocking(move || gpus.release_gpus()).await);
-        }
-    };
-    let releases = tokio::spawn(releases);
     let log = Arc::clone(logging);
     let repeated = tokio::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -180,15 +191,22 @@ async fn serve(
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     // An error is the sender going away, which is the end as well.
     let stopped = async { drop(stopped.await) };
+    let administered = Arc::clone(&sampler);
+    let administered = async move {
+        match administration {
+            Some(socket) => admin::serve(socket, administered, Arc::clone(logging)).await,
+            None => std::future::pending().await,
+        }
+    };
     let mut server = pin!(http::serve(
         listeners,
         sampler,
-        Arc::clone(logging),
         http::Limits::default(),
         stopped
     ));
     tokio::select! {
         outcome = &mut server => outcome.context("cannot serve the metrics page")?,
+        outcome = administered => drop(outcome.context("cannot serve administration")?),
         name = signalled() => info!("{name}: stopping"),
     }
     drop(stop);
@@ -196,7 +214,6 @@ async fn serve(
         outcome = server => outcome.context("cannot serve the metrics page")?,
         name = signalled() => warn!("{name} again: not waiting for clients"),
     }
-    releases.abort();
     repeated.abort();
     logging.tell_repeated();
     Ok(())
@@ -220,7 +237,7 @@ fn share_heap() {
 }
 
 /// Says what is accounted and where to look.
-fn announce(config: &Config) {
+fn announce(config: &Config, administration: Option<&Socket>) {
     let own = config.party_id.as_deref().unwrap_or("not named");
     info!(
         "node {}, party {own}, read every {}",
@@ -240,5 +257,8 @@ fn announce(config: &Config) {
     }
     for address in &config.prometheus_listen {
         info!("metrics at http://{address}/metrics");
+    }
+    if let Some(socket) = administration {
+        info!("administration at {}", socket.path().display());
     }
 }
