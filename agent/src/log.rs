@@ -101,19 +101,6 @@ pub fn init(config: &Config, outbox: &Outbox) -> anyhow::Result<Arc<Logging>> {
 }
 
 impl Logging {
-    /// One that shows nothing, for tests of what changes it.
-    #[cfg(test)]
-    pub(crate) fn silent() -> Arc<Self> {
-        let (layer, filter) = reload::Layer::new(EnvFilter::new("off"));
-        // While it lives, the level can be changed.
-        Box::leak(Box::new(layer));
-        Arc::new(Self {
-            filter,
-            state: State::new(crate::config::tests::minimal().log),
-            limit: Arc::default(),
-        })
-    }
-
     /// From which level on messages are shown; `None`: nothing is.
     pub fn level(&self) -> Option<Level> {
         self.lock().config.level

@@ -51,7 +51,8 @@ fn ask(admin: &Admin, method: Method, route: &str, body: &str) -> anyhow::Result
         .uri(route)
         .header(HOST, "localhost")
         .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))?;
-    let answer = runtime.block_on(timeout(DEADLINE, talk(path, request)));
+    // Made inside, where the runtime has its clock.
+    let answer = runtime.block_on(async { timeout(DEADLINE, talk(path, request)).await });
     let late = || {
         let (path, seconds) = (path.display(), DEADLINE.as_secs());
         format!("the agent at {path} does not answer within {seconds} s")

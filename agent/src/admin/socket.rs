@@ -121,8 +121,8 @@ impl Socket {
     fn new(path: &Path, group: Option<Gid>) -> Result<Self, String> {
         let shown = path.display();
         let (parent, name) = split(path)?;
-        let directory = safe_dir::open_or_create(parent, DIRECTORY)
-            .map_err(|error| format!("cannot make {shown}: {error}"))?;
+        let directory =
+            safe_dir::open_or_create(parent, DIRECTORY).map_err(|error| error.to_string())?;
         let lock = lock(&directory, &name, path)?;
         if is_stale(&directory, &name, path)? {
             unlinkat(&directory, name.as_os_str(), UnlinkatFlags::NoRemoveDir).map_err(
@@ -174,7 +174,7 @@ impl Drop for Socket {
         if found.is_ok_and(|data| identity(&data) == self.identity) {
             let name = self.name.as_os_str();
             // If it cannot be removed, the next agent does.
-            drop(unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir));
+            let _ = unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir);
         }
     }
 }

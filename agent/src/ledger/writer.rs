@@ -3,6 +3,7 @@
 //! Files are begun anew now and then, so that what is too much or too old goes a file at a time.
 
 use std::{
+    error::Error,
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
@@ -73,15 +74,13 @@ impl Writer {
             return Ok(None);
         };
         let place = wanted.directory.display();
-        let failed = |error: io::Error| {
+        let failed = |error: &dyn Error| {
             anyhow::anyhow!(
                 "network.ledger: cannot write to {place}: {error}; name a directory that can be made"
             )
         };
         // It is evidence: nobody else may put files there, or another directory in its place.
-        safe_dir::open_or_create(&wanted.directory, 0o700).map_err(|error| {
-            anyhow::anyhow!("network.ledger: cannot use the directory: {error}")
-        })?;
+        safe_dir::open_or_create(&wanted.directory, 0o700).map_err(|error| failed(&error))?;
         let counts = Arc::<Counts>::default();
         let wants_open = Arc::<AtomicBool>::default();
         let mut book = Book {
@@ -94,7 +93,7 @@ impl Writer {
             counts: Arc::clone(&counts),
             is_failing: false,
         };
-        book.file = Some(book.begin().map_err(failed)?);
+        book.file = Some(book.begin().map_err(|error| failed(&error))?);
         let (to, from) = sync_channel(WAITING);
         let wants = Arc::clone(&wants_open);
         thread::Builder::new()

@@ -47,6 +47,7 @@ fn logging(level: Option<Level>, act: impl FnOnce(&Logging)) -> String {
     let written = Written::default();
     let lines = fmt::layer()
         .with_writer(written.clone())
+        .with_ansi(false)
         .event_format(Text)
         .with_filter(Arc::clone(&limit).filter())
         .with_filter(filter);
@@ -95,10 +96,10 @@ fn a_change_of_the_level_is_told_before_it_takes_effect() {
     assert_eq!(
         lines,
         [
-            "log.level changes from info to off: somebody asked change=1 security.level=\"info\"",
-            "log.level changes from off to info: somebody asked change=2 security.level=\"info\"",
-            "log.level changes from info to off: somebody asked change=3 security.level=\"info\"",
-            "log.level changes from off to warn: another change=4 security.level=\"info\"",
+            "log.level changes from info to off: somebody asked change=1 security.level=info",
+            "log.level changes from off to info: somebody asked change=2 security.level=info",
+            "log.level changes from info to off: somebody asked change=3 security.level=info",
+            "log.level changes from off to warn: another change=4 security.level=info",
         ]
     );
 }

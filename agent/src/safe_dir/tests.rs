@@ -14,7 +14,7 @@ impl Place {
     fn new(name: &str) -> Self {
         let name = format!("partymeter-safe-dir-{}-{name}", std::process::id());
         let path = fs::canonicalize(std::env::temp_dir()).unwrap().join(name);
-        let _ = fs::remove_dir_all(&path);
+        drop(fs::remove_dir_all(&path));
         fs::create_dir(&path).unwrap();
         set_mode(&path, 0o755);
         Self(path)
@@ -27,7 +27,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        drop(fs::remove_dir_all(&self.0));
     }
 }
 

@@ -14,7 +14,7 @@ impl Place {
     fn new(name: &str) -> Self {
         let name = format!("partymeter-admin-{}-{name}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        let _ = fs::remove_dir_all(&path);
+        drop(fs::remove_dir_all(&path));
         Self(path)
     }
 
@@ -33,7 +33,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        drop(fs::remove_dir_all(&self.0));
     }
 }
 

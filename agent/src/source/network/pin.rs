@@ -186,6 +186,9 @@ impl Pins {
             }
         }
         let folder = Folder(path.clone());
+        if let Err(error) = folder.nothing_in_the_way() {
+            return refused(error.to_string());
+        }
         if let Err(error) = folder.try_out() {
             return refused(error.to_string());
         }
