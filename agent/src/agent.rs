@@ -60,7 +60,7 @@ pub fn run(
         .iter()
         .map(|address| http::bind(*address));
     let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
-    let administration = administration(config)?;
+    let administration = admin::open(&config.admin)?;
     let pins = if config.network.enabled {
         Pins::open(config)?
     } else {
@@ -75,7 +75,7 @@ pub fn run(
     let network_thread = network_thread
         .transpose()
         .with_context(|| started("network"))?;
-    privilege::drop_all();
+    let given_up = privilege::drop_all();
 
     let answers = if config.network.enabled {
         resolve::ask(config)
@@ -101,6 +101,7 @@ pub fn run(
     let network = NetworkSource::new(&reload.wanted(), pins, witnesses);
     let network = network_thread.map(|thread| thread.spawn(network, config.interval));
     let network = network.transpose().with_context(|| started("network"))?;
+    given_up.tell();
     let gpus = config
         .gpu
         .enabled
@@ -134,14 +135,14 @@ pub fn run(
     let otlp = otlp.start(config, Arc::clone(&sampler));
     let otlp = otlp.context("cannot start the thread that sends OTLP")?;
 
-    announce(config, administration.as_ref());
+    announce(config, &administration);
     for (signal, place) in places {
         info!("{} by OTLP to {place}", signal.name());
     }
     let outcome = runtime.block_on(async {
         let mut reload = pin!(reload.run(hangup));
         tokio::select! {
-            outcome = serve(listeners, administration.as_ref(), sampler, logging) => outcome,
+            outcome = serve(listeners, administration.socket(), sampler, logging) => outcome,
             () = &mut reload => Ok(()),
         }
     });
@@ -152,18 +153,6 @@ pub fn run(
     outcome?;
     info!("stopped");
     Ok(())
-}
-
-/// The socket of administration, if there is to be one; says so where there is none although one was to be.
-fn administration(config: &Config) -> Result<Option<Socket>, crate::Misconfigured> {
-    match admin::open(&config.admin)? {
-        Opened::At(socket) => Ok(Some(socket)),
-        Opened::Off => Ok(None),
-        Opened::Without(why) => {
-            warn!("no administration of this agent: {why}");
-            Ok(None)
-        }
-    }
 }
 
 async fn serve(
@@ -237,7 +226,7 @@ fn share_heap() {
 }
 
 /// Says what is accounted and where to look.
-fn announce(config: &Config, administration: Option<&Socket>) {
+fn announce(config: &Config, administration: &Opened) {
     let own = config.party_id.as_deref().unwrap_or("not named");
     info!(
         "node {}, party {own}, read every {}",
@@ -258,7 +247,9 @@ fn announce(config: &Config, administration: Option<&Socket>) {
     for address in &config.prometheus_listen {
         info!("metrics at http://{address}/metrics");
     }
-    if let Some(socket) = administration {
-        info!("administration at {}", socket.path().display());
+    match administration {
+        Opened::At(socket) => info!("administration at {}", socket.path().display()),
+        Opened::Without(why) => warn!("no administration of this agent: {why}"),
+        Opened::Off => {}
     }
 }

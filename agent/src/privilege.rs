@@ -75,7 +75,8 @@ pub fn keep_for_attaching() {
     if have.contains(&Capability::CAP_NET_ADMIN) {
         keep.insert(Capability::CAP_NET_ADMIN);
     }
-    set_all(&keep, "the network source, until it counts,");
+    // Told is what is left in the end.
+    give_up(&keep, "the network source");
 }
 
 /// Once the programs are attached: keeps what bpf(2) wants for attaching a loaded one again, and before Linux 5.19 for
@@ -85,15 +86,34 @@ pub fn keep_for_reading() {
     let keep = [Capability::CAP_BPF, Capability::CAP_SYS_ADMIN]
         .into_iter()
         .find(|c| have.contains(c));
-    set_all(&keep.into_iter().collect(), "the network source");
+    give_up(&keep.into_iter().collect(), "the network source").tell();
 }
 
-/// Gives up everything, on this thread and for those that it starts from now on.
-pub fn drop_all() {
-    set_all(&CapsHashSet::new(), "the agent");
+/// Gives up everything, on this thread and for those that it starts from now on. What comes of it is told by the caller,
+/// once the agent has started.
+pub fn drop_all() -> GivenUp {
+    give_up(&CapsHashSet::new(), "the agent")
 }
 
-fn set_all(keep: &CapsHashSet, whose: &str) {
+/// What is left of a thread's capabilities, to be told.
+#[derive(Debug)]
+pub struct GivenUp(Option<String>);
+
+impl GivenUp {
+    /// Says it, if anything was given up.
+    pub fn tell(self) {
+        if let Some(message) = self.0 {
+            info!(
+                target: SECURITY,
+                thread = std::thread::current().name(),
+                security.level = "info",
+                "{message}"
+            );
+        }
+    }
+}
+
+fn give_up(keep: &CapsHashSet, whose: &str) -> GivenUp {
     let before = caps::read(None, CapSet::Permitted).unwrap_or_default();
     // Effective first: it may not exceed what is permitted.
     let none = CapsHashSet::new();
@@ -104,24 +124,20 @@ fn set_all(keep: &CapsHashSet, whose: &str) {
     ] {
         if let Err(error) = caps::set(None, set, kept) {
             told(&format!("give up capabilities of {whose}"), &error);
-            return;
+            return GivenUp(None);
         }
     }
-    if before.len() > keep.len() {
-        let mut kept: Vec<String> = keep.iter().map(ToString::to_string).collect();
-        kept.sort();
-        let kept = if kept.is_empty() {
-            "none".to_owned()
-        } else {
-            kept.join(", ")
-        };
-        info!(
-            target: SECURITY,
-            thread = std::thread::current().name(),
-            security.level = "info",
-            "{whose} keeps these capabilities: {kept}"
-        );
+    if before.len() <= keep.len() {
+        return GivenUp(None);
     }
+    let mut kept: Vec<String> = keep.iter().map(ToString::to_string).collect();
+    kept.sort();
+    let kept = if kept.is_empty() {
+        "none".to_owned()
+    } else {
+        kept.join(", ")
+    };
+    GivenUp(Some(format!("{whose} keeps these capabilities: {kept}")))
 }
 
 fn told(action: &str, error: &dyn std::error::Error) {

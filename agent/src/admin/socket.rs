@@ -39,6 +39,16 @@ pub enum Opened {
     Without(String),
 }
 
+impl Opened {
+    /// The socket, if it is there.
+    pub fn socket(&self) -> Option<&Socket> {
+        match self {
+            Self::At(socket) => Some(socket),
+            Self::Off | Self::Without(_) => None,
+        }
+    }
+}
+
 /// A socket that listens; its file goes with it.
 #[derive(Debug)]
 pub struct Socket {
