@@ -1,4 +1,5 @@
-//! The wiring: sources -> sampler -> exporters, in the order that privileges ask for, and the way down.
+//! The wiring: sources -> sampler -> exporters, in the order that privileges ask for, and the way down. What wants
+//! privileges is opened first and by this thread; all threads but the network source's start without any.
 
 use std::{
     pin::pin,
@@ -11,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
+    admin::{self, Opened, Socket},
     config::{Config, Options, Unresolved},
     export::{
         http,
@@ -42,6 +44,7 @@ pub fn run(
     outbox: &Outbox,
 ) -> anyhow::Result<()> {
     let since = SystemTime::now();
+    privilege::seal();
     share_heap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -52,6 +55,28 @@ pub fn run(
         signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?
     };
     let otlp = otlp::prepare(config, outbox).map_err(crate::Misconfigured)?;
+    let listeners = config
+        .prometheus_listen
+        .iter()
+        .map(|address| http::bind(*address));
+    let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
+    let administration = admin::open(&config.admin)?;
+    let pins = if config.network.enabled {
+        Pins::open(config)?
+    } else {
+        Pins::none()
+    };
+    let started = |source| format!("cannot start the thread of the {source} source");
+    // The network source's thread takes this thread's capabilities with it; all that starts later has none.
+    let network_thread = config
+        .network
+        .enabled
+        .then(|| source::ahead("network", privilege::keep_for_attaching));
+    let network_thread = network_thread
+        .transpose()
+        .with_context(|| started("network"))?;
+    let given_up = privilege::drop_all();
+
     let answers = if config.network.enabled {
         resolve::ask(config)
     } else {
@@ -68,31 +93,15 @@ pub fn run(
         let mend = "to start without it, set network.unresolved = \"retry\"";
         return Err(crate::Misconfigured(format!("{}; {mend}", lines.join("\n"))).into());
     }
-    let listeners = config
-        .prometheus_listen
-        .iter()
-        .map(|address| http::bind(*address));
-    let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
-    let pins = if config.network.enabled {
-        Pins::open(config)?
-    } else {
-        Pins::none()
-    };
     let mut reload = Reload::new(options, config, pins.layout(config), logging);
     reload.found(&answers);
     let ledger = Writer::start(config)?;
-
-    // The network source's thread takes this thread's capabilities with it; all that starts later has none.
-    let started = |source| format!("cannot start the thread of the {source} source");
     let writes = ledger.as_ref().map(Writer::counts);
     let witnesses = witnesses(outbox.connection_spans(config), ledger);
     let network = NetworkSource::new(&reload.wanted(), pins, witnesses);
-    let network = config
-        .network
-        .enabled
-        .then(|| source::spawn(network, config.interval));
+    let network = network_thread.map(|thread| thread.spawn(network, config.interval));
     let network = network.transpose().with_context(|| started("network"))?;
-    privilege::drop_all();
+    given_up.tell();
     let gpus = config
         .gpu
         .enabled
@@ -126,14 +135,14 @@ pub fn run(
     let otlp = otlp.start(config, Arc::clone(&sampler));
     let otlp = otlp.context("cannot start the thread that sends OTLP")?;
 
-    announce(config);
+    announce(config, &administration);
     for (signal, place) in places {
         info!("{} by OTLP to {place}", signal.name());
     }
     let outcome = runtime.block_on(async {
         let mut reload = pin!(reload.run(hangup));
         tokio::select! {
-            outcome = serve(listeners, sampler, logging) => outcome,
+            outcome = serve(listeners, administration.socket(), sampler, logging) => outcome,
             () = &mut reload => Ok(()),
         }
     });
@@ -148,21 +157,12 @@ pub fn run(
 
 async fn serve(
     listeners: Vec<std::net::TcpListener>,
+    administration: Option<&Socket>,
     sampler: Arc<Sampler>,
     logging: &Arc<Logging>,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let mut release = signal(SignalKind::user_defined1()).context("cannot wait for SIGUSR1")?;
-    let gpus = Arc::clone(&sampler);
-    let releases = async move {
-        while release.recv().await.is_some() {
-            let gpus = Arc::clone(&gpus);
-            // It waits for calls of the GPUs under way.
-            drop(tokio::task::spawn_blocking(move || gpus.release_gpus()).await);
-        }
-    };
-    let releases = tokio::spawn(releases);
     let log = Arc::clone(logging);
     let repeated = tokio::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -180,15 +180,22 @@ async fn serve(
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     // An error is the sender going away, which is the end as well.
     let stopped = async { drop(stopped.await) };
+    let administered = Arc::clone(&sampler);
+    let administered = async move {
+        match administration {
+            Some(socket) => admin::serve(socket, administered, Arc::clone(logging)).await,
+            None => std::future::pending().await,
+        }
+    };
     let mut server = pin!(http::serve(
         listeners,
         sampler,
-        Arc::clone(logging),
         http::Limits::default(),
         stopped
     ));
     tokio::select! {
         outcome = &mut server => outcome.context("cannot serve the metrics page")?,
+        outcome = administered => drop(outcome.context("cannot serve administration")?),
         name = signalled() => info!("{name}: stopping"),
     }
     drop(stop);
@@ -196,7 +203,6 @@ async fn serve(
         outcome = server => outcome.context("cannot serve the metrics page")?,
         name = signalled() => warn!("{name} again: not waiting for clients"),
     }
-    releases.abort();
     repeated.abort();
     logging.tell_repeated();
     Ok(())
@@ -220,7 +226,7 @@ fn share_heap() {
 }
 
 /// Says what is accounted and where to look.
-fn announce(config: &Config) {
+fn announce(config: &Config, administration: &Opened) {
     let own = config.party_id.as_deref().unwrap_or("not named");
     info!(
         "node {}, party {own}, read every {}",
@@ -240,5 +246,10 @@ fn announce(config: &Config) {
     }
     for address in &config.prometheus_listen {
         info!("metrics at http://{address}/metrics");
+    }
+    match administration {
+        Opened::At(socket) => info!("administration at {}", socket.path().display()),
+        Opened::Without(why) => warn!("no administration of this agent: {why}"),
+        Opened::Off => {}
     }
 }

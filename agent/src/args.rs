@@ -8,7 +8,7 @@ use clap::{
 };
 
 use crate::{
-    config::{Given, Options, options::OPTIONS, otlp},
+    config::{Given, LEVELS, Options, options::OPTIONS, otlp},
     import::{FRAMEWORKS, Framework},
     ledger::export,
     model::print::Format,
@@ -23,6 +23,10 @@ pub enum Invocation {
     Check(Options),
     /// Remove what outlives the agent.
     Detach(Options),
+    /// Print the running agent's level of the log, or change it.
+    LogLevel(Options, Option<String>),
+    /// Have the running agent give its GPUs up.
+    GpuRelease(Options),
     /// Print parties for the configuration, from a framework's own file.
     Import(Framework, PathBuf),
     /// Print the ledger's connections, those that have ended since then.
@@ -47,6 +51,15 @@ pub fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Invocation, cla
     Ok(match matches.subcommand() {
         Some(("check", matches)) => Invocation::Check(options(matches, variable)),
         Some(("detach", matches)) => Invocation::Detach(options(matches, variable)),
+        Some(("log-level", matches)) => {
+            let level = matches.get_one::<String>("level").cloned();
+            Invocation::LogLevel(options(matches, variable), level)
+        }
+        Some(("gpu", matches)) => match matches.subcommand() {
+            Some((_, matches)) => Invocation::GpuRelease(options(matches, variable)),
+            // clap lets nothing else through.
+            None => return Err(command().error(ErrorKind::MissingSubcommand, "say what to do")),
+        },
         Some(("parties", matches)) => match matches.subcommand().and_then(|(_, it)| import(it)) {
             Some((framework, file)) => Invocation::Import(framework, file),
             // clap lets nothing else through.
@@ -96,6 +109,27 @@ pub fn command() -> Command {
         .subcommand(with_options(Command::new("detach").about(
             "Stop counting for good: remove what is pinned in the kernel; for when no agent runs any more",
         )))
+        .subcommand(with_options(
+            Command::new("log-level")
+                .about(
+                    "Print from which level on the running agent logs; with LEVEL, change it until the configuration \
+                     is read again",
+                )
+                .arg(
+                    Arg::new("level")
+                        .value_name("LEVEL")
+                        .value_parser(LEVELS.map(|(name, _)| name)),
+                ),
+        ))
+        .subcommand(
+            Command::new("gpu")
+                .about("What the running agent does with the GPUs")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(with_options(Command::new("release").about(
+                    "Have the agent give all GPUs up for a minute, so that their driver can be unloaded",
+                ))),
+        )
         .subcommand(
             Command::new("parties")
                 .about("What the configuration says of parties")

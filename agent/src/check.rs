@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use crate::{
-    config::{Config, Signal},
+    admin,
+    config::{AdminSocket, Config, Signal},
     export::otlp::{self, Outbox},
     source::{
         gpu,
@@ -65,6 +66,13 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
             optional: false,
         });
     }
+    // Where nothing is configured, the agent goes on without.
+    let by_itself = config.admin.socket == AdminSocket::Standard && config.admin.group.is_none();
+    findings.push(Finding {
+        what: "administration",
+        result: admin::probe(&config.admin),
+        optional: by_itself,
+    });
     let width = findings
         .iter()
         .map(|finding| finding.what.len())

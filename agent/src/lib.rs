@@ -15,10 +15,12 @@
 //! ```
 //!
 //! Beside the way: `check` looks at what this machine allows, `import` reads the party files of frameworks, `ledger`
-//! writes connections down one by one and compares those of two parties.
+//! writes connections down one by one and compares those of two parties, `admin` is where who may change the running
+//! agent does so. `safe_dir` checks directories that are trusted.
 //!
 //! The kernel's half of `network` is the crate `agent-ebpf`.
 
+pub mod admin;
 pub mod agent;
 pub mod args;
 pub mod check;
@@ -30,6 +32,7 @@ pub mod log;
 pub mod model;
 pub mod privilege;
 pub mod reload;
+pub mod safe_dir;
 pub mod sample;
 pub mod sampler;
 pub mod source;

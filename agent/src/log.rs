@@ -6,11 +6,12 @@ mod format;
 mod limit;
 
 use std::{
+    fmt::Display,
     io::IsTerminal as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tracing::Level;
+use tracing::{Level, info};
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry,
     filter::filter_fn,
@@ -26,7 +27,7 @@ use self::{
     limit::Limit,
 };
 use crate::{
-    config::{Config, Log, LogFormat},
+    config::{Config, Log, LogFormat, level_name},
     export::otlp::Outbox,
 };
 
@@ -42,7 +43,8 @@ const QUIET: [&str; 8] = [
     "tower",
 ];
 
-/// The target of messages that whoever watches over security wants to see.
+/// The target of messages that whoever watches over security wants to see. No level hides them, so that nobody does
+/// anything unseen by changing it first.
 pub const SECURITY: &str = "partymeter::security";
 
 /// The target of the spans of rounds. They are no messages: no level hides them.
@@ -51,8 +53,21 @@ pub const ROUND: &str = "partymeter::round";
 /// The log, once it is under way.
 pub struct Logging {
     filter: Handle<EnvFilter, Registry>,
-    config: Mutex<Log>,
+    state: Mutex<State>,
     limit: Arc<Limit>,
+}
+
+/// What can change while it is under way.
+struct State {
+    config: Log,
+    /// How often the level was changed. With it no two messages about that are the same, and none is held back.
+    changes: u64,
+}
+
+impl State {
+    fn new(config: Log) -> Mutex<Self> {
+        Mutex::new(Self { config, changes: 0 })
+    }
 }
 
 /// Starts logging, for the whole process and once. What goes to OTLP is put into `outbox`.
@@ -80,43 +95,49 @@ pub fn init(config: &Config, outbox: &Outbox) -> anyhow::Result<Arc<Logging>> {
     Registry::default().with(shown).with(rounds).try_init()?;
     Ok(Arc::new(Logging {
         filter: handle,
-        config: Mutex::new(*log),
+        state: State::new(*log),
         limit,
     }))
 }
 
 impl Logging {
-    /// One that shows nothing, for tests of what changes it.
-    #[cfg(test)]
-    pub(crate) fn silent() -> Arc<Self> {
-        let (layer, filter) = reload::Layer::new(EnvFilter::new("off"));
-        // While it lives, the level can be changed.
-        Box::leak(Box::new(layer));
-        Arc::new(Self {
-            filter,
-            config: Mutex::new(crate::config::tests::minimal().log),
-            limit: Arc::default(),
-        })
-    }
-
     /// From which level on messages are shown; `None`: nothing is.
     pub fn level(&self) -> Option<Level> {
-        self.lock().level
+        self.lock().config.level
     }
 
-    /// Shows messages of that level and above from now on; `None`: nothing.
+    /// Shows messages of that level and above from now on; `None`: none but those about security. Says so before it
+    /// takes effect, and why: `cause` is the end of a sentence.
     ///
     /// # Errors
     /// If logging has ended.
-    pub fn set_level(&self, level: Option<Level>) -> anyhow::Result<()> {
-        let mut config = self.lock();
-        config.level = level;
-        self.filter.reload(filter(&config)?)?;
+    pub fn set_level(&self, level: Option<Level>, cause: &dyn Display) -> anyhow::Result<()> {
+        let mut state = self.lock();
+        let before = state.config.level;
+        if before == level {
+            return Ok(());
+        }
+        let next = Log {
+            level,
+            ..state.config
+        };
+        let filter = filter(&next)?;
+        state.changes += 1;
+        info!(
+            target: SECURITY,
+            change = state.changes,
+            security.level = "info",
+            "log.level changes from {} to {}: {cause}",
+            level_name(before),
+            level_name(level)
+        );
+        self.filter.reload(filter)?;
+        state.config = next;
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Log> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says how often what was held back came again. To be called from time to time.
@@ -135,5 +156,11 @@ fn filter(config: &Log) -> anyhow::Result<EnvFilter> {
     }
     // The BPF side's messages have its own crate's name as their target.
     filter = filter.add_directive(format!("partymeter_bpf={}", level(config.kernel)).parse()?);
-    Ok(filter.add_directive(format!("{ROUND}=trace").parse()?))
+    for always in [ROUND, SECURITY] {
+        filter = filter.add_directive(format!("{always}=trace").parse()?);
+    }
+    Ok(filter)
 }
+
+#[cfg(test)]
+mod tests;

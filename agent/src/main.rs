@@ -6,7 +6,7 @@ use std::{
 };
 
 use partymeter::{
-    Misconfigured, agent,
+    Misconfigured, admin, agent,
     args::{self, Invocation},
     check::check,
     config::{self, Config, Options, Surroundings, options},
@@ -58,6 +58,13 @@ fn carry_out(invocation: Invocation) -> anyhow::Result<bool> {
         }
         Invocation::Check(options) => return Ok(check(&resolve(&options)?, out)?),
         Invocation::Detach(options) => writeln!(out, "{}", pin::detach(&resolve(&options)?)?)?,
+        Invocation::LogLevel(options, level) => {
+            let admin = resolve(&options)?.admin;
+            writeln!(out, "{}", admin::log_level(&admin, level.as_deref())?)?;
+        }
+        Invocation::GpuRelease(options) => {
+            writeln!(out, "{}", admin::gpu_release(&resolve(&options)?.admin)?)?;
+        }
         Invocation::Import(framework, file) => {
             write!(out, "{}", import::import(framework, &file)?)?;
         }

@@ -37,6 +37,11 @@ pub struct Sampler {
 }
 
 impl Sampler {
+    /// Whether GPUs are read here at all.
+    pub fn has_gpus(&self) -> bool {
+        self.gpus.is_some()
+    }
+
     /// Gives the GPUs up, and says for how long; `None` when their source is off. Blocks for up to a second.
     pub fn release_gpus(&self) -> Option<Duration> {
         self.gpus.as_ref().map(|gpus| gpus.release())

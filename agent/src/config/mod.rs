@@ -9,9 +9,16 @@ mod resolve;
 mod value;
 
 pub use otlp::{Histograms, Otlp, Signal, Temporality};
-pub use resolve::{Given, Options, Surroundings, level_name, level_named, read, resolve};
+pub use resolve::{Given, LEVELS, Options, Surroundings, level_name, level_named, read, resolve};
 
-use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
@@ -36,6 +43,8 @@ pub struct Config {
     pub host_enabled: bool,
     /// Addresses of the metrics page; not empty.
     pub prometheus_listen: Vec<SocketAddr>,
+    /// Who may change the running agent, and where.
+    pub admin: Admin,
     /// What to send by OTLP.
     pub otlp: Otlp,
     /// How to log.
@@ -220,6 +229,40 @@ pub enum Pin {
     At(PathBuf),
     /// Nowhere.
     Nothing,
+}
+
+/// The section `[admin]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where the agent listens.
+    pub socket: AdminSocket,
+    /// Who may use it beside root: a group's name or number.
+    pub group: Option<String>,
+}
+
+/// Where the agent listens for who may change it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminSocket {
+    /// At [`AdminSocket::STANDARD`], if that can be had.
+    Standard,
+    /// At this path, which is absolute and short enough for a socket.
+    At(PathBuf),
+    /// Nowhere.
+    Off,
+}
+
+impl AdminSocket {
+    /// Where it is unless the configuration says otherwise.
+    pub const STANDARD: &str = "/run/partymeter/admin.sock";
+
+    /// Its path; `None`: there is none.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Standard => Some(Path::new(Self::STANDARD)),
+            Self::At(path) => Some(path),
+            Self::Off => None,
+        }
+    }
 }
 
 /// What to do about a host name that does not resolve at the start.

@@ -161,6 +161,19 @@ pub static OPTIONS: &[Opt] = &[
         help: "Addresses of the metrics page",
     },
     Opt {
+        key: "admin.socket",
+        value: "FILE",
+        default: "",
+        help: "Unix socket for `partymeter log-level` and `partymeter gpu release`; \"\": none; default: \
+               /run/partymeter/admin.sock if it can be had",
+    },
+    Opt {
+        key: "admin.group",
+        value: "GROUP",
+        default: "",
+        help: "Who may use it beside root: a group's name or number; default: nobody",
+    },
+    Opt {
         key: "otlp.endpoint",
         value: "URL",
         default: "",
@@ -260,7 +273,7 @@ pub static OPTIONS: &[Opt] = &[
         key: "log.level",
         value: "LEVEL",
         default: "info",
-        help: "off, error, warn, info, debug or trace",
+        help: "off, error, warn, info, debug or trace; what is about security is shown at every level",
     },
     Opt {
         key: "log.kernel",

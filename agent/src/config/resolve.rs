@@ -9,7 +9,8 @@ use toml::{
 };
 
 use super::{
-    Config, Gpu, Ledger, Log, LogFormat, Network, Pin, Problem, Unresolved, conflicts, frameworks,
+    Admin, AdminSocket, Config, Gpu, Ledger, Log, LogFormat, Network, Pin, Problem, Unresolved,
+    conflicts, frameworks,
     lists::label,
     options::{OPTIONS, Opt},
     value::{self, Fault, Value, fault},
@@ -163,6 +164,7 @@ impl<'a> Reader<'a> {
         let log_format = values.get("log.format", |value| {
             value.choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
         });
+        let admin = values.admin();
         let otlp = values.otlp();
         let (log_level, log_kernel) = (
             values.get("log.level", level),
@@ -201,6 +203,7 @@ impl<'a> Reader<'a> {
                 gpu: gpu?,
                 host_enabled: host_enabled?,
                 prometheus_listen,
+                admin: admin?,
                 otlp: otlp?,
                 log: Log {
                     format: log_format?,
@@ -365,6 +368,19 @@ impl Values<'_, '_, '_> {
         })
     }
 
+    /// The section `admin`.
+    fn admin(&mut self) -> Option<Admin> {
+        let socket = match self.find("admin.socket") {
+            None => Some(AdminSocket::Standard),
+            Some(_) => self.get("admin.socket", value::admin_socket),
+        };
+        let group = self.get("admin.group", value::group);
+        Some(Admin {
+            socket: socket?,
+            group,
+        })
+    }
+
     /// Whether a key is given, and not as empty.
     pub(super) fn is_written(&self, key: &str) -> bool {
         self.find(key)
@@ -450,7 +466,8 @@ fn default(key: &str) -> &'static str {
         .map_or("", |option| option.default)
 }
 
-const LEVELS: [(&str, Option<tracing::Level>); 6] = [
+/// What the levels of the log are called.
+pub const LEVELS: [(&str, Option<tracing::Level>); 6] = [
     ("off", None),
     ("error", Some(tracing::Level::ERROR)),
     ("warn", Some(tracing::Level::WARN)),

@@ -36,6 +36,10 @@ pub(crate) fn minimal() -> Config {
         },
         host_enabled: true,
         prometheus_listen: vec![SocketAddr::from(([127, 0, 0, 1], 9464))],
+        admin: Admin {
+            socket: AdminSocket::Standard,
+            group: None,
+        },
         otlp: Otlp {
             receivers: [const { None }; 3],
             interval: Duration::from_secs(15),
@@ -99,6 +103,7 @@ fn the_default_configuration_is_the_defaults() {
     assert_eq!(defaults.node, "here");
     assert_eq!(defaults.network, minimal().network);
     assert_eq!(defaults.log, minimal().log);
+    assert_eq!(defaults.admin, minimal().admin);
     assert_eq!(defaults.prometheus_listen, minimal().prometheus_listen);
     assert_eq!(defaults.protocols[0].name, "mp-spdz");
 }
@@ -326,4 +331,35 @@ fn thousands_of_endpoints_are_no_work() {
         "quadratic: {:?}",
         began.elapsed()
     );
+}
+
+#[test]
+fn the_socket_of_administration() {
+    let admin = |text: &str| resolved(&format!("[admin]\n{text}")).admin;
+    assert_eq!(
+        admin("socket = \"\"\ngroup = 10"),
+        Admin {
+            socket: AdminSocket::Off,
+            group: Some("10".to_owned()),
+        }
+    );
+    assert_eq!(
+        admin("socket = \"/run/a.sock\"\ngroup = \"wheel\""),
+        Admin {
+            socket: AdminSocket::At("/run/a.sock".into()),
+            group: Some("wheel".to_owned()),
+        }
+    );
+    for (text, problem) in [
+        ("socket = \"a.sock\"", "\"a.sock\" is no absolute path; "),
+        ("socket = \"/run/\"", "\"/run/\" names no file; "),
+        ("socket = \"/run/..\"", "\"/run/..\" names no file; "),
+        ("group = \"\"", "is empty; leave it out or name a group"),
+        ("group = true", "a boolean is not a group"),
+    ] {
+        let problems = problems(&format!("[admin]\n{text}"));
+        assert!(problems[0].contains(problem), "{problems:?}");
+    }
+    let long = format!("[admin]\nsocket = \"/{}\"", "x".repeat(107));
+    assert!(problems(&long)[0].contains("is longer than the 107 bytes"));
 }

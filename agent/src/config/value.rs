@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{Endpoint, Host, Pin};
+use super::{AdminSocket, Endpoint, Host, Pin};
 
 /// A value: text from a flag or variable, or TOML.
 #[derive(Clone, Debug)]
@@ -251,6 +251,45 @@ pub(super) fn pin(value: &Value<'_>) -> Parsed<Pin> {
             "name a directory in a BPF file system, such as /sys/fs/bpf/partymeter",
         )),
     }
+}
+
+/// Longest path of a Unix socket: `sockaddr_un.sun_path` without its last zero.
+const SOCKET_PATH: usize = 107;
+
+/// A Unix socket to listen on; empty: none.
+pub(super) fn admin_socket(value: &Value<'_>) -> Parsed<AdminSocket> {
+    let text = value.text()?;
+    let path = PathBuf::from(text);
+    let mend = "name a socket in a directory that only root can write to, such as /run/partymeter/admin.sock";
+    if text.is_empty() {
+        return Ok(AdminSocket::Off);
+    }
+    if !path.is_absolute() {
+        return Err(fault(format!("{text:?} is no absolute path"), mend));
+    }
+    if text.ends_with('/') || path.file_name().is_none() {
+        return Err(fault(format!("{text:?} names no file"), mend));
+    }
+    if text.len() > SOCKET_PATH {
+        let what = format!("is longer than the {SOCKET_PATH} bytes that a socket's path may have");
+        return Err(fault(what, mend));
+    }
+    Ok(AdminSocket::At(path))
+}
+
+/// A group's name or number.
+pub(super) fn group(value: &Value<'_>) -> Parsed<String> {
+    let text = match value {
+        Value::Toml(DeValue::Integer(number)) => number.to_string(),
+        Value::Toml(toml) if !toml.is_str() => {
+            return Err(value.not("a group", "\"wheel\" or 10"));
+        }
+        _ => value.text()?.to_owned(),
+    };
+    if text.is_empty() {
+        return Err(fault("is empty", "leave it out or name a group"));
+    }
+    Ok(text)
 }
 
 /// An address or a prefix.

@@ -1,4 +1,4 @@
-//! The HTTP server: the metrics page, health, readiness. Every resource that a client can hold is bounded.
+//! The HTTP server: the metrics page, health, readiness. It is read-only; what changes the agent is in `admin`. Every resource that a client can hold is bounded.
 
 use std::{
     convert::Infallible,
@@ -9,25 +9,22 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
     header::{
-        ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, ORIGIN,
-        X_CONTENT_TYPE_OPTIONS,
+        ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
     },
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{Format, prometheus::encode, timed::Timed};
 use crate::{
-    config,
-    log::Logging,
     sample::{FailureKind, SourceHealth},
     sampler::Sampler,
 };
@@ -93,13 +90,11 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 pub async fn serve(
     listeners: Vec<TcpListener>,
     sampler: Arc<Sampler>,
-    logging: Arc<Logging>,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let server = Arc::new(Server {
         sampler,
-        logging,
         places: Arc::new(Semaphore::new(limits.connections)),
         graceful: GracefulShutdown::new(),
         limits,
@@ -123,7 +118,6 @@ pub async fn serve(
 
 struct Server {
     sampler: Arc<Sampler>,
-    logging: Arc<Logging>,
     places: Arc<Semaphore>,
     graceful: GracefulShutdown,
     limits: Limits,
@@ -132,7 +126,7 @@ struct Server {
 impl Server {
     async fn accept(self: Arc<Self>, listener: tokio::net::TcpListener) {
         loop {
-            let (stream, client) = match listener.accept().await {
+            let (stream, _) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors or memory: waiting is all that can help.
@@ -152,13 +146,11 @@ impl Server {
                 ..
             } = self.limits;
             let (sampler, places) = (Arc::clone(&self.sampler), Arc::clone(&self.places));
-            let logging = Arc::clone(&self.logging);
-            let local = client.ip().to_canonical().is_loopback();
             let service = service_fn(move |request| {
                 let close = places.available_permits() < connections / 2;
-                let (sampler, logging) = (Arc::clone(&sampler), Arc::clone(&logging));
+                let sampler = Arc::clone(&sampler);
                 async move {
-                    let mut page = respond(request, &sampler, &logging, local).await;
+                    let mut page = respond(&request, &sampler);
                     if close {
                         let close = HeaderValue::from_static("close");
                         page.headers_mut().insert(CONNECTION, close);
@@ -182,17 +174,10 @@ impl Server {
     }
 }
 
-async fn respond(
-    request: Request<Incoming>,
-    sampler: &Arc<Sampler>,
-    logging: &Logging,
-    local: bool,
-) -> Page {
+fn respond(request: &Request<Incoming>, sampler: &Sampler) -> Page {
     let path = request.uri().path();
     let allowed: &[Method] = match path {
         "/" | "/metrics" | "/-/healthy" | "/-/ready" => &[Method::GET, Method::HEAD],
-        "/-/gpu/release" => &[Method::POST],
-        "/-/log-level" => &[Method::GET, Method::HEAD, Method::PUT],
         _ => return plain(StatusCode::NOT_FOUND, "not found; see /\n"),
     };
     // hyper leaves the body of an answer to HEAD out by itself.
@@ -206,63 +191,15 @@ async fn respond(
         return page;
     }
     match path {
-        "/metrics" => metrics(&request, sampler),
+        "/metrics" => metrics(request, sampler),
         "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
         "/-/ready" => ready(sampler),
-        // A page in some browser of this machine is no one who may ask for it.
-        "/-/gpu/release" | "/-/log-level" if !local || request.headers().contains_key(ORIGIN) => {
-            plain(
-                StatusCode::FORBIDDEN,
-                "only from this machine, and not from a web page\n",
-            )
-        }
-        "/-/gpu/release" => release(sampler).await,
-        "/-/log-level" => log_level(request, logging).await,
         _ => page(
             StatusCode::OK,
             "text/html; charset=utf-8",
             include_str!("index.html"),
         ),
     }
-}
-
-/// Gives the GPUs up. Waits for calls under way, and so not on the thread that serves.
-async fn release(sampler: &Arc<Sampler>) -> Page {
-    let sampler = Arc::clone(sampler);
-    let released = tokio::task::spawn_blocking(move || sampler.release_gpus()).await;
-    match released {
-        Ok(Some(time)) => plain(
-            StatusCode::OK,
-            format!("the GPUs are given up for {} s\n", time.as_secs()),
-        ),
-        _ => plain(
-            StatusCode::NOT_FOUND,
-            "the GPU source is off: gpu.enabled = false\n",
-        ),
-    }
-}
-
-/// Says from which level on messages are logged, or changes it to the one in the body.
-async fn log_level(request: Request<Incoming>, logging: &Logging) -> Page {
-    if request.method() == Method::PUT {
-        let Ok(body) = Limited::new(request, 64).collect().await else {
-            return plain(StatusCode::PAYLOAD_TOO_LARGE, "send one word\n");
-        };
-        let body = String::from_utf8_lossy(&body.to_bytes()).trim().to_owned();
-        let changed = config::level_named(&body).and_then(|level| {
-            logging
-                .set_level(level)
-                .map_err(|error| format!("{error:#}"))
-        });
-        if let Err(wrong) = changed {
-            return plain(StatusCode::BAD_REQUEST, format!("{wrong}\n"));
-        }
-        info!("log.level is {body} now, until the configuration is read again");
-    }
-    plain(
-        StatusCode::OK,
-        format!("{}\n", config::level_name(logging.level())),
-    )
 }
 
 fn metrics(request: &Request<Incoming>, sampler: &Sampler) -> Page {

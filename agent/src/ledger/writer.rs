@@ -3,9 +3,10 @@
 //! Files are begun anew now and then, so that what is too much or too old goes a file at a time.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    error::Error,
+    fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 use super::{ENDED, OPEN, Owner, is_ended};
 use crate::{
     config::{Config, Ledger as Wanted},
+    safe_dir,
     sample::{Connection, Ledger, Witness},
 };
 
@@ -72,16 +74,13 @@ impl Writer {
             return Ok(None);
         };
         let place = wanted.directory.display();
-        let failed = |error: io::Error| {
+        let failed = |error: &dyn Error| {
             anyhow::anyhow!(
                 "network.ledger: cannot write to {place}: {error}; name a directory that can be made"
             )
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&wanted.directory)
-            .map_err(failed)?;
+        // It is evidence: nobody else may put files there, or another directory in its place.
+        safe_dir::open_or_create(&wanted.directory, 0o700).map_err(|error| failed(&error))?;
         let counts = Arc::<Counts>::default();
         let wants_open = Arc::<AtomicBool>::default();
         let mut book = Book {
@@ -94,7 +93,7 @@ impl Writer {
             counts: Arc::clone(&counts),
             is_failing: false,
         };
-        book.file = Some(book.begin().map_err(failed)?);
+        book.file = Some(book.begin().map_err(|error| failed(&error))?);
         let (to, from) = sync_channel(WAITING);
         let wants = Arc::clone(&wants_open);
         thread::Builder::new()
@@ -279,8 +278,10 @@ fn create(path: &Path) -> io::Result<File> {
 /// Removes the oldest files while all are longer than `most` bytes, and those that nothing was added to for too long.
 fn remove(wanted: &Wanted, most: u64) -> io::Result<()> {
     let mut all = ended(&wanted.directory)?;
-    // Never the one that is written to.
+    // Never the one that is written to, nor what somebody else has put there.
     all.pop();
+    let own = nix::unistd::geteuid().as_raw();
+    all.retain(|(_, data)| data.is_file() && data.uid() == own);
     let mut sum: u64 = all.iter().map(|(_, data)| data.len()).sum();
     for (path, data) in all {
         let age = data.modified()?.elapsed().unwrap_or_default();

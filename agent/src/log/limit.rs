@@ -10,7 +10,7 @@ use std::{
 use tracing::{Event, Level, Metadata, Subscriber, debug, error, info, trace, warn};
 use tracing_subscriber::layer::{Context, Filter};
 
-use super::Fields;
+use super::{Fields, SECURITY};
 
 /// For how long the same message is held back after it was shown.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -24,6 +24,8 @@ pub(super) struct Limit(Mutex<HashMap<u64, Shown>>);
 
 struct Shown {
     level: Level,
+    /// Whether it is about security.
+    security: bool,
     message: String,
     since: Instant,
     again: u64,
@@ -31,6 +33,9 @@ struct Shown {
 
 /// The target of what is told of others: it is not held back itself.
 const REPEATED: &str = "partymeter::log";
+
+/// The same of messages about security. What a filter says of [`SECURITY`] goes for this, too.
+const REPEATED_SECURITY: &str = "partymeter::security::log";
 
 impl Limit {
     /// As a filter of messages.
@@ -42,7 +47,7 @@ impl Limit {
     fn is_news(
         &self,
         key: u64,
-        level: Level,
+        (level, security): (Level, bool),
         message: impl FnOnce() -> String,
         now: Instant,
     ) -> bool {
@@ -57,6 +62,7 @@ impl Limit {
                 key,
                 Shown {
                     level,
+                    security,
                     message: message(),
                     since,
                     again: 0,
@@ -77,6 +83,7 @@ impl Limit {
     pub(super) fn tell(&self) {
         for Shown {
             level,
+            security,
             message,
             again,
             ..
@@ -84,15 +91,30 @@ impl Limit {
         {
             let seconds = WINDOW.as_secs();
             macro_rules! told {
-                ($($level:ident => $say:ident),*) => {
+                ($target:ident: $($level:ident => $say:ident),*) => {
                     match level {
                         $(Level::$level => $say!(
-                            target: REPEATED, repeated = again, "{again} times more in {seconds} s: {message}"
+                            target: $target, repeated = again, "{again} times more in {seconds} s: {message}"
                         )),*
                     }
                 };
+                ($target:ident) => {
+                    told!($target: ERROR => error, WARN => warn, INFO => info, DEBUG => debug, TRACE => trace)
+                };
             }
-            told!(ERROR => error, WARN => warn, INFO => info, DEBUG => debug, TRACE => trace);
+            if security {
+                told!(REPEATED_SECURITY);
+            } else {
+                told!(REPEATED);
+            }
+        }
+    }
+
+    /// Has all that was shown so far been shown long ago.
+    #[cfg(test)]
+    pub(super) fn age(&self) {
+        for shown in self.lock().values_mut() {
+            shown.since -= WINDOW;
         }
     }
 
@@ -111,7 +133,7 @@ impl<S: Subscriber> Filter<S> for Once {
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
         let metadata = event.metadata();
-        if metadata.target() == REPEATED {
+        if [REPEATED, REPEATED_SECURITY].contains(&metadata.target()) {
             return true;
         }
         let fields = Fields::of(event);
@@ -121,8 +143,12 @@ impl<S: Subscriber> Filter<S> for Once {
             (name, value.to_string()).hash(&mut hasher);
         }
         let message = || fields.message.clone();
-        self.0
-            .is_news(hasher.finish(), *metadata.level(), message, Instant::now())
+        self.0.is_news(
+            hasher.finish(),
+            (*metadata.level(), metadata.target() == SECURITY),
+            message,
+            Instant::now(),
+        )
     }
 }
 
@@ -134,7 +160,12 @@ mod tests {
     fn the_same_is_shown_once_in_a_while_and_then_counted() {
         let (limit, now) = (Limit::default(), Instant::now());
         let news = |key, later: Duration| {
-            limit.is_news(key, Level::WARN, || format!("message {key}"), now + later)
+            limit.is_news(
+                key,
+                (Level::WARN, false),
+                || format!("message {key}"),
+                now + later,
+            )
         };
         assert!(news(1, Duration::ZERO));
         assert!(!news(1, Duration::from_secs(1)) && !news(1, Duration::from_secs(9)));
@@ -160,7 +191,7 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let (limit, now) = (Limit::default(), Instant::now());
         for key in 0..10 * MOST as u64 {
-            assert!(limit.is_news(key, Level::INFO, String::new, now));
+            assert!(limit.is_news(key, (Level::INFO, false), String::new, now));
         }
         assert_eq!(limit.lock().len(), MOST);
     }

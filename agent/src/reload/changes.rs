@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Debug};
 
-use crate::config::{Config, Network, Party, Protocol, Transport};
+use crate::config::{Admin, Config, Network, Party, Protocol, Transport};
 
 /// The configuration to go on with, and a line for each key that cannot change while the agent runs. `udp`: whether
 /// there was a protocol on UDP at the start. What counts datagrams takes a privilege that the agent has given up since.
@@ -30,6 +30,7 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
         gpu,
         host_enabled,
         prometheus_listen,
+        admin: Admin { socket, group },
         otlp,
         log,
     } = new;
@@ -65,6 +66,8 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
     fixed("host.enabled", &old.host_enabled, &host_enabled, &mut lines);
     let before = &old.prometheus_listen;
     fixed("prometheus.listen", before, &prometheus_listen, &mut lines);
+    fixed("admin.socket", &old.admin.socket, &socket, &mut lines);
+    fixed("admin.group", &old.admin.group, &group, &mut lines);
     if old.otlp != otlp {
         let mend = "restart it to have what it says now";
         lines.push(format!(

@@ -21,7 +21,6 @@ use tracing::{error, info, warn};
 
 use self::watch::Watch;
 use crate::{
-    config::level_name,
     config::{self, Config, Options, Problem, Surroundings},
     log::Logging,
     sample::Configuration,
@@ -246,9 +245,9 @@ impl Reload {
         if level != self.logging.level()
             && (cause == Cause::Signal || level != self.config.log.level)
         {
-            let changed = self.logging.set_level(level);
+            let cause = "the configuration was read again";
+            let changed = self.logging.set_level(level, &cause);
             changed.map_err(|error| vec![format!("log.level: {error:#}")])?;
-            info!("log.level is {} now", level_name(level));
         }
         if next == self.config {
             if cause == Cause::Signal || !self.status.get().success {

@@ -181,51 +181,100 @@ pub fn spawn<S: Source>(source: S, interval: Duration) -> io::Result<Arc<Place<S
 ///
 /// # Errors
 /// When the operating system has no thread left.
-pub fn start<S: Source>(mut source: S, interval: Duration) -> io::Result<Started<S::Sample>> {
+pub fn start<S: Source>(source: S, interval: Duration) -> io::Result<Started<S::Sample>> {
+    let thread = thread::Builder::new().name(source.name().to_string());
+    let (started, rounds) = prepare(source, interval);
+    thread.spawn(rounds)?;
+    Ok(started)
+}
+
+/// A thread that waits for the source that it is to drive.
+pub struct Ahead(mpsc::SyncSender<Job>);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Starts a thread of that name ahead of its source, so that it has the privileges that the caller has now. Does `first`
+/// on it before all else.
+///
+/// # Errors
+/// When the operating system has no thread left.
+pub fn ahead(name: &str, first: impl FnOnce() + Send + 'static) -> io::Result<Ahead> {
+    let (give, job) = mpsc::sync_channel::<Job>(1);
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.spawn(move || {
+        first();
+        // An error is an agent that does not start after all.
+        if let Ok(job) = job.recv() {
+            job();
+        }
+    })?;
+    Ok(Ahead(give))
+}
+
+impl Ahead {
+    /// As [`spawn`], on this thread.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn spawn<S: Source>(
+        self,
+        source: S,
+        interval: Duration,
+    ) -> io::Result<Arc<Place<S::Sample>>> {
+        let (started, rounds) = prepare(source, interval);
+        let given = self.0.send(Box::new(rounds));
+        given.map_err(|_gone| io::Error::other("its thread has ended"))?;
+        Ok(started.wait(Instant::now() + deadline(interval)))
+    }
+}
+
+/// What a source's thread does, and what is known of it.
+fn prepare<S: Source>(
+    mut source: S,
+    interval: Duration,
+) -> (Started<S::Sample>, impl FnOnce() + Send + 'static) {
     let name = source.name();
     let place = Arc::new(Place::new(Arc::clone(&name), deadline(interval)));
     let (sender, first_round) = mpsc::channel::<()>();
     let place_of_thread = Arc::downgrade(&place);
-    thread::Builder::new()
-        .name(name.to_string())
-        .spawn(move || {
-            let mut first_round = Some(sender);
-            let start = Instant::now();
-            let mut next = start;
-            let mut failures = 0_u32;
-            loop {
-                let Some(place) = Weak::upgrade(&place_of_thread) else {
-                    return;
-                };
-                place.begin();
-                let began = Instant::now();
-                // As a span it is a part of the round that all sources have in this interval.
-                let ticks = (began - start + interval / 2).as_nanos() / interval.as_nanos().max(1);
-                let span = info_span!(
-                    target: ROUND,
-                    "round",
-                    source = &*name,
-                    round = u64::try_from(ticks).unwrap_or(u64::MAX),
-                    kind = Empty,
-                    failure = Empty,
-                );
-                let works = span.in_scope(|| {
-                    let result = source.collect();
-                    if let Err(Failure { kind, reason, .. }) = &result {
-                        span.record("kind", kind.name());
-                        span.record("failure", reason.as_str());
-                    }
-                    place.end(result, began, first_round.is_some())
-                });
-                drop(span);
-                drop(place);
-                first_round = None;
-                failures = if works { 0 } else { failures.saturating_add(1) };
-                next = following(next, Instant::now(), source.pause(interval, failures));
-                thread::sleep(next.saturating_duration_since(Instant::now()));
-            }
-        })?;
-    Ok(Started { place, first_round })
+    let rounds = move || {
+        let mut first_round = Some(sender);
+        let start = Instant::now();
+        let mut next = start;
+        let mut failures = 0_u32;
+        loop {
+            let Some(place) = Weak::upgrade(&place_of_thread) else {
+                return;
+            };
+            place.begin();
+            let began = Instant::now();
+            // As a span it is a part of the round that all sources have in this interval.
+            let ticks = (began - start + interval / 2).as_nanos() / interval.as_nanos().max(1);
+            let span = info_span!(
+                target: ROUND,
+                "round",
+                source = &*name,
+                round = u64::try_from(ticks).unwrap_or(u64::MAX),
+                kind = Empty,
+                failure = Empty,
+            );
+            let works = span.in_scope(|| {
+                let result = source.collect();
+                if let Err(Failure { kind, reason, .. }) = &result {
+                    span.record("kind", kind.name());
+                    span.record("failure", reason.as_str());
+                }
+                place.end(result, began, first_round.is_some())
+            });
+            drop(span);
+            drop(place);
+            first_round = None;
+            failures = if works { 0 } else { failures.saturating_add(1) };
+            next = following(next, Instant::now(), source.pause(interval, failures));
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+    };
+    (Started { place, first_round }, rounds)
 }
 
 /// The GPU that a source reads, if it reads one: theirs are called `gpu0`, `gpu1` and so on.

@@ -7,7 +7,7 @@ pub mod host;
 pub mod idle;
 pub mod network;
 
-pub use driver::{Place, Started, backoff, deadline, spawn, start};
+pub use driver::{Ahead, Place, Started, ahead, backoff, deadline, spawn, start};
 pub use network::Finding;
 
 use std::{sync::Arc, time::Duration};

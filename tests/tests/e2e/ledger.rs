@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
     process::{Command, Output},
 };
@@ -241,6 +242,28 @@ fn what_cannot_be_is_told_in_one_line() {
         1,
         "network.ledger: cannot write to /proc/ledger",
     );
+    // Nor where others could put files, or another directory in its place.
+    let place = Scratch::new("ledger");
+    fs::create_dir(&place.0).unwrap();
+    fs::set_permissions(&place.0, fs::Permissions::from_mode(0o777)).unwrap();
+    let link = Scratch::new("link");
+    symlink(&place.0, &link.0).unwrap();
+    for (directory, why) in [
+        (place.0.clone(), "others can write to"),
+        (place.0.join("inner"), "others can write to"),
+        (link.0.clone(), "is a symbolic link"),
+    ] {
+        let directory = directory.to_str().unwrap();
+        let run = [
+            "run",
+            "--network-ledger",
+            directory,
+            "--prometheus-listen",
+            "127.0.0.1:0",
+        ];
+        told(&run, 1, why);
+    }
+    assert_eq!(fs::read_dir(&place.0).unwrap().count(), 0);
     let wrong = Scratch::with("wrong.jsonl", "{}\n");
     let wrong = wrong.0.to_str().unwrap();
     told(

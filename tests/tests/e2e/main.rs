@@ -5,6 +5,7 @@
 //! sockets of both: A's count under `b`, B's under `a`. What must agree, with error 0: the page, what the programs
 //! say they wrote and read, and INET_DIAG.
 
+mod admin;
 mod adoption;
 mod attribution;
 mod churn;
@@ -21,6 +22,7 @@ mod mpyc;
 mod onehost;
 mod otlp;
 mod pin;
+mod privileges;
 mod reload;
 mod rhythm;
 mod strangers;

@@ -10,7 +10,6 @@ use std::{
 
 use super::{Limits, bind, serve};
 use crate::{
-    log::Logging,
     sample::{FailureKind, Host, Network, Traffic},
     sampler::Sampler,
     source::{Failure, Source, spawn},
@@ -96,8 +95,7 @@ impl Server {
                 .build()
                 .unwrap();
             let stopped = async { drop(stopped.await) };
-            let (sampler, logging) = (Arc::new(sampler), Logging::silent());
-            let served = serve(vec![listener], sampler, logging, LIMITS, stopped);
+            let served = serve(vec![listener], Arc::new(sampler), LIMITS, stopped);
             runtime.block_on(served).unwrap();
         });
         Self {

@@ -6,6 +6,7 @@ mod fill;
 mod fit;
 mod hand_over;
 mod object;
+mod owned;
 mod pinned;
 mod transitions;
 mod udp;

@@ -2,9 +2,8 @@
 //! gone on with.
 
 use std::{
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{self, File, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -19,6 +18,7 @@ use super::{
 use crate::{
     Misconfigured,
     config::{Config, Pin},
+    safe_dir::{self, Unsafe},
 };
 
 /// Where BPF file systems are mounted.
@@ -44,8 +44,19 @@ pub struct Pins {
 #[derive(Debug)]
 struct Locked {
     folder: Folder,
+    /// Whether this agent has made it.
+    made: bool,
     /// Given back with the process, however that ends.
     _lock: File,
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Only where nothing was pinned, as where the agent does not start after all.
+        if self.made {
+            drop(fs::remove_dir(&self.folder.0));
+        }
+    }
 }
 
 /// What a start goes on with.
@@ -117,7 +128,11 @@ impl Place {
 /// Says where the counters of a configuration are or would be pinned, or why not; changes nothing.
 pub(super) fn place(config: &Config) -> Result<String, String> {
     match Place::of(config) {
-        Ok(Place::At { path, .. }) => Ok(format!("pinned under {}", path.display())),
+        Ok(Place::At { path, chosen }) => match safe_dir::probe(&path) {
+            Ok(()) => Ok(format!("pinned under {}", path.display())),
+            Err(error) if chosen => Err(unsafe_to_use(&error).to_string()),
+            Err(error) => Ok(format!("they end with the agent: {error}")),
+        },
         Ok(Place::Nowhere(why)) => Ok(format!("they end with the agent: {why}")),
         Err(error) => Err(error.to_string()),
     }
@@ -144,9 +159,12 @@ impl Pins {
                 });
             }
         };
+        let made = fs::symlink_metadata(&path).is_err();
         let refused = |why: String| {
-            // Not what others have put there.
-            drop(fs::remove_dir(&path));
+            // Not what others have made or put there.
+            if made {
+                drop(fs::remove_dir(&path));
+            }
             if chosen {
                 return Err(unusable(&why).into());
             }
@@ -156,18 +174,21 @@ impl Pins {
                 ..Self::none()
             })
         };
-        let lock = match lock(&path) {
-            Ok(lock) => lock,
+        let directory = match safe_dir::open_or_create(&path, 0o700) {
+            Ok(directory) => directory,
+            Err(error) => return refused(format!("cannot use the directory: {error}")),
+        };
+        match directory.try_lock() {
+            Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(busy(&path)),
             Err(TryLockError::Error(error)) => {
                 return refused(format!("cannot use {}: {error}", path.display()));
             }
-        };
-        if !is_own(&lock) {
-            let why = "belongs to somebody else, or others may write there; remove it";
-            return refused(format!("{} {why}", path.display()));
         }
         let folder = Folder(path.clone());
+        if let Err(error) = folder.nothing_in_the_way() {
+            return refused(error.to_string());
+        }
         if let Err(error) = folder.try_out() {
             return refused(error.to_string());
         }
@@ -186,7 +207,8 @@ impl Pins {
         }
         pins.locked = Some(Locked {
             folder,
-            _lock: lock,
+            made,
+            _lock: directory,
         });
         Ok(pins)
     }
@@ -213,6 +235,8 @@ impl Pins {
         };
         base.folder = Some(folder.clone());
         let path = folder.0.display();
+        let free = folder.nothing_in_the_way();
+        free.map_err(|error| format!("cannot pin under {path}: {error}"))?;
         let kept = match folder.read() {
             Ok(kept) => kept.filter(|_| self.unfit.is_none()),
             Err(Unfit::Foreign(why)) => {
@@ -250,16 +274,20 @@ pub fn detach(config: &Config) -> anyhow::Result<String> {
         Place::Nowhere(why) => return Ok(format!("nothing to remove: {why}")),
     };
     let shown = path.display();
-    if !path.exists() {
-        return Ok(format!("nothing to remove: there is no {shown}"));
-    }
-    let _lock = match lock(&path) {
-        Ok(lock) => lock,
+    let directory = match safe_dir::open(&path) {
+        Ok(directory) => directory,
+        Err(error) if error.is_missing() => {
+            return Ok(format!("nothing to remove: there is no {shown}"));
+        }
+        Err(error) => return Err(unsafe_to_use(&error).into()),
+    };
+    match directory.try_lock() {
+        Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(busy(&path)),
         Err(TryLockError::Error(error)) => anyhow::bail!("cannot use {shown}: {error}"),
-    };
+    }
     let removed = Folder(path.clone()).clear();
-    let Removed { links, maps } =
+    let Removed { links, maps, left } =
         removed.map_err(|error| anyhow::anyhow!("cannot remove what is under {shown}: {error}"))?;
     match fs::remove_dir(&path) {
         // It may be shared with others, or be the whole file system.
@@ -271,31 +299,18 @@ pub fn detach(config: &Config) -> anyhow::Result<String> {
         {
             anyhow::bail!("cannot remove {shown}: {error}")
         }
-        _ => Ok(format!(
-            "removed {links} links and {maps} maps under {shown}"
-        )),
-    }
-}
-
-/// Makes the directory if there is none, and takes it.
-fn lock(path: &Path) -> Result<File, TryLockError> {
-    let mut builder = DirBuilder::new();
-    match builder.mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(TryLockError::Error(error));
-        }
         _ => {}
     }
-    let directory = File::open(path).map_err(TryLockError::Error)?;
-    directory.try_lock()?;
-    Ok(directory)
+    let mut line = format!("removed {links} links and {maps} maps under {shown}");
+    if !left.is_empty() {
+        line += "; left alone what is not partymeter's: ";
+        line += &left.join(", ");
+    }
+    Ok(line)
 }
 
-/// Whether nobody else may pin there, or remove what is pinned: a BPF file system may be open to all.
-fn is_own(directory: &File) -> bool {
-    directory.metadata().is_ok_and(|found| {
-        found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0
-    })
+fn unsafe_to_use(error: &Unsafe) -> Misconfigured {
+    unusable(&format!("cannot use the directory: {error}"))
 }
 
 fn unusable(why: &str) -> Misconfigured {
@@ -309,6 +324,6 @@ fn busy(path: &Path) -> anyhow::Error {
     )
 }
 
-fn is_bpf(path: &Path) -> bool {
+pub(super) fn is_bpf(path: &Path) -> bool {
     statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
 }

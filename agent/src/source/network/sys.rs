@@ -2,11 +2,15 @@
 //! reading a map's memory; and the clock of the kernel side. The only raw system calls of the network source.
 
 use std::{
-    ffi::c_void,
+    ffi::{CString, c_void},
     io::{self, Read as _},
     marker::PhantomData,
     mem,
-    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
     time::Duration,
 };
 
@@ -66,6 +70,58 @@ pub(super) fn wait_for_programs() {
 fn empty_attr() -> bpf_attr {
     // SAFETY: a union of plain integers; all zero is a valid value of each.
     unsafe { mem::zeroed() }
+}
+
+/// What is pinned at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Object {
+    /// A map: bytes of its keys and values, and its length.
+    Map {
+        /// Bytes of a key.
+        key: u32,
+        /// Bytes of a value.
+        value: u32,
+        /// Most entries.
+        entries: u32,
+    },
+    /// A link.
+    Link,
+    /// A program, or what later kernels have.
+    Other,
+}
+
+/// Looks at what is pinned at a path. `BPF_OBJ_GET`, Linux 4.4; which kind it is, the kernel says in `fdinfo` only:
+/// `BPF_OBJ_GET_INFO_BY_FD` fills in whatever structure belongs to it (`bpf_obj_get_info_by_fd`,
+/// kernel/bpf/syscall.c).
+pub(super) fn pinned_object(path: &Path) -> io::Result<Object> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = empty_attr();
+    attr.__bindgen_anon_4.pathname = name.as_ptr().addr() as u64;
+    // SAFETY: `name` outlives the call.
+    let object = unsafe { bpf_fd(bpf_cmd::BPF_OBJ_GET, &mut attr) }?;
+    let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_raw_fd()))?;
+    Ok(kind_of(&told))
+}
+
+/// Reads `fdinfo` of an object.
+fn kind_of(told: &str) -> Object {
+    let field = |name: &str| {
+        let rest = told.lines().find_map(|line| line.strip_prefix(name))?;
+        rest.strip_prefix(':').map(str::trim)
+    };
+    let number = |name: &str| field(name).and_then(|text| text.parse().ok());
+    let map = || {
+        Some(Object::Map {
+            key: number("key_size")?,
+            value: number("value_size")?,
+            entries: number("max_entries")?,
+        })
+    };
+    if field("link_type").is_some() {
+        return Object::Link;
+    }
+    let map = field("map_type").and_then(|_| map());
+    map.unwrap_or(Object::Other)
 }
 
 const LINK_INFO_LENGTH: u32 = length_of::<LinkInfo>();
@@ -253,5 +309,33 @@ pub(super) fn release_memory() {
     // SAFETY: only returns free pages to the system.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Linux 6.18 writes it.
+    #[test]
+    fn what_is_pinned_is_told_by_its_kind() {
+        let head = "pos:\t0\nflags:\t02000002\nmnt_id:\t16\nino:\t12\n";
+        let map = "map_type:\t2\nkey_size:\t4\nvalue_size:\t48\nmax_entries:\t1\nmap_flags:\t0x0\nmap_extra:\t0x0\n\
+                   memlock:\t272\nmap_id:\t5\nfrozen:\t0\n";
+        let link =
+            "link_type:\traw_tracepoint\nlink_id:\t2\nprog_tag:\t0a1b\nprog_id:\t9\ntp_name:\tx\n";
+        let program =
+            "prog_type:\t6\nprog_jited:\t1\nprog_tag:\t0a1b\nmemlock:\t4096\nprog_id:\t9\n";
+        assert_eq!(
+            kind_of(&(head.to_owned() + map)),
+            Object::Map {
+                key: 4,
+                value: 48,
+                entries: 1
+            }
+        );
+        assert_eq!(kind_of(&(head.to_owned() + link)), Object::Link);
+        assert_eq!(kind_of(&(head.to_owned() + program)), Object::Other);
+        assert_eq!(kind_of(head), Object::Other);
     }
 }

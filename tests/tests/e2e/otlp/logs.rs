@@ -1,34 +1,14 @@
 //! The log: its two forms, the same by OTLP, repetitions, and the level while the agent runs.
 
-use std::{
-    collections::BTreeSet,
-    io::{Read as _, Write as _},
-    net::TcpStream,
-};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::Sending;
-use crate::support::{
-    receiver::{Receiver, attributes, items},
-    until_true,
-};
+use crate::support::receiver::{Receiver, attributes, items};
 
 const RECORDS: [&str; 3] = ["resourceLogs", "scopeLogs", "logRecords"];
 const JSON: &str = "party_id = \"0\"\nlog.format = \"json\"\n";
-
-fn put_level(port: u16, level: &str, headers: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let length = level.len();
-    write!(
-        stream,
-        "PUT /-/log-level HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{level}"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
 
 /// Every line is an object with what operators look for; the same arrives by OTLP.
 #[test]
@@ -124,27 +104,35 @@ fn the_level_changes_while_the_agent_runs() {
     };
     let sending = Sending::with(&receiver.keys("grpc"), "log.level = \"warn\"\n", &[]);
     let agent = &sending.agent;
-    assert!(agent.get("/-/log-level").ends_with("\r\n\r\nwarn\n"));
-    assert!(!agent.log().contains("INFO"), "{}", agent.log());
-    assert!(put_level(agent.port, "info", "").ends_with("\r\n\r\ninfo\n"));
-    agent.wait_for("log.level is info now");
-    let answer = put_level(agent.port, "loud", "");
-    assert!(
-        answer.starts_with("HTTP/1.1 400") && answer.contains("give off, error, warn"),
-        "{answer}"
-    );
-    assert!(put_level(agent.port, &"x".repeat(1000), "").starts_with("HTTP/1.1 413"));
-    let page = put_level(agent.port, "trace", "Origin: http://elsewhere\r\n");
-    assert!(page.starts_with("HTTP/1.1 403"), "{page}");
-    assert!(put_level(agent.port, "off\n", "").ends_with("\r\n\r\noff\n"));
+    let level = |arguments: &[&str]| {
+        let output = agent.administer(&[&["log-level"], arguments].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // What is about security is shown at every level.
+    let ordinary = |log: &str| {
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("INFO") && !line.contains("security.level="))
+    };
+    assert_eq!(level(&[]), "warn\n");
+    assert!(!ordinary(&agent.log()), "{}", agent.log());
+    assert_eq!(level(&["off"]), "off\n");
+    // By OTLP, too.
+    receiver.until("what is about security", |taken| {
+        let records = items(&taken["logs"], &RECORDS);
+        let mut bodies = records
+            .iter()
+            .filter_map(|it| it["body"]["stringValue"].as_str());
+        bodies
+            .any(|body| body.starts_with("log.level changes from warn to off: asked for by user "))
+            .then_some(())
+    });
     let before = agent.log().len();
     agent.signal(libc::SIGHUP);
     // As the file has it.
-    until_true(
-        || agent.get("/-/log-level").ends_with("\r\n\r\nwarn\n"),
-        || agent.log(),
-    );
-    assert!(!agent.log()[before..].contains("INFO"), "{}", agent.log());
+    agent.wait_for("log.level changes from off to warn: the configuration was read again");
+    assert_eq!(level(&[]), "warn\n");
+    assert!(!ordinary(&agent.log()[before..]), "{}", agent.log());
 }
 
 /// A message that comes again and again is shown once, and then counted.

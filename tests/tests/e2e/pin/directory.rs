@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
     process::{Command, Output},
 };
@@ -179,11 +180,120 @@ fn a_directory_in_no_bpf_file_system_is_one_line() {
     let open = partymeter("run", &files.0.0);
     assert_eq!(open.status.code(), Some(64));
     assert!(
-        told(&open.stderr).contains(" or others may write there"),
+        told(&open.stderr).contains("others can write to"),
         "{}",
         told(&open.stderr)
     );
+    // Nor one that a link leads to: the link may lead elsewhere the next time.
+    let link = files.0.0.join("link");
+    fs::set_permissions(&files.0.0, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(files.directory()).unwrap();
+    fs::set_permissions(files.directory(), fs::Permissions::from_mode(0o700)).unwrap();
+    symlink(files.directory(), &link).unwrap();
+    for verb in ["run", "detach"] {
+        let refused = partymeter(verb, &link);
+        assert_eq!(refused.status.code(), Some(64), "{verb}");
+        let line = told(&refused.stderr);
+        assert!(
+            line.contains("/link is a symbolic link; name the directory itself"),
+            "{line}"
+        );
+    }
+    let check = told(&partymeter("check", &link).stdout);
+    assert!(check.contains("is a symbolic link"), "{check}");
+    assert!(files.directory().exists() && link.is_symlink());
     let relative = partymeter("run", Path::new("counters"));
     assert_eq!(relative.status.code(), Some(64));
     assert!(told(&relative.stderr).contains("\"counters\" is no absolute path"));
+}
+
+/// A map of somebody else's, pinned under that name.
+fn foreign(directory: &Path, name: &str) {
+    let map = Array::<_, u32>::create(7, 0).unwrap();
+    map.pin(directory.join(name)).unwrap();
+}
+
+/// What no agent has made stays, whatever it is called.
+#[test]
+fn what_is_somebody_elses_is_left_alone() {
+    needs_root!();
+    let lab = Lab::new();
+    let files = FileSystem::new();
+    let directory = files.directory();
+    let shown = directory.display();
+    let others = ["link-1-other", "link-foo", "map-OTHER", "map-foo", "other"];
+    // A directory that is another program's, and looks like ours.
+    fs::create_dir(&directory).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
+    let like_ours = [
+        "link-1-set_state",
+        "map-COUNTERS",
+        "names",
+        "state",
+        "trial",
+    ];
+    for name in others.iter().chain(&like_ours) {
+        foreign(&directory, name);
+    }
+    let all = files.names();
+    let detached = partymeter("detach", &directory);
+    assert!(detached.status.success(), "{}", told(&detached.stderr));
+    assert_eq!(
+        told(&detached.stdout),
+        format!(
+            "removed 0 links and 0 maps under {shown}; left alone what is not partymeter's: {}",
+            all.join(", ")
+        )
+    );
+    assert_eq!(files.names(), all);
+    // An agent does not take it for its own.
+    let refused = partymeter("run", &directory);
+    assert_eq!(refused.status.code(), Some(64), "{refused:?}");
+    assert_eq!(files.names(), all);
+
+    // Among what an agent has made.
+    for name in like_ours {
+        fs::remove_file(directory.join(name)).unwrap();
+    }
+    let agent = Agent::start(&(lab.config() + &files.network()));
+    drop(agent);
+    assert!(
+        files.names().len() > 10 + others.len(),
+        "{:?}",
+        files.names()
+    );
+    let detached = told(&partymeter("detach", &directory).stdout);
+    assert!(
+        detached.ends_with(&format!(
+            "; left alone what is not partymeter's: {}",
+            others.join(", ")
+        )),
+        "{detached}"
+    );
+    assert_eq!(files.names(), others);
+}
+
+/// Another version may have given other names; what it has left is removed all the same.
+#[test]
+fn what_another_version_has_named_otherwise_goes() {
+    needs_root!();
+    let lab = Lab::new();
+    let files = FileSystem::new();
+    let directory = files.directory();
+    drop(Agent::start(&(lab.config() + &files.network())));
+    let links = files.names();
+    let link = links.iter().find(|name| name.starts_with("link-")).unwrap();
+    fs::rename(directory.join(link), directory.join("link-1-earlier_name")).unwrap();
+    // Of this version it would be somebody else's.
+    let state = MapData::from_pin(directory.join("state")).unwrap();
+    let mut state: Array<_, [u64; 6]> = Map::from_map_data(state).unwrap().try_into().unwrap();
+    let mut value = state.get(&0, 0).unwrap();
+    value[0] += 1;
+    state.set(0, value, 0).unwrap();
+    drop(state);
+    let attached = self::links(&directory);
+    let removed = told(&partymeter("detach", &directory).stdout);
+    assert!(!removed.contains("left alone"), "{removed}");
+    assert!(!directory.exists());
+    wait_until_gone(&attached);
 }

@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
@@ -84,6 +84,8 @@ pub struct Agent {
     pub port: u16,
     config: Scratch,
     log: Scratch,
+    /// The directory of its socket of administration.
+    admin: Scratch,
 }
 
 /// A configuration with what every agent here has.
@@ -139,6 +141,13 @@ impl Agent {
         } else {
             vec!["--network-allow", "10.0.0.0/8,fd00::/8"]
         };
+        // Nor each other's socket.
+        let admin = Scratch::new("admin");
+        let socket = if config.contains("[admin]") {
+            vec![]
+        } else {
+            vec!["--admin-socket".into(), admin.0.join("socket")]
+        };
         let config = file;
         let log = Scratch::new("log");
         let program = program();
@@ -153,6 +162,7 @@ impl Agent {
             .arg(&config.0)
             .args(allowed)
             .args(unpinned)
+            .args(socket)
             .stdin(Stdio::null())
             .stderr(fs::File::create(&log.0).unwrap())
             .spawn()
@@ -162,7 +172,24 @@ impl Agent {
             port,
             config,
             log,
+            admin,
         }
+    }
+
+    /// Its socket of administration, unless the configuration names one.
+    pub fn admin_socket(&self) -> PathBuf {
+        self.admin.0.join("socket")
+    }
+
+    /// Runs a verb that administers it.
+    pub fn administer(&self, verb: &[&str]) -> Output {
+        Command::new(program())
+            .args(verb)
+            .arg("--admin-socket")
+            .arg(self.admin_socket())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     /// Whether its page is there.

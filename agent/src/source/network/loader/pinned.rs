@@ -21,20 +21,23 @@ use aya::{
 };
 use aya_obj::generated::BPF_F_NO_PREALLOC;
 
-use super::error::{Error, cause, kernel_error};
+use super::{
+    error::{Error, cause, kernel_error},
+    owned,
+};
 use crate::source::network::layout::{Kind, Layout};
 
 /// The one value of `state`: [`pinned::VERSION`], the layout's measures, and since when is counted, in seconds and
 /// nanoseconds since 1970.
-type State = [u64; 6];
+pub(super) type State = [u64; 6];
 /// Kind and number.
 type NameKey = [u32; 2];
 /// UTF-8, then zeroes: names have no control characters and up to 128 bytes.
 type Name = [u8; 128];
 
-const STATE: &str = "state";
-const NAMES: &str = "names";
-const TRIAL: &str = "trial";
+pub(super) const STATE: &str = "state";
+pub(super) const NAMES: &str = "names";
+pub(super) const TRIAL: &str = "trial";
 
 /// A directory in a BPF file system.
 #[derive(Clone, Debug)]
@@ -63,12 +66,14 @@ pub(in super::super) enum Unfit {
 }
 
 /// How much was there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Removed {
     /// Links, each of which had a program attached.
     pub(in super::super) links: usize,
     /// Maps.
     pub(in super::super) maps: usize,
+    /// What is still there, for no agent has made it.
+    pub(in super::super) left: Vec<String>,
 }
 
 impl Folder {
@@ -76,7 +81,9 @@ impl Folder {
     pub(in super::super) fn try_out(&self) -> Result<(), Error> {
         let trial = self.0.join(TRIAL);
         // From somebody who was stopped here.
-        drop(fs::remove_file(&trial));
+        if owned::is_ours(&self.0, TRIAL) {
+            drop(fs::remove_file(&trial));
+        }
         let map = Array::<_, u32>::create(1, 0).map_err(|error| write_error(&error))?;
         map.pin(&trial).map_err(|error| write_error(&error))?;
         fs::remove_file(&trial).map_err(|error| write_error(&error))
@@ -120,7 +127,10 @@ impl Folder {
             0 => return Err(STOPPED),
             _ => return Err(VERSION),
         }
-        let is_there = |name: &&str| self.map(name).exists();
+        let is_there = |map: &&str| {
+            let file = format!("map-{map}");
+            names.contains(&file)
+        };
         if !pinned::MAPS.iter().all(is_there) {
             return Err(Unfit::Foreign("a part of it is gone"));
         }
@@ -194,31 +204,38 @@ impl Folder {
         old.try_for_each(|name| fs::remove_file(self.0.join(name)))
     }
 
-    /// Removes everything that is pinned, links first: nothing counts any more what nobody will read.
+    /// Removes everything that agents have pinned, links first: nothing counts any more what nobody will read.
     pub(in super::super) fn clear(&self) -> io::Result<Removed> {
-        let entries = self.entries()?;
-        let (links, maps): (Vec<_>, Vec<_>) =
-            entries.iter().partition(|name| name.starts_with("link-"));
+        let found = owned::contents(&self.0)?;
+        let (links, maps): (Vec<_>, Vec<_>) = found
+            .ours
+            .iter()
+            .partition(|name| name.starts_with("link-"));
         for name in links.iter().chain(&maps) {
             fs::remove_file(self.0.join(name))?;
         }
         let (links, maps) = (links.len(), maps.len());
-        Ok(Removed { links, maps })
+        let mut left = found.in_the_way;
+        left.extend(found.others);
+        left.sort();
+        Ok(Removed { links, maps, left })
     }
 
-    /// What an agent has made here: the directory may be shared with others.
-    fn entries(&self) -> io::Result<Vec<String>> {
-        let ours = |name: &String| {
-            [STATE, NAMES, TRIAL].contains(&name.as_str())
-                || ["link-", "map-"]
-                    .iter()
-                    .any(|start| name.starts_with(start))
-        };
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.0)? {
-            names.extend(entry?.file_name().into_string().ok().filter(ours));
+    /// Fails where something that no agent has made has a name that is needed.
+    pub(in super::super) fn nothing_in_the_way(&self) -> io::Result<()> {
+        match owned::contents(&self.0)?.in_the_way.first() {
+            None => Ok(()),
+            Some(name) => {
+                let path = self.0.join(name);
+                let why = format!("{} is not partymeter's; remove it", path.display());
+                Err(io::Error::other(why))
+            }
         }
-        Ok(names)
+    }
+
+    /// What agents have made here: the directory may be shared with others.
+    fn entries(&self) -> io::Result<Vec<String>> {
+        Ok(owned::contents(&self.0)?.ours)
     }
 }
 

@@ -1,0 +1,126 @@
+//! How the socket is made, what it does not take the place of, and that it goes.
+
+use std::{
+    fs,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink},
+};
+
+use super::*;
+
+/// A directory of this test alone, that is gone with it.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let name = format!("partymeter-admin-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        drop(fs::remove_dir_all(&path));
+        Self(path)
+    }
+
+    fn admin(&self) -> Admin {
+        Admin {
+            socket: AdminSocket::At(self.0.join("s")),
+            group: None,
+        }
+    }
+
+    fn make(&self) {
+        fs::create_dir(&self.0).unwrap();
+        fs::set_permissions(&self.0, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+fn opened(admin: &Admin) -> Socket {
+    match open(admin) {
+        Ok(Opened::At(socket)) => socket,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refused(admin: &Admin) -> String {
+    let why = open(admin).unwrap_err().to_string();
+    assert_eq!(
+        probe(admin).unwrap_err(),
+        why.replace("; or set it to \"\" for none", "")
+    );
+    why
+}
+
+#[test]
+fn only_its_owner_may_open_it_and_it_goes() {
+    let place = Place::new("mode");
+    let admin = place.admin();
+    assert!(probe(&admin).unwrap().ends_with("/s, for root"));
+    assert!(!place.0.exists());
+    let socket = opened(&admin);
+    let data = fs::symlink_metadata(socket.path()).unwrap();
+    assert!(data.file_type().is_socket());
+    assert_eq!(data.mode() & 0o777, 0o600);
+    assert!(refused(&admin).contains("another agent listens on"));
+    drop(socket);
+    assert!(!place.0.join("s").exists());
+    drop(opened(&admin));
+}
+
+#[test]
+fn a_group_gets_it_whole() {
+    let place = Place::new("group");
+    let own = nix::unistd::getegid();
+    let admin = Admin {
+        group: Some(own.to_string()),
+        ..place.admin()
+    };
+    let socket = opened(&admin);
+    let data = fs::symlink_metadata(socket.path()).unwrap();
+    assert_eq!((data.mode() & 0o777, data.gid()), (0o660, own.as_raw()));
+    let admin = Admin {
+        group: Some("no such group".to_owned()),
+        ..place.admin()
+    };
+    assert!(refused(&admin).contains("admin.group: there is no group \"no such group\""));
+}
+
+#[test]
+fn what_is_left_by_an_agent_that_was_killed_is_replaced() {
+    let place = Place::new("stale");
+    place.make();
+    let path = place.0.join("s");
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    drop(opened(&place.admin()));
+    // Who listens without the lock is no agent, or one of another kind.
+    let other = UnixListener::bind(&path).unwrap();
+    assert!(refused(&place.admin()).contains("another agent listens on"));
+    drop(other);
+    drop(opened(&place.admin()));
+}
+
+#[test]
+fn nothing_else_is_ever_removed() {
+    let place = Place::new("foreign");
+    place.make();
+    let path = place.0.join("s");
+    fs::write(&path, "precious").unwrap();
+    assert!(refused(&place.admin()).contains("is there and is no socket"));
+    fs::remove_file(&path).unwrap();
+    symlink("elsewhere", &path).unwrap();
+    assert!(refused(&place.admin()).contains("is there and is no socket"));
+    assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+    fs::remove_file(&path).unwrap();
+    // Nor what has taken its place meanwhile.
+    let socket = opened(&place.admin());
+    fs::remove_file(&path).unwrap();
+    let other = UnixListener::bind(&path).unwrap();
+    drop(socket);
+    assert!(path.exists());
+    drop(other);
+    fs::set_permissions(&place.0, fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(refused(&place.admin()).contains("others can write to"));
+}
