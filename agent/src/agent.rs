@@ -28,7 +28,11 @@ use crate::{
         self, gpu,
         host::HostSource,
         idle::IdleSource,
-        network::{NetworkSource, pin::Pins, resolve},
+        network::{
+            NetworkSource,
+            pin::Pins,
+            resolve::{self, Answer},
+        },
     },
 };
 
@@ -77,22 +81,7 @@ pub fn run(
         .with_context(|| started("network"))?;
     let given_up = privilege::drop_all();
 
-    let answers = if config.network.enabled {
-        resolve::ask(config)
-    } else {
-        Vec::new()
-    };
-    let missing = resolve::unresolved(&answers);
-    if config.network.unresolved == Unresolved::Retry {
-        for name in &missing {
-            let interval = humantime::format_duration(config.network.resolve_interval);
-            warn!("{name}; looking it up again every {interval}");
-        }
-    } else if !missing.is_empty() {
-        let lines: Vec<String> = missing.iter().map(ToString::to_string).collect();
-        let mend = "to start without it, set network.unresolved = \"retry\"";
-        return Err(crate::Misconfigured(format!("{}; {mend}", lines.join("\n"))).into());
-    }
+    let answers = host_names(config)?;
     let mut reload = Reload::new(options, config, pins.layout(config), logging);
     reload.found(&answers);
     let ledger = Writer::start(config)?;
@@ -153,6 +142,29 @@ pub fn run(
     outcome?;
     info!("stopped");
     Ok(())
+}
+
+/// What the configuration's host names are found to be.
+fn host_names(config: &Config) -> Result<Vec<Answer>, crate::Misconfigured> {
+    if !config.network.enabled {
+        return Ok(Vec::new());
+    }
+    let answers = resolve::ask(config);
+    let missing = resolve::unresolved(&answers);
+    if config.network.unresolved == Unresolved::Retry {
+        for name in &missing {
+            let interval = humantime::format_duration(config.network.resolve_interval);
+            warn!("{name}; looking it up again every {interval}");
+        }
+    } else if !missing.is_empty() {
+        let lines: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        let mend = "to start without it, set network.unresolved = \"retry\"";
+        return Err(crate::Misconfigured(format!(
+            "{}; {mend}",
+            lines.join("\n")
+        )));
+    }
+    Ok(answers)
 }
 
 async fn serve(

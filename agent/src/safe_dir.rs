@@ -91,34 +91,32 @@ pub fn open_or_create(path: &Path, mode: u32) -> Result<File, Unsafe> {
     walk(path, Some(mode))
 }
 
-/// What [`open_or_create`] would find; changes nothing.
+/// What who wants to write there would find by [`open_or_create`]; changes nothing.
 ///
 /// # Errors
-/// If the directory could not be made, or is not safe.
+/// If the directory could not be made or written to, or is not safe.
 pub fn probe(path: &Path) -> Result<(), Unsafe> {
     let missing = match walk(path, None) {
-        Ok(_) => return Ok(()),
+        Ok(found) => return may_write(found, path),
         Err(error) if error.is_missing() => error,
         Err(error) => return Err(error),
     };
     // The nearest that is there has to let us make the next.
     for parent in path.ancestors().skip(1) {
-        // Not as a caller of `open`: what is on the way may be writable by all if it is sticky.
         match walk_to(parent, None, Mine::Way) {
-            Ok(found) => {
-                let allowed = faccessat(
-                    &found,
-                    ".",
-                    AccessFlags::W_OK | AccessFlags::X_OK,
-                    AtFlags::AT_EACCESS,
-                );
-                return allowed.map_err(|error| Unsafe::system(parent, error));
-            }
+            Ok(found) => return may_write(found, parent),
             Err(error) if error.is_missing() => {}
             Err(error) => return Err(error),
         }
     }
     Err(missing)
+}
+
+/// Whether this process may make and remove entries there.
+fn may_write(directory: impl AsFd, path: &Path) -> Result<(), Unsafe> {
+    let asked = AccessFlags::W_OK | AccessFlags::X_OK;
+    let allowed = faccessat(directory, ".", asked, AtFlags::AT_EACCESS);
+    allowed.map_err(|error| Unsafe::system(path, error))
 }
 
 /// What is asked of a directory.

@@ -65,11 +65,11 @@ fn a_symbolic_link_is_no_directory_but_may_be_on_the_way() {
     symlink("real", place.join("link")).unwrap();
     let link = place.join("link");
     for result in [open(&link), open_or_create(&link, 0o700)] {
-        let line = format!(
+        let refusal = format!(
             "{} is a symbolic link; name the directory itself",
             link.display()
         );
-        assert_eq!(told(result), line);
+        assert_eq!(told(result), refusal);
     }
     // Where the one that it should lead to is not there either, nothing is made.
     symlink("nowhere", place.join("dangling")).unwrap();

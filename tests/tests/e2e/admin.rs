@@ -258,10 +258,10 @@ fn one_agent_has_it_at_a_time_and_it_goes_with_it() {
     fs::remove_file(&socket).unwrap();
     fs::set_permissions(&place.0, fs::Permissions::from_mode(0o777)).unwrap();
     assert!(refused(&partymeter(&[], &run), 64).contains("others can write to"));
-    let link = Scratch::new("link");
+    let alias = Scratch::new("link");
     fs::set_permissions(&place.0, fs::Permissions::from_mode(0o755)).unwrap();
-    symlink(&place.0, &link.0).unwrap();
-    let through = link.0.join("socket");
+    symlink(&place.0, &alias.0).unwrap();
+    let through = alias.0.join("socket");
     let run = ["run", "--admin-socket", through.to_str().unwrap()];
     assert!(refused(&partymeter(&[], &run), 64).contains("is a symbolic link"));
 }

@@ -87,7 +87,7 @@ impl<'p> Machine<'p> {
         let initrd = directory.join("initrd");
         let _here = sh.push_dir(root.path());
         let files = cmd!(sh, "find .").quiet().read()?;
-        let archive = cmd!(sh, "{busybox} cpio -o -H newc").stdin(files + "\n");
+        let archive = cmd!(sh, "{busybox} cpio -o -H newc -R 0:0").stdin(files + "\n");
         let archive = archive.quiet().ignore_stderr().output()?.stdout;
         sh.write_file(&initrd, archive)?;
         Ok(Self {

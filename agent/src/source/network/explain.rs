@@ -50,10 +50,11 @@ pub fn probe(config: &Config) -> Vec<Finding> {
             optional: true,
         });
     }
+    let (result, optional) = pin::place(config);
     findings.push(Finding {
         what: "counters",
-        result: pin::place(config),
-        optional: false,
+        result,
+        optional,
     });
     findings
 }

@@ -125,17 +125,20 @@ impl Place {
     }
 }
 
-/// Says where the counters of a configuration are or would be pinned, or why not; changes nothing.
-pub(super) fn place(config: &Config) -> Result<String, String> {
-    match Place::of(config) {
-        Ok(Place::At { path, chosen }) => match safe_dir::probe(&path) {
-            Ok(()) => Ok(format!("pinned under {}", path.display())),
-            Err(error) if chosen => Err(unsafe_to_use(&error).to_string()),
-            Err(error) => Ok(format!("they end with the agent: {error}")),
-        },
-        Ok(Place::Nowhere(why)) => Ok(format!("they end with the agent: {why}")),
-        Err(error) => Err(error.to_string()),
-    }
+/// Where the counters of a configuration are or would be pinned, or why not, and whether all else goes on without;
+/// changes nothing.
+pub(super) fn place(config: &Config) -> (Result<String, String>, bool) {
+    let (path, chosen) = match Place::of(config) {
+        Ok(Place::At { path, chosen }) => (path, chosen),
+        Ok(Place::Nowhere(why)) => return (Ok(format!("they end with the agent: {why}")), false),
+        Err(error) => return (Err(error.to_string()), false),
+    };
+    let result = match safe_dir::probe(&path) {
+        Ok(()) => Ok(format!("pinned under {}", path.display())),
+        Err(error) if chosen => Err(unsafe_to_use(&error).to_string()),
+        Err(error) => Err(format!("they end with the agent: {error}")),
+    };
+    (result, !chosen)
 }
 
 impl Pins {

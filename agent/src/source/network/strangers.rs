@@ -15,8 +15,9 @@ use crate::log::SECURITY;
 /// How many are told in a window.
 const TOLD: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
-/// How long a process may take to accept a connection before it is told without one.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a process may take to accept a connection before it is told without one. Less than the default interval, so
+/// that it is told in the round after it came: an alarm that waits is lost if the agent is stopped.
+const PATIENCE: Duration = Duration::from_millis(900);
 
 /// Those that are still to be told, and how many were lately.
 #[derive(Debug)]

@@ -185,13 +185,13 @@ fn a_directory_in_no_bpf_file_system_is_one_line() {
         told(&open.stderr)
     );
     // Nor one that a link leads to: the link may lead elsewhere the next time.
-    let link = files.0.0.join("link");
+    let alias = files.0.0.join("link");
     fs::set_permissions(&files.0.0, fs::Permissions::from_mode(0o755)).unwrap();
     fs::create_dir(files.directory()).unwrap();
     fs::set_permissions(files.directory(), fs::Permissions::from_mode(0o700)).unwrap();
-    symlink(files.directory(), &link).unwrap();
+    symlink(files.directory(), &alias).unwrap();
     for verb in ["run", "detach"] {
-        let refused = partymeter(verb, &link);
+        let refused = partymeter(verb, &alias);
         assert_eq!(refused.status.code(), Some(64), "{verb}");
         let line = told(&refused.stderr);
         assert!(
@@ -199,9 +199,9 @@ fn a_directory_in_no_bpf_file_system_is_one_line() {
             "{line}"
         );
     }
-    let check = told(&partymeter("check", &link).stdout);
+    let check = told(&partymeter("check", &alias).stdout);
     assert!(check.contains("is a symbolic link"), "{check}");
-    assert!(files.directory().exists() && link.is_symlink());
+    assert!(files.directory().exists() && alias.is_symlink());
     let relative = partymeter("run", Path::new("counters"));
     assert_eq!(relative.status.code(), Some(64));
     assert!(told(&relative.stderr).contains("\"counters\" is no absolute path"));

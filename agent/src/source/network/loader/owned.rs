@@ -7,7 +7,10 @@ use agent_ebpf::{map, pinned, program};
 use aya::maps::{Array, Map, MapData};
 
 use super::pinned::{NAMES, STATE, State, TRIAL};
-use crate::source::network::sys::{self, Object};
+use crate::source::network::{
+    pin::is_bpf,
+    sys::{self, Object},
+};
 
 /// What a name that an agent gives stands for.
 enum Expected<'a> {
@@ -116,22 +119,12 @@ fn is_of_another_version(directory: &Path) -> bool {
 }
 
 fn is(path: &Path, expected: &Expected<'_>) -> io::Result<bool> {
-    // Directories, links and the files of a BPF file system that are no objects cannot be opened as such.
-    if !fs::symlink_metadata(path)?.is_file() {
+    // What is a link or a directory, or in another file system, is no object of the kernel's.
+    if !fs::symlink_metadata(path)?.is_file() || !is_bpf(path) {
         return Ok(false);
     }
-    let object = match sys::pinned_object(path) {
-        Ok(object) => object,
-        // In another file system: no object either.
-        Err(error)
-            if error.raw_os_error() == Some(libc::EACCES) && !super::super::pin::is_bpf(path) =>
-        {
-            return Ok(false);
-        }
-        Err(error) => return Err(error),
-    };
+    let object = sys::pinned_object(path)?;
     Ok(match (expected, object) {
-        (Expected::Link, Object::Link) => true,
         (
             Expected::State,
             Object::Map {
@@ -140,7 +133,8 @@ fn is(path: &Path, expected: &Expected<'_>) -> io::Result<bool> {
                 entries: 1,
             },
         ) => value % 8 == 0,
-        (
+        (Expected::Link, Object::Link)
+        | (
             Expected::Names,
             Object::Map {
                 key: 8, value: 128, ..
