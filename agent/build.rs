@@ -10,7 +10,10 @@ use bpf_toolchain::Toolchain;
 const BINARY: &str = "partymeter-bpf";
 
 fn main() -> anyhow::Result<()> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent-ebpf");
+    // Asked now, not when this was compiled: a copy of the target directory must not build what it was copied from.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR");
+    let manifest = manifest.context("CARGO_MANIFEST_DIR is not set")?;
+    let source = Path::new(&manifest).join("../agent-ebpf");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").context("OUT_DIR is not set")?);
     println!("cargo:rerun-if-changed={}", source.display());
 

@@ -10,6 +10,7 @@ pub mod map;
 pub mod pinned;
 pub mod program;
 mod rodata;
+pub mod turn;
 #[cfg(feature = "user")]
 mod user;
 
@@ -76,6 +77,16 @@ pub mod events {
     pub const SOON_ALL: u32 = 2;
 }
 
+/// Whether parties are known by address and port; [`Control::endpoints`]. Each has what the one before it has.
+pub mod endpoints {
+    /// None is, and none will be: nobody looks into [`map::ENDPOINTS`](crate::map::ENDPOINTS).
+    pub const NONE: u32 = 0;
+    /// Some are, or will be once their host names resolve.
+    pub const EXACT: u32 = 1;
+    /// Several of them share an address: it matters who listens, and who opens a connection.
+    pub const SHARED: u32 = 2;
+}
+
 /// Whether [`program::SOCKET_EVENTS`] is told of the end of a connection; [`Account::told`].
 pub mod told {
     /// Nobody has looked.
@@ -84,36 +95,6 @@ pub mod told {
     pub const ARMED: u32 = 1;
     /// It is not, and the account is one of [`Control::untold`](crate::Control::untold).
     pub const NOT: u32 = 2;
-}
-
-/// Programs of two loads are attached while one agent takes over from another, the older ones first. Which of them
-/// counts is one word: the load's generation, and above which phase it is in. Between two phases all programs that were
-/// running must have ended, so that of each event both see the same phase, or one and the next.
-pub mod turn {
-    /// One load counts.
-    pub const ALONE: u32 = 0;
-    /// It counts, and notes on its CPU that it has; the one after it takes the note away.
-    pub const NOTING: u32 = 1;
-    /// The next one counts, but what the one before it has just noted.
-    pub const HEEDING: u32 = 2;
-
-    /// The word.
-    #[must_use]
-    pub const fn of(generation: u32, phase: u32) -> u32 {
-        generation << 2 | phase
-    }
-
-    /// The generation in a word.
-    #[must_use]
-    pub const fn generation(turn: u32) -> u32 {
-        turn >> 2
-    }
-
-    /// The phase in a word.
-    #[must_use]
-    pub const fn phase(turn: u32) -> u32 {
-        turn & 3
-    }
 }
 
 /// An IPv6 address, four words in network order, as the kernel keeps it; IPv4 is v4-mapped (`::ffff:a.b.c.d`).
@@ -416,7 +397,8 @@ pub struct Control {
     /// The next automatic party's number; it begins behind the blocks of configured parties, and goes on where one
     /// found no room.
     pub auto_parties: u32,
-    /// Whether there is or may be any entry in [`map::ENDPOINTS`]: looking one up is most of what a claim costs.
+    /// Whether there is or may be any entry in [`map::ENDPOINTS`], of [`endpoints`]: looking one up is most of what a
+    /// claim costs.
     pub endpoints: u32,
     /// Whether [`program::SOCKET_EVENTS`] sees every socket, so that `set_state` leaves all to it but the end of those
     /// that it is not told of; see [`events`].
@@ -429,6 +411,9 @@ pub struct Control {
     pub turn: u32,
     /// The last walk of the settle iterator that came to its end.
     pub walk: u64,
+    /// The kernel's monotonic clock at the end of that walk: all times here are of this clock, which a time namespace
+    /// does not change, as it does that of a process. Unit: nanoseconds.
+    pub clock: u64,
     /// Accounts that the settle iterator saw, added up over all runs.
     pub settled: u64,
     /// Open accounts that are [`told::NOT`]: as long as there are any, `set_state` must be attached.
@@ -485,7 +470,7 @@ const _: () = {
     assert!(size_of::<Opener>() == 20);
     assert!(size_of::<Listener>() == 16);
     assert!(size_of::<Counters>() == 192);
-    assert!(size_of::<Control>() == 56 + 8 * Drop::ALL.len());
+    assert!(size_of::<Control>() == 64 + 8 * Drop::ALL.len());
     // With what the kernel adds (72 bytes), in its caches of 192.
     assert!(size_of::<Account>() == 112);
     assert!(size_of::<Connection>() == 24);
@@ -493,5 +478,5 @@ const _: () = {
     assert!(size_of::<Holder>() == 32);
     assert!(size_of::<Record>() == 96);
     assert!(core::mem::offset_of!(Account, transmit) == 8);
-    assert!(core::mem::offset_of!(Control, dropped) == 56);
+    assert!(core::mem::offset_of!(Control, dropped) == 64);
 };

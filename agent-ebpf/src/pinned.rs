@@ -30,7 +30,7 @@ pub const UDP_MAPS: [&str; 1] = [map::CALLERS];
 pub const RECORD_MAPS: [&str; 1] = [map::RECORDS];
 
 /// To be counted up where what a value *means* changes, and no size or place does.
-const MEANING: u64 = 1;
+const MEANING: u64 = 2;
 
 /// Another number for every other layout of what is pinned.
 pub const VERSION: u64 = {
@@ -63,6 +63,7 @@ pub const VERSION: u64 = {
         offset_of!(Control, histogram_limit) as u64,
         offset_of!(Control, turn) as u64,
         offset_of!(Control, walk) as u64,
+        offset_of!(Control, clock) as u64,
         offset_of!(Control, settled) as u64,
         offset_of!(Control, untold) as u64,
         Drop::ALL.len() as u64,

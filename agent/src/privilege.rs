@@ -76,23 +76,48 @@ pub fn keep_for_attaching() {
         keep.insert(Capability::CAP_NET_ADMIN);
     }
     // Told is what is left in the end.
-    give_up(&keep, "the network source");
+    give_up(&keep, &keep, "the network source");
 }
 
 /// Once the programs are attached: keeps what bpf(2) wants for attaching a loaded one again, and before Linux 5.19 for
-/// reading maps (`CAP_BPF`, or `CAP_SYS_ADMIN` where that is all there was), and nothing else.
-pub fn keep_for_reading() {
+/// reading maps (`CAP_BPF`, or `CAP_SYS_ADMIN` where that is all there was), and nothing else. Where datagrams are counted
+/// also `CAP_NET_ADMIN`, for [`with_net_admin`] alone: their programs cannot be attached again without.
+pub fn keep_for_reading(datagrams: bool) {
     let have = caps::read(None, CapSet::Permitted).unwrap_or_default();
     let keep = [Capability::CAP_BPF, Capability::CAP_SYS_ADMIN]
         .into_iter()
         .find(|c| have.contains(c));
-    give_up(&keep.into_iter().collect(), "the network source").tell();
+    let effective: CapsHashSet = keep.into_iter().collect();
+    let mut permitted = effective.clone();
+    if datagrams && have.contains(&Capability::CAP_NET_ADMIN) {
+        permitted.insert(Capability::CAP_NET_ADMIN);
+    }
+    give_up(&effective, &permitted, "the network source").tell();
+}
+
+/// Does something with `CAP_NET_ADMIN`, where this thread may have it, and goes on without.
+pub fn with_net_admin<T>(work: impl FnOnce() -> T) -> T {
+    let has = |set| caps::has_cap(None, set, Capability::CAP_NET_ADMIN).unwrap_or(false);
+    let raise = !has(CapSet::Effective) && has(CapSet::Permitted);
+    // Where it fails, the work does, and says so.
+    let raised = raise && caps::raise(None, CapSet::Effective, Capability::CAP_NET_ADMIN).is_ok();
+    let done = work();
+    if raised && let Err(error) = caps::drop(None, CapSet::Effective, Capability::CAP_NET_ADMIN) {
+        warn!(
+            target: SECURITY,
+            thread = std::thread::current().name(),
+            security.level = "warning",
+            "cannot give up CAP_NET_ADMIN again: {error}"
+        );
+    }
+    done
 }
 
 /// Gives up everything, on this thread and for those that it starts from now on. What comes of it is told by the caller,
 /// once the agent has started.
 pub fn drop_all() -> GivenUp {
-    give_up(&CapsHashSet::new(), "the agent")
+    let none = CapsHashSet::new();
+    give_up(&none, &none, "the agent")
 }
 
 /// What is left of a thread's capabilities, to be told.
@@ -113,12 +138,12 @@ impl GivenUp {
     }
 }
 
-fn give_up(keep: &CapsHashSet, whose: &str) -> GivenUp {
+fn give_up(effective: &CapsHashSet, keep: &CapsHashSet, whose: &str) -> GivenUp {
     let before = caps::read(None, CapSet::Permitted).unwrap_or_default();
     // Effective first: it may not exceed what is permitted.
     let none = CapsHashSet::new();
     for (set, kept) in [
-        (CapSet::Effective, keep),
+        (CapSet::Effective, effective),
         (CapSet::Permitted, keep),
         (CapSet::Inheritable, &none),
     ] {

@@ -24,6 +24,8 @@ pub struct Network {
     pub maps: Vec<MapFill>,
     /// Runs and run time of each program, while the kernel's BPF statistics are on.
     pub programs: Vec<ProgramRuns>,
+    /// For how long programs were not attached that should have been, since the agent started.
+    pub gaps: Vec<Gap>,
     /// By what means this kernel counts.
     pub accounting: Accounting,
     /// When the programs were loaded: since then is counted.
@@ -241,6 +243,17 @@ pub struct ProgramRuns {
     pub runs: u64,
     /// `run_time_ns`.
     pub nanoseconds: u64,
+}
+
+/// Times in which a program was not attached, because somebody had detached it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Gap {
+    /// Its name.
+    pub program: &'static str,
+    /// How many there were, the one that goes on included.
+    pub count: u64,
+    /// How long they have lasted at most, in seconds.
+    pub seconds: f64,
 }
 
 /// How the bytes are counted, for `partymeter_network_accounting_info`.

@@ -11,6 +11,13 @@ pub fn printable(text: impl AsRef<[u8]>) -> String {
     printable_to(text, LONGEST)
 }
 
+/// One character as [`printable`] shows it.
+pub fn visible(character: char) -> impl Iterator<Item = char> {
+    let plain = matches!(character, '\'' | '"' | '\\').then_some(character);
+    let escaped = plain.is_none().then(|| character.escape_debug());
+    plain.into_iter().chain(escaped.into_iter().flatten())
+}
+
 /// Text on one line in which every character is visible and in its place.
 ///
 /// What is no UTF-8 becomes `\xNN`; control characters, line separators, bidirectional and zero-width characters and
@@ -40,10 +47,7 @@ pub fn printable_to(text: impl AsRef<[u8]>, longest: usize) -> String {
     for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {
             piece.clear();
-            match character {
-                '\'' | '"' | '\\' => piece.push(character),
-                _ => piece.extend(character.escape_debug()),
-            }
+            piece.extend(visible(character));
             if !add(&piece, &mut shown) {
                 return shown;
             }

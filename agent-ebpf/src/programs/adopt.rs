@@ -9,7 +9,7 @@ use super::{
     account,
     classify::Connection,
     iterator::Files,
-    maps::{account_of, open_account},
+    maps::{account_of, is_closed, open_account},
     socket::tcp_state,
 };
 
@@ -29,7 +29,10 @@ unsafe fn try_adopt(ctx: *mut Files) -> Option<()> {
         return None;
     }
     // SAFETY: a full socket.
-    if unsafe { account_of(sock.as_ptr()) }.is_some() {
+    if let Some(account) = unsafe { account_of(sock.as_ptr()) }
+        // SAFETY: a value of the socket storage.
+        && !unsafe { is_closed(account.as_ptr()) }
+    {
         return None;
     }
     let initiator = sock.connected_out();

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use super::{
     account::add,
     classify::Connection,
-    maps::{COUNTERS, PROCESSES, counts, forget_begun, note_begun},
+    maps::{COUNTERS, PROCESSES, counts, drop_account, forget_begun, note_begun},
     openers,
     socket::{TcpSock, process_of},
 };
@@ -24,6 +24,9 @@ pub(super) fn this_process() -> u32 {
 /// and not allowed, and where it may be one of several parties at its address.
 #[inline(always)]
 pub(super) fn begins(sock: *mut c_void) -> Option<()> {
+    // Of what the socket was connected to before, if it was.
+    // SAFETY: a full socket.
+    unsafe { drop_account(sock) };
     let process = this_process();
     // SAFETY: a word, which is there whole.
     let watched = unsafe { PROCESSES.get(process).copied() }.unwrap_or(0) != 0;

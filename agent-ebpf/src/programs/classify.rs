@@ -1,6 +1,6 @@
 //! Whose a socket is: from its addresses, its ports and which side opened it, to a slot.
 
-use agent_ebpf::{Address, Control, Drop, Endpoint, block, protocol};
+use agent_ebpf::{Address, Control, Drop, Endpoint, block, endpoints, protocol};
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
     btf_maps::{LpmTrie, lpm_trie::Key},
@@ -70,7 +70,7 @@ impl Connection {
             listening
         };
 
-        let exact = control.endpoints != 0;
+        let exact = control.endpoints != endpoints::NONE;
         if exact && let Some(block) = endpoint(self.remote, self.remote_port) {
             return Some(block + protocol);
         }
@@ -125,7 +125,7 @@ impl Connection {
             return None;
         }
         let control = CONTROL.get(0)?;
-        let exact = control.endpoints != 0;
+        let exact = control.endpoints != endpoints::NONE;
         if exact && let Some(block) = endpoint(self.remote, self.remote_port) {
             return Some(block + protocol);
         }
@@ -186,7 +186,8 @@ pub(super) fn is_shared(address: Address) -> bool {
     let Some(control) = CONTROL.get(0) else {
         return false;
     };
-    control.endpoints != 0 && endpoint(address, 0) == Some(block::other(control.stride))
+    control.endpoints == endpoints::SHARED
+        && endpoint(address, 0) == Some(block::other(control.stride))
 }
 
 #[inline(always)]

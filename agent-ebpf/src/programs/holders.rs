@@ -7,7 +7,7 @@ use agent_ebpf::Holder;
 use super::{
     classify::Connection,
     iterator::{Files, write},
-    maps::account_of,
+    maps::{account_of, is_closed},
     socket::process_of,
 };
 
@@ -30,6 +30,10 @@ unsafe fn try_holders(ctx: *mut Files) -> Option<()> {
     }
     // SAFETY: a full socket.
     let account = unsafe { account_of(sock.as_ptr()) }?;
+    // SAFETY: a value of the socket storage.
+    if unsafe { is_closed(account.as_ptr()) } {
+        return None;
+    }
     let connection = Connection::of(&sock, false)?;
     let mut holder = Holder {
         process: process_of(task),

@@ -1,8 +1,8 @@
 //! The maps. Their names, keys and values are described in the library beside this binary.
 
 use agent_ebpf::{
-    ALLOWED_CAPACITY, AUTO_PARTY_CAPACITY, Account, Address, Begun, Caller, Control, Counters,
-    Drop, ENDPOINT_CAPACITY, Endpoint, Histogram, Listener, OPENER_CAPACITY, Opener,
+    ALLOWED_CAPACITY, AUTO_PARTY_CAPACITY, Account, Address, Begun, CLOSED, Caller, Control,
+    Counters, Drop, ENDPOINT_CAPACITY, Endpoint, Histogram, Listener, OPENER_CAPACITY, Opener,
     PREFIX_CAPACITY, PROCESS_CAPACITY, Record, STRANGER_BYTES, Stranger, turn,
 };
 use aya_ebpf::{
@@ -144,7 +144,17 @@ pub(super) unsafe fn account_of(sock: *mut c_void) -> Option<NonNull<Account>> {
     NonNull::new(unsafe { bpf_sk_storage_get(sockets(), sock, ptr::null_mut(), 0) }.cast())
 }
 
-/// The account of a socket, made from `account` if it has none. A failure is counted.
+/// Whether an account has been settled for the last time; it stays as long as the socket.
+///
+/// # Safety
+/// `account` must be a value of the socket storage.
+#[inline(always)]
+pub(super) unsafe fn is_closed(account: *const Account) -> bool {
+    // SAFETY: the caller's.
+    unsafe { (&raw const (*account).transmit).read_volatile() & CLOSED != 0 }
+}
+
+/// The account of a socket, made from `account` if it has none that is open. A failure is counted.
 ///
 /// # Safety
 /// `sock` must be a full socket that the verifier knows as one.
@@ -155,10 +165,19 @@ pub(super) unsafe fn open_account(
 ) -> Option<NonNull<Account>> {
     let create = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
     // SAFETY: the caller's.
-    let stored = NonNull::new(
-        unsafe { bpf_sk_storage_get(sockets(), sock, ptr::from_mut(account).cast(), create) }
-            .cast(),
-    );
+    let store = |account: &mut Account| unsafe {
+        bpf_sk_storage_get(sockets(), sock, ptr::from_mut(account).cast(), create)
+    };
+    let mut stored = NonNull::<Account>::new(store(account).cast());
+    if let Some(before) = stored
+        // SAFETY: a map value, valid for the length of the program.
+        && unsafe { is_closed(before.as_ptr()) }
+    {
+        // Of what the socket was connected to before; nobody has told that it was used again.
+        // SAFETY: the caller's.
+        unsafe { drop_account(sock) };
+        stored = NonNull::new(store(account).cast());
+    }
     if stored.is_none() {
         count_drop(Drop::SocketStorage);
     }

@@ -4,7 +4,7 @@
 //!
 //! Asked where the address is shared only, so that nobody else has anything to look up.
 
-use agent_ebpf::{Listener, Opener, protocol};
+use agent_ebpf::{Listener, Opener, endpoints, protocol};
 
 use super::{
     classify::{Connection, endpoint, is_shared, protocol_of},
@@ -13,17 +13,19 @@ use super::{
     socket::{TcpSock, process_of, tcp_state},
 };
 
-/// Whether any party is known by a port: what is asked first, for most configurations have none.
+/// Whether any parties share an address: what is asked first, for in most configurations none do.
 #[inline(always)]
-fn exact() -> bool {
-    CONTROL.get(0).is_some_and(|control| control.endpoints != 0)
+fn any_shared() -> bool {
+    CONTROL
+        .get(0)
+        .is_some_and(|control| control.endpoints == endpoints::SHARED)
 }
 
 /// A process listens from now on.
 #[inline(always)]
 pub(super) fn listens(sock: &TcpSock, process: u32) -> Option<()> {
     let port = sock.local_port();
-    if !exact() || protocol_of(port) == protocol::OTHER {
+    if !any_shared() || protocol_of(port) == protocol::OTHER {
         return None;
     }
     if let Some(listener) = LISTENERS.get_ptr_mut(process) {
@@ -75,7 +77,7 @@ pub(super) fn listens_no_more(sock: &TcpSock, process: u32) -> Option<()> {
 /// Whether it may be a party that is known by the port that it listens on.
 #[inline(always)]
 pub(super) fn is_listener(process: u32) -> bool {
-    if !exact() {
+    if !any_shared() {
         return false;
     }
     let Some(listener) = LISTENERS.get_ptr(process) else {
@@ -136,7 +138,7 @@ pub(super) fn whose(connection: &Connection) -> Option<u32> {
 /// A connection that was opened here has ended.
 #[inline(always)]
 pub(super) fn forget(sock: &TcpSock) {
-    if exact()
+    if any_shared()
         && let Some(connection) = Connection::of(sock, true)
         && is_shared(connection.local)
     {

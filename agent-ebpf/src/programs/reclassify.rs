@@ -13,7 +13,7 @@ use super::{
     account,
     classify::{Connection, is_unknown},
     iterator::{Accounts, At, Files},
-    maps::{COUNTERS, drop_account},
+    maps::{COUNTERS, drop_account, is_closed},
     rhythm::end_wait,
 };
 
@@ -41,7 +41,12 @@ unsafe fn try_reclassify(at: &At, walk: u64) -> Option<()> {
         return None;
     };
     let value = *account;
+    // What has ended stays where it was counted: so do the messages that are still read.
     // SAFETY: a value of the socket storage.
+    if unsafe { is_closed(value) } {
+        return None;
+    }
+    // SAFETY: as above.
     let (before, initiator) = unsafe { ((*value).slot, (*value).initiator != 0) };
     let connection = Connection::of(sock, initiator)?;
     let now = match connection.slot() {

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use super::{
     classify::Connection,
     iterator::{At, Files, write},
-    maps::report_record,
+    maps::{is_closed, report_record},
     socket::{TcpSock, records},
 };
 
@@ -51,8 +51,12 @@ unsafe fn try_connections(ctx: *mut Files) -> Option<()> {
     let (At::Account(account, sock), _) = (unsafe { Files::at(ctx) })? else {
         return None;
     };
-    let connection = Connection::of(&sock, false)?;
     // SAFETY: a value of the socket storage.
+    if unsafe { is_closed(account) } {
+        return None;
+    }
+    let connection = Connection::of(&sock, false)?;
+    // SAFETY: as above.
     let mut record = unsafe { record(account, &sock, &connection, OPEN) };
     // SAFETY: of this call's context.
     unsafe { write((*ctx).meta, &mut record) };

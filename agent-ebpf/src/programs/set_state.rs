@@ -25,7 +25,7 @@ use super::{
     account,
     begun::{self, this_process},
     claim::claim,
-    maps::{Handled, account_of, drop_account, handled},
+    maps::{Handled, account_of, handled},
     openers,
     socket::{TcpSock, tcp_state},
     socket_events::{self, STATE_ARMED},
@@ -159,11 +159,7 @@ pub(super) unsafe fn end(sock: *mut c_void, from: u8) -> Option<()> {
     let tcp = TcpSock::from_sock(sock)?;
     // SAFETY: a value of the socket storage.
     unsafe { account::close(account.as_ptr(), &tcp, from) };
-    // What a process still holds it may use again (`tcp_disconnect`): it starts anew. Otherwise the
-    // account goes with the socket, which is cheaper.
-    if !tcp.orphaned() {
-        // SAFETY: the caller's.
-        unsafe { drop_account(sock) };
-    }
+    // The account goes with the socket: what a process still holds it may still read from, and its messages count. Should
+    // it use the socket again (`tcp_disconnect`), that begins anew, see `begun::begins`.
     Some(())
 }

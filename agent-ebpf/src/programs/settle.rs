@@ -4,6 +4,8 @@
 //! Both read without the sockets' locks. A socket may end, and its memory serve another one, while it is read: its
 //! account is closed by then, so nothing of what was read is added.
 
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+
 use super::{
     account::{self, add},
     iterator::{Accounts, At, Files},
@@ -32,8 +34,11 @@ extern "C" fn settle_by_file(ctx: *mut Files) -> i32 {
 unsafe fn try_settle(at: &At, walk: u64) -> Option<()> {
     let control = CONTROL.get_ptr_mut(0)?;
     let At::Account(account, sock) = at else {
-        // SAFETY: the array's element, valid for the length of the program.
-        unsafe { (&raw mut (*control).walk).write_volatile(walk) };
+        // SAFETY: the array's element, valid for the length of the program; the clock has no conditions.
+        unsafe {
+            (&raw mut (*control).walk).write_volatile(walk);
+            (&raw mut (*control).clock).write_volatile(bpf_ktime_get_ns());
+        }
         return None;
     };
     // SAFETY: a value of the socket storage; only this iterator writes the field, and one runs at a time.

@@ -22,8 +22,7 @@ pub(super) mod tcp_state {
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-/// `SOCK_DEAD` and `SOCK_DONE` of `enum sock_flags`, `include/net/sock.h`: first and second since 2.6.
-const SOCK_DEAD: u64 = 1 << 0;
+/// `SOCK_DONE` of `enum sock_flags`, `include/net/sock.h`: the second since 2.6.
 const SOCK_DONE: u64 = 1 << 1;
 
 /// Filled in by the loader before the verifier sees the object.
@@ -232,12 +231,6 @@ impl TcpSock {
     #[inline(always)]
     pub(super) fn finished_receiving(&self) -> bool {
         load!(self.0, flags as u64) & SOCK_DONE != 0
-    }
-
-    /// Whether no process holds the socket any more (`sock_orphan`).
-    #[inline(always)]
-    pub(super) fn orphaned(&self) -> bool {
-        load!(self.0, flags as u64) & SOCK_DEAD != 0
     }
 
     /// Whether `connect` chose the local port: such a port's bucket has `fastreuse` -1

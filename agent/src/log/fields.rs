@@ -8,6 +8,8 @@ use tracing::{
 };
 use tracing_log::NormalizeEvent as _;
 
+use crate::text::visible;
+
 /// The message and the fields of an event.
 #[derive(Debug, Default)]
 pub struct Fields {
@@ -89,14 +91,11 @@ impl fmt::Display for Value {
             Self::Text(text) if text.is_empty() || text.contains([' ', '"', '=']) => {
                 write!(f, "{text:?}")
             }
-            // A line stays one: whoever reads it must be able to trust where it ends.
-            Self::Text(text) => text.chars().try_for_each(|c| {
-                if c.is_control() {
-                    write!(f, "{}", c.escape_default())
-                } else {
-                    f.write_char(c)
-                }
-            }),
+            // A line stays one, and in its order: whoever reads it must be able to trust where it ends.
+            Self::Text(text) => text
+                .chars()
+                .flat_map(visible)
+                .try_for_each(|c| f.write_char(c)),
             Self::Integer(value) => value.fmt(f),
             Self::Real(value) => value.fmt(f),
             Self::Bool(value) => value.fmt(f),

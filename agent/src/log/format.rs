@@ -14,7 +14,7 @@ use tracing_subscriber::{
 };
 
 use super::{Fields, Value, metadata};
-use crate::{config::Config, export::otlp::Ids};
+use crate::{config::Config, export::otlp::Ids, text::visible};
 
 /// `2026-11-24T02:26:21.123456Z  WARN a sentence key=value`
 pub(super) struct Text;
@@ -41,6 +41,7 @@ where
         SystemTime.format_time(&mut out)?;
         // One line for a message, whatever is in it.
         let message = message.replace(['\n', '\r'], " ");
+        let message: String = message.chars().flat_map(visible).collect();
         write!(out, "{plain} {color}{level:>5}{plain} {message}")?;
         for (name, value) in others {
             write!(out, " {dim}{name}{plain}={value}")?;

@@ -314,6 +314,40 @@ pub(super) static METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "partymeter_network_gaps_total",
+        kind: Kind::Counter,
+        unit: "{gap}",
+        help: "Times that the BPF program was detached by somebody: what it would have counted is missing.",
+        labels: &["program"],
+        source: "bpf_link_info",
+        reset: Reset::Agent,
+        opentelemetry: &[otel("partymeter.network.gaps")],
+        read: |snapshot, emit| {
+            with(snapshot, |network| {
+                for gap in &network.gaps {
+                    emit(&[gap.program], Value::Integer(gap.count));
+                }
+            });
+        },
+    },
+    Metric {
+        name: "partymeter_network_gap_seconds_total",
+        kind: Kind::Counter,
+        unit: "s",
+        help: "Time in which the BPF program was detached at most, the gap that goes on included.",
+        labels: &["program"],
+        source: "bpf_link_info",
+        reset: Reset::Agent,
+        opentelemetry: &[otel("partymeter.network.gap.time")],
+        read: |snapshot, emit| {
+            with(snapshot, |network| {
+                for gap in &network.gaps {
+                    emit(&[gap.program], Value::Real(gap.seconds));
+                }
+            });
+        },
+    },
+    Metric {
         name: "partymeter_bpf_program_runs_total",
         kind: Kind::Counter,
         unit: "{run}",

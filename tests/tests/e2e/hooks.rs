@@ -204,7 +204,7 @@ impl Drop for Child {
 }
 
 /// Returns the command's descriptor.
-fn bpf(command: libc::c_long, attributes: &[u64]) -> i32 {
+pub(crate) fn bpf(command: libc::c_long, attributes: &[u64]) -> i32 {
     // SAFETY: a command that reads as many bytes as it is told, and pointers in them that are alive.
     let result = unsafe {
         libc::syscall(
@@ -256,5 +256,39 @@ fn what_another_program_disarms_is_counted_all_the_same() {
     program.wait().unwrap();
     agent.expect_moved(100_777, 0);
     expect(&agent, CLOSED, 1.0);
+    files.expect_tracepoint(false);
+}
+
+/// Who listens is told only by the tracepoint, and matters only where parties share an address.
+#[test]
+fn endpoints_with_ports_need_no_tracepoint_unless_an_address_is_shared() {
+    needs_root!();
+    let lab = Lab::new();
+    let files = FileSystem::new();
+    let party = |id: &str, host: u8, index: u16| {
+        let (address, port) = (lab.v4(host), lab.port(index));
+        format!("[[parties]]\nid = \"{id}\"\nendpoints = [\"{address}:{port}\"]\n")
+    };
+    let rest = lab.protocol() + &files.network();
+    let agent = Agent::start(&(party("a", 1, 1) + &party("b", 2, 0) + &rest));
+    files.expect_tracepoint(false);
+    // A's port is ephemeral: its address says whose it is.
+    let (a, b) = lab.connection();
+    move_bytes(&a, &b, 5000);
+    move_bytes(&b, &a, 70);
+    drop((a, b));
+    agent.expect_moved(5000, 70);
+    expect(&agent, OPENED, 1.0);
+    expect(&agent, CLOSED, 1.0);
+    files.expect_tracepoint(false);
+
+    let reload = |parties: &str| {
+        fs::write(agent.config(), agent.whole(&(parties.to_owned() + &rest))).unwrap();
+        agent.signal(libc::SIGHUP);
+    };
+    let distinct = party("a", 1, 1) + &party("b", 2, 0);
+    reload(&(distinct.clone() + &party("c", 2, 5)));
+    files.expect_tracepoint(true);
+    reload(&distinct);
     files.expect_tracepoint(false);
 }

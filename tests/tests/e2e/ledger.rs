@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
     process::{Command, Output},
+    time::{Duration, SystemTime},
 };
 
 use serde_json::Value;
@@ -275,5 +276,42 @@ fn what_cannot_be_is_told_in_one_line() {
         &["ledger", "export", "--since", "then"],
         64,
         "write how long ago",
+    );
+}
+
+/// In a time namespace the agent's own clocks say something else than the kernel's, by any amount.
+#[test]
+fn a_time_namespace_changes_no_time() {
+    needs_root!();
+    let lab = Lab::new();
+    let directory = Scratch::new("ledger");
+    let day = [
+        "unshare",
+        "-T",
+        "--monotonic",
+        "86400",
+        "--boottime",
+        "86400",
+    ];
+    let wrapper = [&day[..], &["--fork", "--kill-child"]].concat();
+    let before = SystemTime::now();
+    let agent = Agent::launch(&config(&lab, &directory.0), &wrapper);
+    let (mut a, mut b) = lab.connection();
+    exchange((&mut a, &mut b), 100, 0);
+    std::thread::sleep(Duration::from_secs(1));
+    exchange((&mut a, &mut b), 0, 10);
+    drop((a, b));
+    for line in until_ended(&directory.0, 2) {
+        for time in ["began", "ended"] {
+            let time = humantime::parse_rfc3339(line[time].as_str().unwrap()).unwrap();
+            let around =
+                before - Duration::from_secs(1)..SystemTime::now() + Duration::from_secs(1);
+            assert!(around.contains(&time), "{line}");
+        }
+    }
+    let waited = agent.series("mpc_waiting_seconds_total{party_id=\"b\",protocol=\"test\"}");
+    assert!(
+        waited.is_some_and(|it| (0.9..60.0).contains(&it)),
+        "{waited:?}"
     );
 }

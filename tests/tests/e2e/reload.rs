@@ -6,6 +6,8 @@ use std::{
     net::TcpStream,
     os::unix::fs::symlink,
     sync::atomic::{AtomicBool, Ordering},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use crate::support::{
@@ -361,4 +363,81 @@ fn a_pipe_is_not_read_again() {
     exchange(&a, &b, 10);
     agent.expect_moved(10, 0);
     assert_eq!(agent.series(SUCCESS), Some(1.0));
+}
+
+/// Ends what goes on as long as it is not set.
+struct Guard<'a>(&'a AtomicBool);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A party whose entry takes other forms while it connects is that party at any moment, and no stranger.
+#[test]
+fn a_party_is_never_a_stranger_while_its_entry_changes() {
+    const RELOADS: usize = 24;
+    needs_root!();
+    let lab = Lab::new();
+    let (at_a, at_b) = (lab.v4(1).to_string(), lab.v4(2).to_string());
+    let prefix = at_a.rsplit_once('.').unwrap().0.to_owned() + ".0/31";
+    let (other_a, other_b) = (
+        format!("{at_a}:{}", lab.port(3)),
+        format!("{at_b}:{}", lab.port(0)),
+    );
+    // With b beside it; and where there are others, at the same address.
+    let forms = [
+        party("a", &at_a) + &party("b", &at_b),
+        party("a", &prefix) + &party("b", &other_b),
+        party("a", &other_a) + &party("b", &at_b),
+        party("a", &at_a) + &party("b", &other_b) + &party("c", &format!("{at_b}:{}", lab.port(7))),
+    ];
+    let config = |form: usize| forms[form % forms.len()].clone() + &lab.protocol();
+    let agent = Agent::start(&config(0));
+    let listener = lab.listen(0);
+    let address = listener.local_addr().unwrap();
+    let done = AtomicBool::new(false);
+    let connections = std::thread::scope(|scope| {
+        let connect = scope.spawn(|| {
+            let mut connections = 0_u64;
+            lab.a.enter(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let a = TcpStream::connect(address).unwrap();
+                    let (b, _) = listener.accept().unwrap();
+                    exchange(&a, &b, 10);
+                    connections += 1;
+                }
+            });
+            connections
+        });
+        // However this ends, so does the other thread.
+        let _guard = Guard(&done);
+        for form in 1..=RELOADS {
+            let before = agent.series(TIMESTAMP).unwrap();
+            fs::write(agent.config(), agent.whole(&config(form))).unwrap();
+            agent.signal(libc::SIGHUP);
+            let end = Instant::now() + Duration::from_secs(20);
+            while agent.series(TIMESTAMP).unwrap() <= before {
+                assert!(Instant::now() < end, "not taken in\n{}", agent.log());
+                sleep(Duration::from_millis(20));
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        connect.join().unwrap()
+    });
+    agent.expect_moved(10 * connections, 0);
+    let page = agent.get("/metrics");
+    let strange = page
+        .lines()
+        .filter(|line| line.contains("\"unknown\"") || line.contains("mpc_unexpected"));
+    for line in strange {
+        let value = line.rsplit(' ').next().unwrap();
+        assert!(line.starts_with('#') || value.parse() == Ok(0.0), "{line}");
+    }
+    assert!(
+        !agent.log().contains("unexpected connection"),
+        "{}",
+        agent.log()
+    );
 }

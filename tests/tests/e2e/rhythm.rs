@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     thread::{self, sleep},
     time::{Duration, Instant},
 };
@@ -158,4 +158,96 @@ fn off_is_absent() {
     let page = agent.get("/metrics");
     assert!(page.contains("rhythm=\"off\""), "{page}");
     assert!(!page.contains("mpc_messages_total") && !page.contains("mpc_rounds_total"));
+}
+
+/// Answers that lie in the receive buffer when both sides have said that they are done: the connection is closed, its
+/// port given back, and the program reads what it was sent all the same.
+#[test]
+fn what_is_read_after_the_end_is_a_message_all_the_same() {
+    const ANSWERS: usize = 20;
+    needs_root!();
+    let lab = Lab::new();
+    let agent = Agent::start(&lab.config());
+    let (a, b) = lab.connection();
+    a.set_nodelay(true).unwrap();
+    b.set_nodelay(true).unwrap();
+    (&a).write_all(&[1; 10]).unwrap();
+    (&b).read_exact(&mut [0; 10]).unwrap();
+    for _ in 0..ANSWERS {
+        (&b).write_all(&[2; 100]).unwrap();
+    }
+    // A is done first: with the FIN of B its end is over.
+    a.shutdown(Shutdown::Write).unwrap();
+    assert_eq!((&b).read(&mut [0; 1]).unwrap(), 0);
+    drop(b);
+    // TCP_CLOSE is 7: A's end is over.
+    let state = || {
+        let mut info = [0_u8; 8];
+        let mut length: libc::socklen_t = 8;
+        // SAFETY: a socket that is open, and a place as long as said.
+        let result = unsafe {
+            libc::getsockopt(
+                std::os::fd::AsRawFd::as_raw_fd(&a),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                info.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        assert_eq!(result, 0);
+        info[0]
+    };
+    let end = Instant::now() + Duration::from_secs(10);
+    while state() != 7 {
+        assert!(Instant::now() < end, "in state {}", state());
+        sleep(Duration::from_millis(10));
+    }
+    expect(&agent, 0.0, |it| {
+        it.series("mpc_connections{party_id=\"b\",protocol=\"test\"}")
+    });
+    for _ in 0..ANSWERS {
+        (&a).read_exact(&mut [0; 100]).unwrap();
+    }
+    expect(&agent, 20.0, |it| messages(it, "receive", "b"));
+    expect(&agent, 1.0, |it| messages(it, "receive", "a"));
+    // Whoever holds it holds no connection.
+    expect(&agent, 0.0, |it| {
+        it.series("mpc_active_sessions{protocol=\"test\"}")
+    });
+    drop(a);
+}
+
+/// A socket that is used again (`connect` to `AF_UNSPEC`, then elsewhere): each of its connections counts by itself.
+#[test]
+fn a_socket_that_is_used_again_begins_anew() {
+    needs_root!();
+    let lab = Lab::new();
+    let agent = Agent::start(&lab.config());
+    let listener = lab.listen(0);
+    let script = "import ctypes, socket, struct, sys\n\
+        at = (sys.argv[1], int(sys.argv[2]))\n\
+        s = socket.socket()\n\
+        for _ in range(3):\n\
+        \x20   s.connect(at); s.sendall(b'x' * 50); s.recv(7)\n\
+        \x20   assert ctypes.CDLL(None).connect(s.fileno(), struct.pack('H14x', 0), 16) == 0\n";
+    let (address, port) = (lab.v4(2).to_string(), lab.port(0).to_string());
+    let mut program = std::process::Command::new("ip")
+        .args(["netns", "exec", &lab.a.name, "python3", "-c", script])
+        .args([&address, &port])
+        .spawn()
+        .unwrap();
+    for _ in 0..3 {
+        let (mut b, _) = listener.accept().unwrap();
+        b.read_exact(&mut [0; 50]).unwrap();
+        b.write_all(&[1; 7]).unwrap();
+    }
+    assert!(program.wait().unwrap().success());
+    agent.expect_moved(150, 21);
+    expect(&agent, 3.0, |it| messages(it, "transmit", "b"));
+    expect(&agent, 3.0, |it| messages(it, "receive", "b"));
+    expect(&agent, 3.0, |it| {
+        it.series(
+            "mpc_connections_opened_total{role=\"initiator\",party_id=\"b\",protocol=\"test\"}",
+        )
+    });
 }

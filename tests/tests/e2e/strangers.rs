@@ -176,3 +176,33 @@ sys.stdin.readline()
     drop((asks, accepted));
     program.wait().unwrap();
 }
+
+/// A process names itself, in whatever bytes: the alarm names it all the same, and shows nothing else in its place.
+#[test]
+fn a_process_cannot_hide_its_name() {
+    needs_root!();
+    let lab = Lab::new();
+    let agent = Agent::start(&config(&lab));
+    let address = format!("{}", lab.v4(2));
+    let port = lab.port(0).to_string();
+    let script = "import ctypes, socket, sys\n\
+        ctypes.CDLL(None).prctl(15, bytes.fromhex('ff1b5b326be280ae'), 0, 0, 0)\n\
+        s = socket.create_server((sys.argv[1], int(sys.argv[2])))\n\
+        print(flush=True)\n\
+        c, _ = s.accept(); sys.stdin.read(1)";
+    let mut program = Command::new("ip")
+        .args(["netns", "exec", &lab.b.name, "python3", "-c", script])
+        .args([&address, &port])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(program.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap();
+    let a = lab.connect_to((lab.v4(2), lab.port(0)).into());
+    let lines = told(&agent, 1);
+    let event: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+    assert_eq!(event["command"], r"\xff\u{1b}[2k\u{202e}", "{event}");
+    drop((a, program.stdin.take()));
+    program.wait().unwrap();
+}

@@ -14,10 +14,19 @@ use super::{Format, encode};
 use crate::{
     model::{catalog, gpu},
     sample::{
-        Accounting, Configuration, Durations, FailureKind, Host, Idle, IdleWait, Ledger, MapFill,
-        Network, Process, ProgramRuns, Sending, Sessions, Snapshot, SourceHealth, Times, Traffic,
+        Accounting, Configuration, Durations, FailureKind, Gap, Host, Idle, IdleWait, Ledger,
+        MapFill, Network, Process, ProgramRuns, Sending, Sessions, Snapshot, SourceHealth, Times,
+        Traffic,
     },
 };
+
+fn gap() -> Gap {
+    Gap {
+        program: "socket_events",
+        count: 1,
+        seconds: 0.75,
+    }
+}
 
 /// Pairs of which one or another has every series.
 fn all_traffic() -> Vec<Traffic> {
@@ -78,6 +87,7 @@ pub(in crate::export) fn complete() -> Snapshot {
                 processes: 2,
             }]),
             limits: Vec::new(),
+            gaps: vec![gap()],
             dropped: vec![("socket_storage", 0), ("slots", 7)],
             maps: vec![
                 MapFill {

@@ -1,10 +1,13 @@
 //! Loads the BPF object, fills its tables, attaches its programs, and reads its maps. Nothing but this and
 //! what lies under it touches aya.
 
+mod changes;
 mod error;
 mod fill;
 mod fit;
 mod hand_over;
+mod keep;
+mod links;
 mod object;
 mod owned;
 mod pinned;
@@ -20,7 +23,7 @@ use agent_ebpf::{
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{HashMap, MapData, MapError, RingBuf},
-    programs::{CgroupAttachMode, Iter, ProgramError, SockOps},
+    programs::{Iter, ProgramError, SockOps},
 };
 
 pub(super) use self::{
@@ -32,10 +35,11 @@ pub(super) use self::{
 };
 use self::{
     error::{kernel_error, program_error},
-    fill::{begin, change, fill},
+    fill::{begin, fill},
     hand_over::Shared,
+    keep::Pinned,
+    links::Links,
     object::{iterator, map_fd, ring, typed},
-    pinned::Links,
     transitions::Transitions,
     ways::Walk,
 };
@@ -69,6 +73,7 @@ pub(super) struct Loaded {
     udp: Option<Refused>,
     missing: Missing,
     base: Base,
+    to_pin: Vec<&'static str>,
 }
 
 impl Loaded {
@@ -80,8 +85,9 @@ impl Loaded {
         let recorded = fit.settings.records != 0;
         let records = if recorded { RECORD_BYTES } else { PAGE };
         let mut loader = EbpfLoader::new();
+        let to_pin = pinned::maps(fit.udp.is_some(), recorded);
         if let Some(folder) = &fit.base.folder {
-            folder.pin_maps(&mut loader, fit.udp.is_some(), recorded);
+            folder.pin_maps(&mut loader, &to_pin);
         }
         let mut ebpf = loader
             .map_max_entries(map::UDP_PORTS, udp_ports)
@@ -132,6 +138,7 @@ impl Loaded {
             udp: fit.udp,
             missing,
             base: fit.base,
+            to_pin,
         })
     }
 
@@ -162,7 +169,9 @@ impl Loaded {
             udp,
             mut missing,
             base,
+            to_pin,
         } = self;
+        object::close_unused(&mut ebpf, log);
         if !base.taken_over {
             begin(&mut ebpf, tables)?;
         }
@@ -196,30 +205,26 @@ impl Loaded {
         let shared = Shared(&control);
         let cgroup_for_events = cgroup.filter(|_| events && missing.events.is_none());
         let events_before = shared.widen(tables, cgroup_for_events.is_some_and(|it| it.is_root));
-        let mut links = Links::new(base.folder, base.generation);
-        let mut transitions = Transitions::attached(&mut ebpf, &mut links)?;
+        let pinned = folder.map(|folder| Pinned::new(folder, to_pin)).transpose();
+        let pinned = pinned.map_err(|error| kernel_error("read what is pinned", &error))?;
+        let mut links = Links::new(base.folder, base.generation, cgroup);
+        let mut transitions = Transitions::attached(&ebpf, &mut links)?;
         let mut events_see_all = false;
         if let Some(cgroup) = cgroup_for_events {
-            let mut attach = || {
-                let program = typed::<SockOps>(&mut ebpf, program::SOCKET_EVENTS)?;
-                // The kernel adds to a link's mode that there may be others.
-                let id = program.attach(&cgroup.directory, CgroupAttachMode::Single)?;
-                links.add(program::SOCKET_EVENTS, program.take_link(id)?)
-            };
-            match attach() {
+            match links.attach(&ebpf, program::SOCKET_EVENTS) {
                 Ok(()) => events_see_all = cgroup.is_root,
                 Err(error) => {
-                    missing.events = Some(program_error("attach to the cgroup", &error));
+                    missing.events = Some(kernel_error("attach to the cgroup", &error));
                 }
             }
         }
         if let (Some(rhythm), None) = (rhythm, &missing.rhythm) {
-            let attached = rhythm.attach(&mut ebpf, &mut links).err();
+            let attached = rhythm.attach(&ebpf, &mut links).err();
             missing.rhythm = attached
-                .map(|error| program_error("attach the programs that count messages", &error));
+                .map(|error| kernel_error("attach the programs that count messages", &error));
         }
-        if let (Some(refused), Some(cgroup)) = (udp, cgroup) {
-            udp::attach(&mut ebpf, &mut links, cgroup, refused, &mut missing);
+        if let (Some(refused), Some(_)) = (udp, cgroup) {
+            udp::attach(&ebpf, &mut links, refused, &mut missing);
         }
         shared.hand_over(base.generation, events_see_all);
         links.remove_others()?;
@@ -233,6 +238,8 @@ impl Loaded {
             links,
             transitions,
             events_see_all,
+            events_at_root: cgroup.is_some_and(|it| it.is_root),
+            pinned,
             names,
             walk,
             adopt,
@@ -269,6 +276,10 @@ pub(super) struct Programs {
     links: Links,
     transitions: Transitions,
     events_see_all: bool,
+    /// Whether it does where it is attached.
+    events_at_root: bool,
+    /// Where something is pinned.
+    pinned: Option<Pinned>,
     /// Where something is pinned.
     names: Option<pinned::Names>,
     walk: Walk,
@@ -289,70 +300,14 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Changes the tables from `old` to `new`; may be done again where it failed. Connections that begin meanwhile
-    /// may be looked up in a mixture of both.
-    pub(super) fn change(
-        &mut self,
-        old: &Tables,
-        new: &Tables,
-        layout: &Layout,
-    ) -> Result<(), Error> {
-        if let Some(names) = &mut self.names {
-            names.write(layout)?;
-        }
-        // Looking for endpoints begins before there are any, and ends once there are none.
-        self.control.store(
-            offset_of!(Control, endpoints),
-            u32::from(old.exact || new.exact),
-        );
-        change(&mut self.ebpf, old, new)?;
-        self.control
-            .store(offset_of!(Control, auto_limit), new.auto_limit);
-        self.control
-            .store(offset_of!(Control, endpoints), u32::from(new.exact));
-        Ok(())
+    /// Those that are attached now.
+    pub(super) fn attached(&self) -> Vec<&'static str> {
+        self.links.held.iter().map(|it| it.program).collect()
     }
 
     /// Whether they outlive the agent.
     pub(super) fn are_pinned(&self) -> bool {
         self.names.is_some()
-    }
-
-    /// Looks for the parties on this machine that share an address: once for who listens, once for what they have
-    /// opened. What is accepted is told by that.
-    fn find_openers(&self) -> io::Result<()> {
-        if self.control().is_some_and(|control| control.endpoints != 0) {
-            self.openers.run()?;
-            self.openers.run()?;
-        }
-        Ok(())
-    }
-
-    /// Has `set_state` attached as long as it is needed, as it may be for what is adopted from here on.
-    pub(super) fn watch_transitions(&mut self) -> Result<(), Error> {
-        self.transitions.attach(&mut self.ebpf, &mut self.links)
-    }
-
-    /// After a settle: as it has found, `set_state` is needed or not.
-    pub(super) fn follow_transitions(&mut self, control: &Control) -> Result<(), Error> {
-        self.transitions
-            .settled(control, &mut self.ebpf, &mut self.links)
-    }
-
-    /// Moves accounts to the slots that are theirs by the tables as they are, and takes those away that are nobody's.
-    pub(super) fn reclassify(&self) -> io::Result<()> {
-        self.find_openers()?;
-        self.reclassify.run().map(drop)
-    }
-
-    /// Gives accounts to connections that have none and should.
-    pub(super) fn adopt(&self) -> io::Result<()> {
-        self.find_openers()?;
-        self.adopt.run()?;
-        if let (Some(arm), true) = (&self.arm, self.events_see_all) {
-            arm.run()?;
-        }
-        Ok(())
     }
 
     /// Brings all counters up to date.

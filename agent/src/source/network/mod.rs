@@ -3,14 +3,16 @@
 //! `wanted` is what to count. `layout` gives parties and protocols their numbers, `tables` turns the configuration
 //! into the kernel's tables, `resolve` its host names into addresses, `btf`
 //! finds the kernel's fields and `cgroup` its sockets, `loader` runs the programs, `decode` names what they counted,
-//! `pin` has what outlives the agent, `holders` the processes, `records` the connections one by one, `strangers` tells
+//! `pin` has what outlives the agent, `upkeep` what somebody takes away, `holders` the processes, `records` the connections one by one, `strangers` tells
 //! who should not be there, `explain` what does not work here.
 
 mod address;
 pub mod btf;
 pub mod cgroup;
+mod clock;
 mod decode;
 mod explain;
+mod gaps;
 mod holders;
 pub mod layout;
 mod loader;
@@ -20,12 +22,13 @@ pub mod resolve;
 mod strangers;
 mod sys;
 pub mod tables;
+mod upkeep;
 pub mod wanted;
 
 use std::{
     collections::BTreeSet,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use agent_ebpf::{Control, Drop, ENDPOINT_CAPACITY, PREFIX_CAPACITY, Settings, program};
@@ -35,8 +38,10 @@ pub use self::explain::{Finding, probe};
 use self::{
     btf::Kernel,
     cgroup::Cgroup,
+    clock::Clock,
     decode::{Published, in_classes},
     explain::explain,
+    gaps::Gaps,
     holders::Holders,
     loader::{Fit, Loaded, Programs, Rhythm, histogram_limit},
     pin::{Base, Pins},
@@ -79,10 +84,12 @@ struct Running {
     /// The MPC programs whose other connections are looked at.
     watched: BTreeSet<u32>,
     limits: Vec<String>,
+    gaps: Gaps,
+    /// Why counters are not pinned any more.
+    unpinned: Option<String>,
     accounting: Accounting,
     since: SystemTime,
-    /// When the kernel's monotonic clock was 0.
-    zero: SystemTime,
+    clock: Clock,
 }
 
 impl NetworkSource {
@@ -125,7 +132,6 @@ impl NetworkSource {
         programs
             .adopt()
             .map_err(|error| read_failure("adopt open connections", &error))?;
-        privilege::keep_for_reading();
 
         let missing = programs.missing();
         let mut limits = explain::limits(&plan.config, &kernel, cgroup.as_ref(), missing);
@@ -134,6 +140,7 @@ impl NetworkSource {
             warn!("the network source goes without: {limit}");
         }
         let udp = plan.config.wants_udp() && explain::no_udp(cgroup.as_ref(), missing).is_none();
+        privilege::keep_for_reading(udp);
         let events = cgroup.is_ok() && missing.events.is_none();
         let rhythm = rhythm.filter(|_| missing.rhythm.is_none());
         let latency = plan.config.network.latency;
@@ -159,8 +166,10 @@ impl NetworkSource {
             strangers: Strangers::new(Instant::now()),
             watched,
             limits,
+            gaps: Gaps::new(Instant::now()),
+            unpinned: None,
             since,
-            zero: SystemTime::UNIX_EPOCH,
+            clock: Clock::default(),
             accounting: Accounting {
                 bytes,
                 latency: match (latency, events) {
@@ -245,7 +254,9 @@ impl Source for NetworkSource {
             self.start()?
         };
         let running = self.running.insert(running);
-        running.follow(self.wanted.get())?;
+        let gap = running.attach_again()?;
+        running.pin_again(&mut self.pins);
+        running.follow(self.wanted.get(), gap)?;
         let network = running.read()?;
         running.tell(&mut self.witnesses)?;
         Ok(network)
@@ -253,8 +264,12 @@ impl Source for NetworkSource {
 }
 
 impl Running {
-    /// Counts by the plan from now on, open connections too. What fails is done again in the next round.
-    fn follow(&mut self, plan: Arc<Plan>) -> Result<(), Failure> {
+    /// Counts by the plan from now on, open connections too. What fails is done again in the next round. `gap`: some were
+    /// missed, and those that are open count from now on.
+    fn follow(&mut self, plan: Arc<Plan>, gap: bool) -> Result<(), Failure> {
+        // Twice: what is being established now is seen in the next round.
+        let look_again = self.look_again;
+        self.look_again |= gap;
         let next = (!Arc::ptr_eq(&plan, &self.plan))
             .then(|| Tables::new(&plan.config, &plan.resolved, &plan.layout));
         if let Some(next) = &next {
@@ -262,7 +277,7 @@ impl Running {
                 .change(&self.tables, next, &plan.layout)
                 .map_err(|error| explain(&error))?;
         }
-        if next.is_some() || self.look_again {
+        if next.is_some() || gap || look_again {
             self.programs
                 .watch_transitions()
                 .map_err(|error| explain(&error))?;
@@ -272,7 +287,7 @@ impl Running {
             self.programs
                 .adopt()
                 .map_err(|error| read_failure("adopt open connections", &error))?;
-            self.look_again = next.is_some();
+            self.look_again = next.is_some() || gap;
         }
         if let Some(next) = next {
             self.names.take_in(&plan.config, &plan.layout);
@@ -283,10 +298,13 @@ impl Running {
     }
 
     fn read(&mut self) -> Result<Network, Failure> {
+        let before = SystemTime::now();
         self.programs
             .settle()
             .map_err(|error| read_failure("settle", &error))?;
         let control = self.programs.control().unwrap_or_default();
+        let read = Duration::from_nanos(control.clock);
+        self.clock.see(before, read, SystemTime::now());
         self.programs
             .follow_transitions(&control)
             .map_err(|error| explain(&error))?;
@@ -304,13 +322,9 @@ impl Running {
             .map_histograms(&control)
             .map_err(|error| read_failure("read the round-trip times", &error))?;
         let fine = self.plan.config.otlp.histograms == Histograms::Exponential;
-        let read = sys::monotonic();
         let traffic = self.published.next(
             &self.names,
-            (
-                control.walk,
-                u64::try_from(read.as_nanos()).unwrap_or(u64::MAX),
-            ),
+            (control.walk, control.clock),
             |slot| self.programs.counters(slot),
             |slot, shown| self.programs.note_shown(slot, shown),
             |number| Some(in_classes(&self.programs.histogram(number)?, fine)),
@@ -321,7 +335,7 @@ impl Running {
         Ok(Network {
             traffic,
             sessions: (!self.no_holders).then(|| self.holders.sessions(&self.names)),
-            limits: self.limits.clone(),
+            limits: self.limits(),
             dropped: dropped(&control, &statistics),
             maps: map_fill(&control, &self.tables, open),
             programs: statistics
@@ -333,6 +347,7 @@ impl Running {
                     nanoseconds: statistics.nanoseconds,
                 })
                 .collect(),
+            gaps: self.gaps.sample(Instant::now()),
             accounting: self.accounting.clone(),
             since: Some(self.since),
             read,
@@ -341,7 +356,7 @@ impl Running {
 
     /// Tells of the connections that have ended, and of those that are open if somebody wants to know.
     fn tell(&mut self, witnesses: &mut Witnesses) -> Result<(), Failure> {
-        let reader = Reader::new(&self.names, &mut self.zero);
+        let reader = Reader::new(&self.names, self.clock);
         while let Some(bytes) = self.programs.next_record() {
             if let Some(connection) = reader.read(&bytes) {
                 for witness in witnesses.iter_mut() {

@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -47,7 +48,7 @@ struct Locked {
     /// Whether this agent has made it.
     made: bool,
     /// Given back with the process, however that ends.
-    _lock: File,
+    lock: File,
 }
 
 impl Drop for Locked {
@@ -211,7 +212,7 @@ impl Pins {
         pins.locked = Some(Locked {
             folder,
             made,
-            _lock: directory,
+            lock: directory,
         });
         Ok(pins)
     }
@@ -224,6 +225,46 @@ impl Pins {
     /// Why nothing is pinned although it could be.
     pub(super) fn limit(&self) -> Option<&String> {
         self.limit.as_ref()
+    }
+
+    /// Where pins are.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        Some(&self.locked.as_ref()?.folder.0)
+    }
+
+    /// Takes the directory again where it is not the one any more that was taken: removed, or with another file system
+    /// in its place.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub(super) fn take_again(&mut self) -> Result<(), String> {
+        let Some(locked) = &mut self.locked else {
+            return Ok(());
+        };
+        let path = &locked.folder.0;
+        let shown = path.display();
+        let nearest = if path.exists() {
+            Some(path.as_path())
+        } else {
+            path.parent()
+        };
+        if !nearest.is_some_and(is_bpf) {
+            return Err(format!("{shown} is in no BPF file system any more"));
+        }
+        let file = |found: fs::Metadata| (found.dev(), found.ino());
+        let taken = locked.lock.metadata().map(file).ok();
+        if taken.is_some() && fs::metadata(path).map(file).ok() == taken {
+            return Ok(());
+        }
+        let lock = safe_dir::open_or_create(path, 0o700)
+            .map_err(|error| format!("cannot use the directory: {error}"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(format!("another agent has {shown}")),
+            Err(TryLockError::Error(error)) => return Err(format!("cannot use {shown}: {error}")),
+        }
+        locked.lock = lock;
+        Ok(())
     }
 
     /// What to start from; where it has to be from the beginning, removes what is there. `layout` has grown from that

@@ -1,24 +1,16 @@
 //! Connections one by one, as the kernel side writes them, with their names, for whoever wants to know of them.
 
-use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use agent_ebpf::{End, Record, Role};
 
 use super::{
     address::written,
+    clock::Clock,
     holders::{connection, long, word},
-    sys,
     tables::Names,
 };
 use crate::sample::{Connection, Witness};
-
-/// What two clocks may drift apart.
-const STEP: Duration = Duration::from_millis(100);
 
 /// Those who want to know.
 pub(super) type Witnesses = Vec<Box<dyn Witness>>;
@@ -26,22 +18,12 @@ pub(super) type Witnesses = Vec<Box<dyn Witness>>;
 /// Reads records with the names and the clocks as they are now.
 pub(super) struct Reader<'a> {
     names: &'a Names,
-    /// When the kernel's monotonic clock was 0.
-    zero: SystemTime,
+    clock: Clock,
 }
 
 impl<'a> Reader<'a> {
-    /// `zero` is kept from one to the next, so that a connection always began at the same time; it is set anew where
-    /// the wall clock was.
-    pub(super) fn new(names: &'a Names, zero: &mut SystemTime) -> Self {
-        let now = SystemTime::now() - sys::monotonic();
-        let apart = now
-            .duration_since(*zero)
-            .unwrap_or_else(|error| error.duration());
-        if apart > STEP {
-            *zero = now;
-        }
-        Self { names, zero: *zero }
+    pub(super) fn new(names: &'a Names, clock: Clock) -> Self {
+        Self { names, clock }
     }
 
     /// One, or `None` for what has no name any more.
@@ -66,7 +48,7 @@ impl<'a> Reader<'a> {
         let slots = &self.names.slots;
         let place = slots.binary_search_by_key(&connection.slot, |(slot, _)| *slot);
         let (_, labels) = slots.get(place.ok()?)?;
-        let at = |nanoseconds| self.zero + Duration::from_nanos(nanoseconds);
+        let at = |nanoseconds| self.clock.wall(Duration::from_nanos(nanoseconds));
         let eighths = f64::from(record.smoothed);
         Some(Connection {
             party: Arc::clone(&labels.party),

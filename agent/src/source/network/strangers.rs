@@ -10,7 +10,7 @@ use agent_ebpf::{Holder, Role, Stranger};
 use tracing::warn;
 
 use super::{address::written, tables::Names};
-use crate::log::SECURITY;
+use crate::{log::SECURITY, text::printable};
 
 /// How many are told in a window.
 const TOLD: u32 = 10;
@@ -99,9 +99,9 @@ fn tell(stranger: &Stranger, process: Option<u32>, names: &Names) {
         .into_iter()
         .find(|role| *role as u32 == stranger.role);
     let role = role.map(Role::name);
-    let of = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", process?)).ok();
-    let command = of("comm").map(|name| name.trim_end().to_owned());
-    let cgroup = of("cgroup");
+    let of = |file: &str| fs::read(format!("/proc/{}/{file}", process?)).ok();
+    let command = of("comm").map(|name| command(&name));
+    let cgroup = of("cgroup").map(|path| String::from_utf8_lossy(&path).into_owned());
     let container = cgroup.as_deref().and_then(container);
     warn!(
         target: SECURITY,
@@ -116,6 +116,11 @@ fn tell(stranger: &Stranger, process: Option<u32>, names: &Names) {
         container,
         "unexpected connection: the address is no party's"
     );
+}
+
+/// A process names itself as it likes, in bytes.
+fn command(comm: &[u8]) -> String {
+    printable(comm.strip_suffix(b"\n").unwrap_or(comm))
 }
 
 /// The id of a container, as every runtime has it in the names of its cgroups: 64 hexadecimal digits.
@@ -143,6 +148,13 @@ mod tests {
         }
         assert_eq!(container("0::/user.slice/user-1000.slice"), None);
         assert_eq!(container(&format!("0::/{id}0")), None);
+    }
+
+    #[test]
+    fn a_process_cannot_hide_its_name() {
+        assert_eq!(command(b"python3\n"), "python3");
+        assert_eq!(command(b"\xff\x1b[2K\n\n"), r"\xff\u{1b}[2K\n");
+        assert_eq!(command(b"\n"), "(empty)");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the agent asks of bpf(2) that aya does not offer: an iterator over a map, a program's statistics, and
-//! reading a map's memory; and the clock of the kernel side. The only raw system calls of the network source.
+//! reading a map's memory. The only raw system calls of the network source.
+
+pub(super) mod link;
 
 use std::{
     ffi::{CString, c_void},
@@ -11,7 +13,6 @@ use std::{
         unix::ffi::OsStrExt as _,
     },
     path::Path,
-    time::Duration,
 };
 
 use aya::Pod;
@@ -45,18 +46,6 @@ unsafe fn bpf_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
     let fd = i32::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// The clock of `bpf_ktime_get_ns`: since the machine was started, without the time that it slept.
-pub(super) fn monotonic() -> Duration {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: a place of the right type. It cannot fail for this clock.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 /// Waits until every program that is running now has ended: they run under RCU, for a grace period of which

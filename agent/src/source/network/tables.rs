@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use agent_ebpf::{Address, Endpoint, block, protocol};
+use agent_ebpf::{Address, Endpoint, block, endpoints, protocol};
 use ipnet::IpNet;
 
 use super::{
@@ -31,8 +31,8 @@ pub struct Tables {
     pub allowed: Vec<((Address, u32), u32)>,
     /// Endpoint and block.
     pub endpoints: Vec<(Endpoint, u32)>,
-    /// Whether there are endpoints with a port, or will be once their host names resolve.
-    pub exact: bool,
+    /// Whether parties are known by address and port, of [`agent_ebpf::endpoints`].
+    pub exactness: u32,
     /// Length of a block.
     pub stride: u32,
     /// How many slots there must be.
@@ -47,9 +47,14 @@ impl Tables {
     /// Of a configuration, with its host names resolved as far as they are, and the numbers of a layout that has
     /// taken it in.
     pub fn new(config: &Config, resolved: &Resolved, layout: &Layout) -> Self {
-        let endpoints = || config.parties.iter().flat_map(|party| &party.endpoints);
+        let mut all = config.parties.iter().flat_map(|party| &party.endpoints);
+        let exactness = if all.any(|endpoint| endpoint.port.is_some()) {
+            endpoints::EXACT
+        } else {
+            endpoints::NONE
+        };
         let mut tables = Self {
-            exact: endpoints().any(|endpoint| endpoint.port.is_some()),
+            exactness,
             stride: layout.stride,
             slots: layout.slots(),
             first_auto: layout.party_room,
@@ -105,9 +110,11 @@ impl Tables {
         // Where the party's port is ephemeral, its address tells: whose it is, or that it is one of those who share it.
         for (address, blocks) in by_address {
             let mut blocks = blocks.into_iter();
-            let block = match (blocks.next(), blocks.next()) {
-                (Some(only), None) => only,
-                _ => block::other(tables.stride),
+            let block = if let (Some(only), None) = (blocks.next(), blocks.next()) {
+                only
+            } else {
+                tables.exactness = endpoints::SHARED;
+                block::other(tables.stride)
             };
             let endpoint = Endpoint {
                 address,
@@ -280,208 +287,4 @@ fn prefixes(host: &Host, resolved: &Resolved) -> Vec<IpNet> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::address::words, *};
-    use crate::config::{Endpoint as Place, tests::minimal};
-
-    /// One protocol, room for eight, and "other".
-    const STRIDE: u32 = 10;
-    const FIRST: u32 = block::first(STRIDE);
-
-    fn tables(config: &Config) -> Tables {
-        Tables::new(config, &Resolved::new(), &Layout::new(config))
-    }
-
-    fn names(config: &Config) -> Names {
-        Names::new(config, &Layout::new(config), true)
-    }
-
-    fn party(id: &str, endpoints: &[(&str, Option<u16>)]) -> Party {
-        let place = |(host, port): &(&str, Option<u16>)| Place {
-            host: host
-                .parse()
-                .map_or_else(|_| Host::Name((*host).to_owned()), Host::Prefix),
-            port: *port,
-        };
-        Party {
-            id: id.to_owned(),
-            endpoints: endpoints.iter().map(place).collect(),
-        }
-    }
-
-    fn address(text: &str) -> Address {
-        match text.parse().unwrap() {
-            IpAddr::V4(v4) => words(v4.to_ipv6_mapped()),
-            IpAddr::V6(v6) => words(v6),
-        }
-    }
-
-    fn endpoint(text: &str, port: u16) -> Endpoint {
-        Endpoint {
-            address: address(text),
-            port,
-            padding: 0,
-        }
-    }
-
-    #[test]
-    fn puts_both_families_into_one_address_space() {
-        let mut config = minimal();
-        config.parties = vec![party(
-            "1",
-            &[("10.0.1.0/24", None), ("2001:db8::/32", None)],
-        )];
-        let tables = tables(&config);
-        let expected = [(address("10.0.1.0"), 120), (address("2001:db8::"), 32)];
-        assert_eq!(tables.prefixes, expected.map(|prefix| (prefix, FIRST)));
-        assert_eq!(
-            tables.ports,
-            [(7000, protocol::FIRST), (7001, protocol::FIRST)]
-        );
-    }
-
-    #[test]
-    fn an_address_known_by_its_ports_tells_whose_an_accepted_connection_is_or_that_it_is_one_of_those()
-     {
-        let mut config = minimal();
-        config.parties = vec![
-            party(
-                "1",
-                &[("10.0.0.1/32", Some(7000)), ("10.0.0.1/32", Some(7001))],
-            ),
-            party("2", &[("10.0.0.9/32", Some(7000))]),
-            party("3", &[("10.0.0.9/32", Some(7001))]),
-        ];
-        let tables = tables(&config);
-        assert_eq!(
-            tables.endpoints,
-            [
-                (endpoint("10.0.0.1", 7000), FIRST),
-                (endpoint("10.0.0.1", 7001), FIRST),
-                (endpoint("10.0.0.9", 7000), FIRST + STRIDE),
-                (endpoint("10.0.0.9", 7001), FIRST + 2 * STRIDE),
-                (endpoint("10.0.0.1", 0), FIRST),
-                (endpoint("10.0.0.9", 0), block::other(STRIDE)),
-            ]
-        );
-        assert_eq!(tables.prefixes, []);
-        let names = names(&config);
-        let shared = block::other(STRIDE) + protocol::FIRST;
-        assert!(pairs(&names).contains(&(shared, "other", "test")));
-        assert!(names.seldom(shared));
-    }
-
-    #[test]
-    fn a_host_name_stands_for_all_its_addresses_once_it_resolves() {
-        let mut config = minimal();
-        config.parties = vec![party("1", &[("party1.example.org", None)])];
-        let mut resolved = Resolved::new();
-        assert_eq!(
-            Tables::new(&config, &resolved, &Layout::new(&config)).prefixes,
-            []
-        );
-        let both = ["192.0.2.1", "2001:db8::1"];
-        let addresses = both.iter().map(|text| text.parse().unwrap()).collect();
-        resolved.insert("party1.example.org".to_owned(), addresses);
-        let expected = both.map(|text| ((address(text), 128), FIRST));
-        assert_eq!(
-            Tables::new(&config, &resolved, &Layout::new(&config)).prefixes,
-            expected
-        );
-    }
-
-    fn pairs(names: &Names) -> Vec<(u32, &str, &str)> {
-        names
-            .slots
-            .iter()
-            .map(|(slot, it)| (*slot, &*it.party, &*it.protocol))
-            .collect()
-    }
-
-    #[test]
-    fn every_slot_of_the_configuration_has_its_pair() {
-        let mut config = minimal();
-        config.parties = vec![party("1", &[("10.0.0.2/32", None)])];
-        let names = names(&config);
-        assert_eq!(
-            pairs(&names),
-            [
-                (0, "unknown", "other"),
-                (1, "unknown", "test"),
-                (FIRST, "1", "other"),
-                (FIRST + 1, "1", "test"),
-            ]
-        );
-        assert!(names.seldom(FIRST) && !names.seldom(FIRST + 1));
-    }
-
-    #[test]
-    fn what_comes_later_has_names_of_its_own_and_what_goes_keeps_its() {
-        let mut config = minimal();
-        config.parties = vec![party("1", &[("10.0.0.2/32", None)])];
-        let mut layout = Layout::new(&config);
-        let mut names = Names::new(&config, &layout, true);
-        config.parties[0].id = "2".to_owned();
-        config.protocols[0].name = "new".to_owned();
-        layout.take_in(&config).unwrap();
-        names.take_in(&config, &layout);
-        let second = FIRST + STRIDE;
-        let expected = [
-            (0, "unknown", "other"),
-            (1, "unknown", "test"),
-            (2, "unknown", "new"),
-            (FIRST, "1", "other"),
-            (FIRST + 1, "1", "test"),
-            (second, "2", "other"),
-            (second + 2, "2", "new"),
-        ];
-        assert_eq!(pairs(&names), expected);
-        let tables = Tables::new(&config, &Resolved::new(), &layout);
-        assert_eq!(tables.prefixes, [((address("10.0.0.2"), 128), second)]);
-        assert_eq!(tables.ports, [(7000, 2), (7001, 2)]);
-
-        config.parties.clear();
-        names.take_in(&config, &layout);
-        names.learn(&[(address("10.0.0.2"), FIRST + 9 * STRIDE)]);
-        let later = names.slots.len();
-        config.protocols[0].name = "test".to_owned();
-        names.take_in(&config, &layout);
-        assert_eq!(
-            names.slots.len(),
-            later + 2,
-            "of `other` and of the automatic party"
-        );
-    }
-
-    #[test]
-    fn without_parties_the_kernel_makes_them() {
-        let layout = Layout::new(&minimal());
-        let tables = tables(&minimal());
-        let first_auto = layout.party_room;
-        assert_eq!(
-            (tables.first_auto, tables.auto_limit),
-            (first_auto, first_auto + 64)
-        );
-        let mut names = names(&minimal());
-        assert_eq!(
-            pairs(&names),
-            [(STRIDE, "other", "other"), (STRIDE + 1, "other", "test")]
-        );
-        assert!(!names.seldom(STRIDE + 1));
-        let block = FIRST + first_auto * STRIDE;
-        names.learn(&[(address("10.0.0.2"), block)]);
-        names.learn(&[
-            (address("2001:db8::1"), block + STRIDE),
-            (address("10.0.0.2"), block),
-        ]);
-        assert_eq!(
-            pairs(&names)[2..],
-            [
-                (block, "10.0.0.2", "other"),
-                (block + 1, "10.0.0.2", "test"),
-                (block + STRIDE, "2001:db8::1", "other"),
-                (block + STRIDE + 1, "2001:db8::1", "test"),
-            ]
-        );
-    }
-}
+mod tests;

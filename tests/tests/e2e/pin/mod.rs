@@ -1,12 +1,14 @@
 //! Counters outlive the agent: whatever becomes of it, the next one goes on, with nothing lost and nothing twice.
 //!
-//! Each test has a BPF file system of its own. `kills` is the agent killed at any moment, `chaos` everything at once, `configuration` one that is
-//! another when it comes back, `directory` whose the pinned things are and what is left of them.
+//! Each test has a BPF file system of its own. `kills` is the agent killed at any moment, `chaos` everything at once,
+//! `configuration` one that is another when it comes back, `directory` whose the pinned things are and what is left of
+//! them, `taken` what somebody takes away from an agent that runs.
 
 mod chaos;
 mod configuration;
 mod directory;
 mod kills;
+mod taken;
 
 use std::{
     collections::BTreeSet,

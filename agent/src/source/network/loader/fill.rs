@@ -28,17 +28,11 @@ pub(super) fn begin(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
     place.set(0, control, 0).map_err(write)
 }
 
-/// Fills all tables.
+/// Fills all tables; what is there already is replaced where it is. Parties before the ports to which they come: who
+/// comes to a protocol's port and is no party's is a stranger.
 pub(super) fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
-    fill_ports(ebpf, tables)?;
-    fill_parties(ebpf, tables)
-}
-
-/// Takes out what is no more and puts in what is new.
-pub(super) fn change(ebpf: &mut Ebpf, old: &Tables, new: &Tables) -> Result<(), Error> {
-    remove_stale(ebpf, old, new)?;
-    fill_ports(ebpf, new)?;
-    fill_parties(ebpf, new)
+    fill_parties(ebpf, tables)?;
+    fill_ports(ebpf, tables)
 }
 
 fn fill_ports(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
@@ -62,8 +56,8 @@ fn port_table<'a>(
     Array::try_from(map_mut(ebpf, name)?).map_err(|error| kernel_error(PORT_TABLE, &error))
 }
 
-/// Takes out what is in `old` and not in `new`.
-fn remove_stale(ebpf: &mut Ebpf, old: &Tables, new: &Tables) -> Result<(), Error> {
+/// Takes out what is in `old` and not in `new`, once that is filled in. Ports first, as above the other way round.
+pub(super) fn remove_stale(ebpf: &mut Ebpf, old: &Tables, new: &Tables) -> Result<(), Error> {
     for (name, old, new) in [
         (map::PORTS, &old.ports, &new.ports),
         (map::UDP_PORTS, &old.udp_ports, &new.udp_ports),

@@ -28,7 +28,7 @@ impl Shared<'_> {
         if before != events::ALL && events_will_see_all {
             self.0.store(offset_of!(Control, events), events::SOON_ALL);
         }
-        let endpoints = endpoints | u32::from(tables.exact);
+        let endpoints = endpoints.max(tables.exactness);
         self.0.store(offset_of!(Control, endpoints), endpoints);
         let auto_limit = auto_limit.max(tables.auto_limit);
         self.0.store(offset_of!(Control, auto_limit), auto_limit);
@@ -56,7 +56,7 @@ impl Shared<'_> {
     /// Once the old ones are detached: what the new ones want.
     pub(super) fn narrow(&self, tables: &Tables, events_see_all: bool) {
         let words = [
-            (offset_of!(Control, endpoints), u32::from(tables.exact)),
+            (offset_of!(Control, endpoints), tables.exactness),
             (offset_of!(Control, auto_limit), tables.auto_limit),
             (
                 offset_of!(Control, events),

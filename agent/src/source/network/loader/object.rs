@@ -47,9 +47,33 @@ pub(super) fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapDat
 
 pub(super) fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, Error> {
     let data: Option<&MapData> = match ebpf.map(name) {
-        Some(Map::Array(data) | Map::SkStorage(data)) => Some(data),
+        Some(
+            Map::Array(data)
+            | Map::HashMap(data)
+            | Map::LruHashMap(data)
+            | Map::PerCpuArray(data)
+            | Map::RingBuf(data)
+            | Map::SkStorage(data),
+        ) => Some(data),
         _ => None,
     };
     data.map(|data| data.fd().as_fd())
         .ok_or_else(|| Error::Kernel("find a BPF map", name.to_owned()))
+}
+
+/// Closes what only the programs use, once all are loaded: descriptors can be scarce.
+pub(super) fn close_unused(ebpf: &mut Ebpf, log: bool) {
+    let unused = |name: &str| {
+        name.starts_with('.')
+            || ["HANDLED", "TAKEN"].contains(&name)
+            || (!log && name == "AYA_LOGS")
+    };
+    let names: Vec<String> = ebpf
+        .maps()
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| unused(name))
+        .collect();
+    for name in names {
+        drop(ebpf.take_map(&name));
+    }
 }

@@ -16,8 +16,6 @@ use agent_ebpf::{Control, map, pinned, turn};
 use aya::{
     EbpfLoader,
     maps::{Array, HashMap, Map, MapData, MapError},
-    pin::PinError,
-    programs::{ProgramError, links::FdLink},
 };
 use aya_obj::generated::BPF_F_NO_PREALLOC;
 
@@ -38,6 +36,14 @@ type Name = [u8; 128];
 pub(super) const STATE: &str = "state";
 pub(super) const NAMES: &str = "names";
 pub(super) const TRIAL: &str = "trial";
+
+/// The maps that are pinned.
+pub(super) fn maps(udp: bool, records: bool) -> Vec<&'static str> {
+    let of_udp = pinned::UDP_MAPS.iter().filter(|_| udp);
+    let of_records = pinned::RECORD_MAPS.iter().filter(|_| records);
+    let all = pinned::MAPS.iter().chain(of_udp).chain(of_records);
+    all.copied().collect()
+}
 
 /// A directory in a BPF file system.
 #[derive(Clone, Debug)]
@@ -89,21 +95,26 @@ impl Folder {
         fs::remove_file(&trial).map_err(|error| write_error(&error))
     }
 
-    fn map(&self, name: &str) -> PathBuf {
+    /// The file of a map.
+    pub(super) fn map(&self, name: &str) -> PathBuf {
         self.0.join(format!("map-{name}"))
     }
 
     /// Has the loader take the maps that are there, and pin those that it makes.
-    pub(super) fn pin_maps(&self, loader: &mut EbpfLoader<'_>, udp: bool, records: bool) {
-        let of_udp = pinned::UDP_MAPS.iter().filter(|_| udp);
-        let of_records = pinned::RECORD_MAPS.iter().filter(|_| records);
-        for name in pinned::MAPS.iter().chain(of_udp).chain(of_records) {
+    pub(super) fn pin_maps(&self, loader: &mut EbpfLoader<'_>, maps: &[&'static str]) {
+        for name in maps {
             loader.map_pin_path(name, self.map(name));
         }
     }
 
-    fn link(&self, generation: u32, program: &str) -> PathBuf {
+    /// The file of a link.
+    pub(super) fn link(&self, generation: u32, program: &str) -> PathBuf {
         self.0.join(format!("link-{generation}-{program}"))
+    }
+
+    /// The files that say what the maps are of, the one last without which the rest is of no use.
+    pub(super) fn about(&self) -> [PathBuf; 2] {
+        [NAMES, STATE].map(|name| self.0.join(name))
     }
 
     /// What can be gone on with; `None` where there is nothing.
@@ -253,58 +264,6 @@ impl Names {
             written.map_err(|error| write_error(&error))?;
         }
         Ok(())
-    }
-}
-
-/// The links of one load of the programs: pinned, or held as long as this is.
-pub(super) struct Links {
-    folder: Option<Folder>,
-    generation: u32,
-    held: Vec<(&'static str, FdLink)>,
-}
-
-impl Links {
-    pub(super) fn new(folder: Option<Folder>, generation: u32) -> Self {
-        Self {
-            folder,
-            generation,
-            held: Vec::new(),
-        }
-    }
-
-    /// Keeps a program attached.
-    pub(super) fn add<L>(&mut self, program: &'static str, link: L) -> Result<(), ProgramError>
-    where
-        L: TryInto<FdLink, Error: std::error::Error + Send + Sync + 'static>,
-    {
-        let link = link.try_into().map_err(io::Error::other)?;
-        match &self.folder {
-            Some(folder) => match link.pin(folder.link(self.generation, program)) {
-                Ok(_) => {}
-                Err(PinError::SyscallError(error)) => return Err(error.into()),
-                Err(error) => return Err(io::Error::other(error).into()),
-            },
-            None => self.held.push((program, link)),
-        }
-        Ok(())
-    }
-
-    /// Detaches a program, if it is attached.
-    pub(super) fn remove(&mut self, program: &str) {
-        self.held.retain(|(name, _)| *name != program);
-        if let Some(folder) = &self.folder {
-            drop(fs::remove_file(folder.link(self.generation, program)));
-        }
-    }
-
-    /// Detaches what other loads have left attached.
-    pub(super) fn remove_others(&self) -> Result<(), Error> {
-        let removed = self
-            .folder
-            .as_ref()
-            .map(|it| it.remove_links(self.generation));
-        let removed = removed.transpose().map(drop);
-        removed.map_err(|error| kernel_error("remove pinned links", &error))
     }
 }
 

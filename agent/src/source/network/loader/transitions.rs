@@ -1,13 +1,13 @@
 //! The programs of `inet_sock_set_state`: attached as long as something needs them, for they run at every change of state
 //! of every socket of the machine.
 
-use agent_ebpf::{Control, program};
+use agent_ebpf::{Control, endpoints, program};
 use aya::{
     Btf, Ebpf,
     programs::{BtfTracePoint, ProgramError},
 };
 
-use super::{Error, Links, error::program_error, object::typed};
+use super::{Error, Links, error::kernel_error, object::typed};
 
 const PROGRAMS: [&str; 2] = [program::SET_STATE, program::SET_STATE_AGAIN];
 
@@ -32,7 +32,7 @@ impl Transitions {
     }
 
     /// Attached, until something else is known.
-    pub(super) fn attached(ebpf: &mut Ebpf, links: &mut Links) -> Result<Self, Error> {
+    pub(super) fn attached(ebpf: &Ebpf, links: &mut Links) -> Result<Self, Error> {
         let mut transitions = Self {
             for_good: true,
             attached: false,
@@ -47,8 +47,13 @@ impl Transitions {
         self.for_good = false;
     }
 
+    /// From now on always.
+    pub(super) fn stay(&mut self) {
+        self.for_good = true;
+    }
+
     /// Attaches them, before something that may need them. The kernel asks no privilege for it beside the program.
-    pub(super) fn attach(&mut self, ebpf: &mut Ebpf, links: &mut Links) -> Result<(), Error> {
+    pub(super) fn attach(&mut self, ebpf: &Ebpf, links: &mut Links) -> Result<(), Error> {
         self.looks = 0;
         if self.attached {
             return Ok(());
@@ -56,12 +61,8 @@ impl Transitions {
         for name in PROGRAMS {
             // One of them may be left from a try that failed at the other.
             links.remove(name);
-            let mut attach = || {
-                let program = typed::<BtfTracePoint>(ebpf, name)?;
-                let id = program.attach()?;
-                links.add(name, program.take_link(id)?)
-            };
-            attach().map_err(|error| program_error("attach to the tracepoint", &error))?;
+            let attached = links.attach(ebpf, name);
+            attached.map_err(|error| kernel_error("attach to the tracepoint", &error))?;
         }
         self.attached = true;
         Ok(())
@@ -71,14 +72,14 @@ impl Transitions {
     pub(super) fn settled(
         &mut self,
         control: &Control,
-        ebpf: &mut Ebpf,
+        ebpf: &Ebpf,
         links: &mut Links,
     ) -> Result<(), Error> {
         if self.for_good {
             return Ok(());
         }
-        // Who listens is told only here, and asked only where a party is known by its port.
-        if control.untold != 0 || control.endpoints != 0 {
+        // Who listens is told only here, and asked only where parties share an address.
+        if control.untold != 0 || control.endpoints == endpoints::SHARED {
             return self.attach(ebpf, links);
         }
         self.looks += u32::from(self.attached);

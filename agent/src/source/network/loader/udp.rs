@@ -1,13 +1,18 @@
 //! The programs that count datagrams: loaded and attached only where a protocol is on UDP, both ways or none.
 
+use std::io;
+
 use agent_ebpf::{CALLER_CAPACITY, program};
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, FExit, ProgramError},
+    programs::{BtfTracePoint, CgroupSkb, FExit, ProgramError},
 };
 
-use super::{Error, Links, Missing, error::program_error, object::typed};
-use crate::source::network::cgroup::Cgroup;
+use super::{
+    Error, Links, Missing,
+    error::{kernel_error, program_error},
+    object::typed,
+};
 
 /// What says that a datagram found no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,43 +54,22 @@ pub(super) fn load(ebpf: &mut Ebpf, btf: &Btf, refused: Refused, missing: &mut M
 }
 
 /// Attaches them, what takes back first.
-pub(super) fn attach(
-    ebpf: &mut Ebpf,
-    links: &mut Links,
-    cgroup: &Cgroup,
-    refused: Refused,
-    missing: &mut Missing,
-) {
+pub(super) fn attach(ebpf: &Ebpf, links: &mut Links, refused: Refused, missing: &mut Missing) {
     if missing.udp.is_some() {
         return;
     }
     if missing.refused.is_none() {
-        let mut attach = || {
-            let program = typed::<BtfTracePoint>(ebpf, program::DATAGRAMS_REFUSED)?;
-            let id = program.attach()?;
-            links.add(program::DATAGRAMS_REFUSED, program.take_link(id)?)
-        };
         let action = "attach the program for datagrams without room";
-        missing.refused = why(action, attach());
+        missing.refused = refusal(action, links.attach(ebpf, program::DATAGRAMS_REFUSED));
     }
     if refused == Refused::AtExit && missing.refused_v6.is_none() {
-        let mut attach = || {
-            let program = typed::<FExit>(ebpf, program::DATAGRAMS_REFUSED_AT_EXIT)?;
-            let id = program.attach()?;
-            links.add(program::DATAGRAMS_REFUSED_AT_EXIT, program.take_link(id)?)
-        };
-        missing.refused_v6 = why(AT_EXIT, attach());
+        let attached = links.attach(ebpf, program::DATAGRAMS_REFUSED_AT_EXIT);
+        missing.refused_v6 = refusal(AT_EXIT, attached);
     }
-    let attached = BOTH_WAYS.iter().try_for_each(|name| {
-        let program = typed::<CgroupSkb>(ebpf, name)?;
-        let way = *program.expected_attach_type();
-        let way = way.ok_or(ProgramError::UnexpectedProgramType)?;
-        // As for the socket events: the kernel adds to a link's mode that there may be others.
-        let mode = CgroupAttachMode::Single;
-        let id = program.attach(&cgroup.directory, way, mode)?;
-        links.add(name, program.take_link(id)?)
-    });
-    missing.udp = why("attach the cgroup_skb programs", attached);
+    let attached = BOTH_WAYS
+        .into_iter()
+        .try_for_each(|name| links.attach(ebpf, name));
+    missing.udp = refusal("attach the cgroup_skb programs", attached);
     if missing.udp.is_some() {
         for name in BOTH_WAYS {
             links.remove(name);
@@ -95,4 +79,8 @@ pub(super) fn attach(
 
 fn why(action: &'static str, outcome: Result<(), ProgramError>) -> Option<Error> {
     outcome.err().map(|error| program_error(action, &error))
+}
+
+fn refusal(action: &'static str, outcome: io::Result<()>) -> Option<Error> {
+    outcome.err().map(|error| kernel_error(action, &error))
 }

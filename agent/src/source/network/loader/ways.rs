@@ -1,5 +1,7 @@
 //! Two ways to the same end, by what the kernel has: how open accounts are found, and how messages are counted.
 
+use std::io;
+
 use agent_ebpf::{map, program};
 use aya::{
     Btf, Ebpf,
@@ -114,20 +116,9 @@ impl Rhythm {
             })
     }
 
-    pub(super) fn attach(self, ebpf: &mut Ebpf, links: &mut Links) -> Result<(), ProgramError> {
+    pub(super) fn attach(self, ebpf: &Ebpf, links: &mut Links) -> io::Result<()> {
         self.programs()
             .into_iter()
-            .try_for_each(|(name, _)| match self {
-                Self::Tracepoints => {
-                    let program = typed::<BtfTracePoint>(ebpf, name)?;
-                    let id = program.attach()?;
-                    links.add(name, program.take_link(id)?)
-                }
-                Self::Exits => {
-                    let program = typed::<FExit>(ebpf, name)?;
-                    let id = program.attach()?;
-                    links.add(name, program.take_link(id)?)
-                }
-            })
+            .try_for_each(|(name, _)| links.attach(ebpf, name))
     }
 }
