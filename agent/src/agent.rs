@@ -20,7 +20,7 @@ use crate::{
     },
     ledger::writer::Writer,
     log::Logging,
-    privilege,
+    model, privilege,
     reload::Reload,
     sample::Witness,
     sampler::Sampler,
@@ -94,7 +94,7 @@ pub fn run(
     let gpus = config
         .gpu
         .enabled
-        .then(|| gpu::spawn(&config.gpu, config.interval));
+        .then(|| gpu::spawn(&config.gpu, config.interval, model::gpu::range));
     let gpus = gpus.transpose().with_context(|| started("GPU"))?;
     let gpus = gpus.map(Arc::new);
     let idle = network
@@ -177,9 +177,10 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let log = Arc::clone(logging);
     let repeated = tokio::spawn(async move {
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let mut tick = tokio::time::interval(source::clock::BEAT);
         loop {
             tick.tick().await;
+            source::clock::now();
             log.tell_repeated();
         }
     });

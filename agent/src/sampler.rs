@@ -3,7 +3,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use crate::{
@@ -11,7 +11,11 @@ use crate::{
     ledger::writer::Counts,
     reload::Status,
     sample::{Host, Idle, Network, Snapshot},
-    source::{Place, gpu::GpuPlaces},
+    source::{
+        Place,
+        clock::{self, Moment},
+        gpu::GpuPlaces,
+    },
 };
 
 /// The places of the enabled sources.
@@ -49,12 +53,12 @@ impl Sampler {
 
     /// Everything known now.
     pub fn snapshot(&self) -> Snapshot {
-        let now = Instant::now();
+        let now = clock::now();
         let mut sources = Vec::new();
-        let network = look(self.network.as_deref(), now, &mut sources);
-        let gpus = self.gpus.as_ref().map(|gpus| gpus.look(now, &mut sources));
-        let idle = look(self.idle.as_deref(), now, &mut sources);
-        let host = look(self.host.as_deref(), now, &mut sources);
+        let network = look(self.network.as_deref(), &now, &mut sources);
+        let gpus = self.gpus.as_ref().map(|gpus| gpus.look(&now, &mut sources));
+        let idle = look(self.idle.as_deref(), &now, &mut sources);
+        let host = look(self.host.as_deref(), &now, &mut sources);
         Snapshot {
             taken: SystemTime::now(),
             started: self.started,
@@ -73,7 +77,7 @@ impl Sampler {
 
 fn look<T>(
     place: Option<&Place<T>>,
-    now: Instant,
+    now: &Moment,
     sources: &mut Vec<crate::sample::SourceHealth>,
 ) -> Option<Arc<T>> {
     let (sample, health) = place?.look(now);

@@ -205,4 +205,4 @@ impl EncodeLabelSet for Labels<'_> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

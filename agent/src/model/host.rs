@@ -55,7 +55,7 @@ pub(super) static METRICS: &[Metric] = &[
                 emit(&["system_memory", &snapshot.node], Value::Integer(used));
             }
             let gpus = snapshot.gpus.iter().flat_map(|gpus| &gpus.gpus);
-            let used = gpus.filter_map(|gpu| Some(gpu.reading.as_ref()?.memory?.used));
+            let used = gpus.filter_map(|gpu| gpu.reading.as_ref()?.memory?.used);
             if let Some(used) = used.reduce(u64::saturating_add) {
                 emit(&["gpu_memory", &snapshot.node], Value::Integer(used));
             }

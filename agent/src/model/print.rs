@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Metric, OpenTelemetry, catalog};
+use super::{Metric, OpenTelemetry, catalog, gpu};
 
 /// How to print the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,9 @@ struct Row {
     source: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     reset: &'static str,
+    /// The least and the greatest value; what a library says beyond is not published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range: Option<[f64; 2]>,
     opentelemetry: Vec<Converted>,
 }
 
@@ -70,6 +73,7 @@ impl From<&'static Metric> for Row {
             help,
             source,
             reset: reset.text(),
+            range: gpu::range(name).map(|range| [range.least, range.most]),
             opentelemetry: opentelemetry.iter().map(converted).collect(),
         }
     }

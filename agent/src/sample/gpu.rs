@@ -44,7 +44,7 @@ pub struct Gpu {
     pub id: Arc<str>,
     /// Who it is, since it was open for the first time.
     pub facts: Option<Arc<Facts>>,
-    /// What it read; `None` while it is down.
+    /// What it read; `None` while it is down, and after a pause of the agent until it is read again.
     pub reading: Option<Arc<Reading>>,
     /// Why it is down.
     pub down: Option<FailureKind>,
@@ -61,15 +61,11 @@ impl Gpu {
         health: &SourceHealth,
         xids: Vec<Xid>,
     ) -> Self {
-        // A sample that is too old is not shown; its source is late then.
-        let down = health
-            .kind
-            .or_else(|| reading.is_none().then_some(FailureKind::Deadline));
         Self {
             id,
             facts,
             reading,
-            down,
+            down: health.kind,
             xids,
         }
     }
@@ -105,6 +101,22 @@ pub struct Facts {
     pub cuda_version: String,
 }
 
+/// The figures that can be. What a library says beyond them is an error of its, and no figure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// The least of them.
+    pub least: f64,
+    /// The greatest.
+    pub most: f64,
+}
+
+impl Range {
+    /// Whether it can be; what is no number cannot.
+    pub fn contains(&self, value: f64) -> bool {
+        (self.least..=self.most).contains(&value)
+    }
+}
+
 /// A named value.
 pub type Named<T> = (&'static str, T);
 
@@ -127,8 +139,10 @@ pub struct Reading {
     pub memory_controller: Option<u64>,
     /// Memory, in bytes.
     pub memory: Option<Memory>,
-    /// BAR1, in bytes: used, total.
-    pub bar1: Option<(u64, u64)>,
+    /// BAR1 in use, in bytes.
+    pub bar1_used: Option<u64>,
+    /// All of BAR1, in bytes.
+    pub bar1_total: Option<u64>,
     /// Watts.
     pub power: Option<f64>,
     /// Watts.
@@ -141,6 +155,8 @@ pub struct Reading {
     pub temperature_limits: Vec<Named<f64>>,
     /// Degrees Celsius, as the distance from the point at which clocks are lowered, by what happens there.
     pub temperature_margins: Vec<Named<f64>>,
+    /// Degrees Celsius that are left until clocks are lowered; negative beyond that.
+    pub temperature_margin: Option<f64>,
     /// Of the greatest speed, by fan; can be above 1.
     pub fans: Vec<(u32, f64)>,
     /// Hertz, by domain.
@@ -165,31 +181,44 @@ pub struct Reading {
     pub retired: Vec<Named<u64>>,
     /// Rows replaced by spare ones, by cause.
     pub remapped: Vec<Named<u64>>,
-    /// A row waits to be replaced at the next reset.
-    pub remap_pending: Option<bool>,
-    /// A row could not be replaced.
-    pub remap_failure: Option<bool>,
+    /// 1: a row waits to be replaced at the next reset.
+    pub remap_pending: Option<u64>,
+    /// 1: a row could not be replaced.
+    pub remap_failure: Option<u64>,
     /// `NVML_GPU_RECOVERY_ACTION_*`.
     pub recovery_action: Option<u64>,
     /// In use of the memory that confidential computing protects, in bytes.
     pub protected_used: Option<u64>,
     /// All of that memory, in bytes.
     pub protected_total: Option<u64>,
+    /// Of a virtual GPU.
+    pub vgpu_license: Option<VgpuLicense>,
     /// MIG.
     pub instances: Vec<Instance>,
     /// Processes, if they are asked for.
     pub processes: Vec<Process>,
 }
 
+/// Whether the license that a virtual GPU needs is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VgpuLicense {
+    /// None is needed.
+    NotNeeded,
+    /// It is needed, and not there.
+    Missing,
+    /// It is there.
+    Licensed,
+}
+
 /// Memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// Allocated.
-    pub used: u64,
+    pub used: Option<u64>,
     /// All of it.
-    pub total: u64,
+    pub total: Option<u64>,
     /// Not in use.
-    pub free: u64,
+    pub free: Option<u64>,
     /// For the driver and firmware.
     pub reserved: Option<u64>,
 }
@@ -231,8 +260,8 @@ pub struct Pcie {
 pub struct Link {
     /// Its number.
     pub link: u32,
-    /// Whether it is up.
-    pub up: Option<bool>,
+    /// 1: it is up. 0: it is down.
+    pub up: Option<u64>,
     /// Payload bytes sent since the driver was loaded.
     pub transmit: Option<u64>,
     /// Payload bytes received.
@@ -263,7 +292,7 @@ pub struct Instance {
 pub struct Process {
     /// The host's number of it, or `other`.
     pub pid: String,
-    /// Its command; empty where it cannot be seen.
+    /// Its command, made printable; empty where it cannot be seen.
     pub command: String,
     /// The id of its container; empty where it has none.
     pub container: String,

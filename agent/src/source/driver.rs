@@ -1,5 +1,8 @@
 //! Drives a source on a thread of its own: at the interval while it works, with a growing pause while it
 //! fails. The newest sample and the health lie in a [`Place`], from which the sampler takes them.
+//!
+//! An outage is one line in the log when it begins and one when it ends, whatever else goes wrong in between; the
+//! reason of the moment is in the health.
 
 use std::{
     io,
@@ -11,9 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{field::Empty, info, info_span, warn};
+use tracing::{debug, field::Empty, info, info_span, warn};
 
-use super::{Failure, Source};
+use super::{
+    Failure, Source,
+    clock::{self, Moment},
+};
 use crate::{
     log::ROUND,
     sample::{Durations, FailureKind, SourceHealth},
@@ -30,10 +36,14 @@ pub struct Place<T> {
 }
 
 struct State<T> {
-    newest: Option<(Arc<T>, Instant)>,
-    round_began: Option<Instant>,
+    newest: Option<(Arc<T>, Moment)>,
+    round_began: Option<Moment>,
     late_counted: bool,
     down: Option<Failure>,
+    /// The log says that it is down.
+    told: bool,
+    /// What it reads, as far as that is known.
+    about: Option<Arc<str>>,
     errors: [u64; FailureKind::ALL.len()],
     durations: Durations,
 }
@@ -45,6 +55,8 @@ impl<T> Place<T> {
             round_began: None,
             late_counted: false,
             down: Some(Failure::new(FailureKind::Absent, "has not been read yet")),
+            told: false,
+            about: None,
             errors: [0; FailureKind::ALL.len()],
             durations: Durations::default(),
         };
@@ -62,16 +74,14 @@ impl<T> Place<T> {
 
     /// The newest sample, unless the source is down or it is older than the deadline; and the health.
     ///
-    /// A source that hangs is noticed here, by whoever asks: its own thread cannot say.
-    pub fn look(&self, now: Instant) -> (Option<Arc<T>>, SourceHealth) {
+    /// A source that hangs is noticed here, by whoever asks: its own thread cannot say. Its deadline runs while the
+    /// agent does. After a pause of the whole agent the source is up, and until it has been read again there is
+    /// no sample: the one from before the pause is too old to pass for new.
+    pub fn look(&self, now: &Moment) -> (Option<Arc<T>>, SourceHealth) {
         let mut state = self.lock();
-        let age = state
-            .newest
-            .as_ref()
-            .map(|(_, read)| now.saturating_duration_since(*read));
         let hangs = state
             .round_began
-            .map(|began| now.saturating_duration_since(began))
+            .map(|began| now.ran_since(&began))
             .filter(|spent| *spent > self.deadline);
         if let Some(spent) = hangs
             && !state.late_counted
@@ -79,19 +89,26 @@ impl<T> Place<T> {
             state.late_counted = true;
             state.errors[FailureKind::Deadline as usize] += 1;
             let reason = format!("does not answer since {} s", spent.as_secs());
-            warn!(
-                source = &*self.name,
-                gpu_id = gpu_id(&self.name),
-                "the {} source is down: {reason}",
-                self.name
-            );
-            state.down = Some(Failure::new(FailureKind::Deadline, reason));
+            let failure = Failure::new(FailureKind::Deadline, reason);
+            self.tell_down(&mut state, &failure);
+            state.down = Some(failure);
         }
-        let fresh = state.down.is_none() && age.is_some_and(|age| age <= self.deadline);
+        let read = state.newest.as_ref().map(|(_, read)| *read);
+        // Its round is not late yet, and yet there is nothing to show.
+        let overdue = read
+            .map(|read| now.ran_since(&read))
+            .filter(|age| state.down.is_none() && *age > self.deadline)
+            .map(|age| {
+                let reason = format!("has not been read for {} s", age.as_secs());
+                Failure::new(FailureKind::Deadline, reason)
+            });
+        let down = state.down.as_ref().or(overdue.as_ref());
+        let age = read.map(|read| now.since(&read));
+        let fresh = down.is_none() && age.is_some_and(|age| age <= self.deadline);
         let health = SourceHealth {
             source: Arc::clone(&self.name),
-            down: state.down.as_ref().map(|failure| failure.reason.clone()),
-            kind: state.down.as_ref().map(|failure| failure.kind),
+            down: down.map(|failure| with(&failure.reason, state.about.as_deref())),
+            kind: down.map(|failure| failure.kind),
             errors: state.errors,
             durations: state.durations,
             age_seconds: age.map(|age| age.as_secs_f64()),
@@ -106,50 +123,69 @@ impl<T> Place<T> {
 
     fn begin(&self) {
         let mut state = self.lock();
-        state.round_began = Some(Instant::now());
+        state.round_began = Some(clock::now());
         state.late_counted = false;
     }
 
     /// Takes a round's result in; says whether the source works.
-    fn end(&self, result: Result<T, Failure>, began: Instant, first: bool) -> bool {
-        let now = Instant::now();
+    fn end(&self, result: Result<T, Failure>, about: Option<Arc<str>>, began: Instant) -> bool {
+        let now = clock::now();
         let mut state = self.lock();
         state.round_began = None;
-        state
-            .durations
-            .observe(now.saturating_duration_since(began).as_secs_f64());
+        state.durations.observe(began.elapsed().as_secs_f64());
+        state.about = about.or(state.about.take());
         match result {
             Ok(sample) => {
                 state.newest = Some((Arc::new(sample), now));
-                let down = state.down.take();
-                if down.is_some_and(|failure| !failure.told_elsewhere) && !first {
+                state.down = None;
+                if std::mem::take(&mut state.told) {
+                    let back = format!("the {} source is back", self.name);
                     info!(
                         source = &*self.name,
                         gpu_id = gpu_id(&self.name),
-                        "the {} source is back",
-                        self.name
+                        "{}",
+                        with(&back, state.about.as_deref())
                     );
                 }
                 true
             }
             Err(failure) => {
-                let Failure { kind, reason, .. } = &failure;
-                state.errors[*kind as usize] += 1;
-                let news = first || state.down.as_ref() != Some(&failure);
-                if news && !failure.told_elsewhere {
-                    warn!(
-                        source = &*self.name,
-                        gpu_id = gpu_id(&self.name),
-                        kind = kind.name(),
-                        "the {} source is down: {reason}",
-                        self.name
-                    );
+                state.errors[failure.kind as usize] += 1;
+                if !failure.told_elsewhere && state.down.as_ref() != Some(&failure) {
+                    self.tell_down(&mut state, &failure);
                 }
                 state.down = Some(failure);
                 false
             }
         }
     }
+
+    /// Says in the log that an outage begins; what else goes wrong in its course, only at the level `debug`.
+    fn tell_down(&self, state: &mut State<T>, failure: &Failure) {
+        let Failure { kind, reason, .. } = failure;
+        let source = &*self.name;
+        if state.told {
+            debug!(
+                source,
+                kind = kind.name(),
+                "the {source} source is still down: {reason}"
+            );
+            return;
+        }
+        state.told = true;
+        warn!(
+            source,
+            gpu_id = gpu_id(source),
+            kind = kind.name(),
+            "the {source} source is down: {}",
+            with(reason, state.about.as_deref())
+        );
+    }
+}
+
+/// A text, and what it is about.
+fn with(text: &str, about: Option<&str>) -> String {
+    about.map_or_else(|| text.to_owned(), |about| format!("{text} [{about}]"))
 }
 
 /// A source whose thread has been started; its first round may still be under way.
@@ -264,11 +300,11 @@ fn prepare<S: Source>(
                     span.record("kind", kind.name());
                     span.record("failure", reason.as_str());
                 }
-                place.end(result, began, first_round.is_some())
+                place.end(result, source.about(), began)
             });
             drop(span);
             drop(place);
-            first_round = None;
+            drop(first_round.take());
             failures = if works { 0 } else { failures.saturating_add(1) };
             next = following(next, Instant::now(), source.pause(interval, failures));
             thread::sleep(next.saturating_duration_since(Instant::now()));
@@ -301,117 +337,4 @@ fn following(last: Instant, now: Instant, pause: Duration) -> Instant {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::{Sender, channel};
-
-    use super::*;
-
-    /// Does in each round what it is told; hangs until it is.
-    struct Told(Receiver<Result<u32, Failure>>);
-
-    impl Source for Told {
-        type Sample = u32;
-
-        fn name(&self) -> Arc<str> {
-            "told".into()
-        }
-
-        fn collect(&mut self) -> Result<u32, Failure> {
-            let gone = || Failure::new(FailureKind::Read, "nobody tells");
-            self.0.recv().unwrap_or_else(|_closed| Err(gone()))
-        }
-    }
-
-    const INTERVAL: Duration = Duration::from_millis(10);
-
-    fn start() -> (Sender<Result<u32, Failure>>, Arc<Place<u32>>) {
-        let (tell, told) = channel();
-        tell.send(Ok(1)).unwrap();
-        (tell, spawn(Told(told), INTERVAL).unwrap())
-    }
-
-    /// Looks, as if it were so much later, until it is as wanted.
-    fn until(
-        place: &Place<u32>,
-        later: Duration,
-        wanted: impl Fn(Option<u32>, &SourceHealth) -> bool,
-    ) -> SourceHealth {
-        let end = Instant::now() + Duration::from_secs(10);
-        loop {
-            let (sample, health) = place.look(Instant::now() + later);
-            if wanted(sample.as_deref().copied(), &health) {
-                return health;
-            }
-            assert!(Instant::now() < end, "{sample:?} {health:?}");
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    #[test]
-    fn the_first_sample_is_there_when_it_has_started() {
-        let (_tell, place) = start();
-        let (sample, health) = place.look(Instant::now());
-        assert_eq!((sample.as_deref(), health.down), (Some(&1), None));
-        assert_eq!(health.errors, [0; FailureKind::ALL.len()]);
-    }
-
-    #[test]
-    fn a_failure_takes_the_sample_away_until_it_reads_again() {
-        let (tell, place) = start();
-        tell.send(Err(Failure::new(FailureKind::NotFound, "lost")))
-            .unwrap();
-        let health = until(&place, Duration::ZERO, |sample, health| {
-            sample.is_none() && health.down.as_deref() == Some("lost")
-        });
-        assert_eq!(health.errors[FailureKind::NotFound as usize], 1);
-        tell.send(Ok(2)).unwrap();
-        until(&place, Duration::ZERO, |sample, health| {
-            sample == Some(2) && health.down.is_none()
-        });
-    }
-
-    #[test]
-    fn one_that_hangs_is_late_once_and_comes_back() {
-        let (tell, place) = start();
-        let long = deadline(INTERVAL) + Duration::from_secs(1);
-        let hangs =
-            |sample: Option<u32>, health: &SourceHealth| sample.is_none() && health.down.is_some();
-        until(&place, long, hangs);
-        let health = until(&place, long, hangs);
-        assert_eq!(
-            health.errors[FailureKind::Deadline as usize],
-            1,
-            "one hang is one error"
-        );
-        tell.send(Ok(3)).unwrap();
-        until(&place, Duration::ZERO, |sample, health| {
-            sample == Some(3) && health.down.is_none()
-        });
-    }
-
-    #[test]
-    fn what_is_too_old_is_not_shown() {
-        let (_tell, place) = start();
-        let (sample, health) = place.look(Instant::now() + deadline(INTERVAL) * 2);
-        assert_eq!(sample, None);
-        assert!(health.age_seconds > Some(deadline(INTERVAL).as_secs_f64()));
-    }
-
-    #[test]
-    fn failures_are_tried_again_less_and_less_often() {
-        let second = Duration::from_secs(1);
-        let pauses: Vec<u64> = (0..8)
-            .map(|failures| backoff(second, failures).as_secs())
-            .collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(backoff(2 * LONGEST_PAUSE, 5), 2 * LONGEST_PAUSE);
-    }
-
-    #[test]
-    fn ticks_keep_their_rhythm_and_an_overrun_makes_no_crowd() {
-        let (start, tick) = (Instant::now(), Duration::from_millis(100));
-        let at = |milliseconds| start + Duration::from_millis(milliseconds);
-        assert_eq!(following(start, at(30), tick), at(100));
-        assert_eq!(following(start, at(950), tick), at(1050));
-    }
-}
+mod tests;

@@ -4,13 +4,9 @@
 //! Both are means over an interval: for how long a party was waited for, and for what share the GPU was busy. How far
 //! the two fell together is not known; they cannot have for longer than the lesser of them, and that is what counts.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Failure, Place, Source, gpu::GpuPlaces};
+use super::{Failure, Place, Source, clock, gpu::GpuPlaces};
 use crate::sample::{Idle, IdleWait, Network, gpu::Gpu};
 
 /// Puts the two together.
@@ -39,9 +35,9 @@ impl Source for IdleSource {
     }
 
     fn collect(&mut self) -> Result<Idle, Failure> {
-        let now = Instant::now();
-        let (network, _) = self.network.look(now);
-        let gpus = self.gpus.look(now, &mut Vec::new());
+        let now = clock::now();
+        let (network, _) = self.network.look(&now);
+        let gpus = self.gpus.look(&now, &mut Vec::new());
         let waits = self.join.next(network.as_deref(), &gpus.gpus);
         Ok(Idle { waits })
     }

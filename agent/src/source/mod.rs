@@ -1,6 +1,7 @@
 //! A source reads one kind of thing and does nothing else. This file holds what they have in common: the
 //! trait, how one fails, and the thread that drives it. The one list of sources is in `agent.rs`.
 
+pub mod clock;
 mod driver;
 pub mod gpu;
 pub mod host;
@@ -25,6 +26,11 @@ pub trait Source: Send + 'static {
     /// How long to wait after so many failures in a row (0: none); by default twice as long after each.
     fn pause(&self, interval: Duration, failures: u32) -> Duration {
         backoff(interval, failures)
+    }
+
+    /// What it reads, as far as that is known by now: shown beside a failure.
+    fn about(&self) -> Option<Arc<str>> {
+        None
     }
 
     /// Reads once. Opens what it needs on the first call, and again after a failure that lost it; it is

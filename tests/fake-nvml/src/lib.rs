@@ -10,11 +10,11 @@ pub mod scenario;
 mod state;
 pub mod values;
 
-pub use scenario::{Figure, Gpu, Rule, Scenario};
+pub use scenario::{Answer, Figure, Gpu, Rule, Scenario};
 
 /// The variable that names the scenario: a file, or GPUs as `h100x8` or `a100x2,l40sx1`.
 pub const SCENARIO: &str = "PARTYMETER_FAKE_NVML";
 
 /// The variable that names a file into which the library writes, about twice a second, how often each function has
-/// been called: lines of a name and a number.
+/// been called: lines of a name and a number. Loaded anew, it goes on with them.
 pub const CALLS: &str = "PARTYMETER_FAKE_NVML_CALLS";

@@ -128,6 +128,18 @@ pub struct Gpu {
     /// What single field values say instead of what the model and its load make of them.
     #[serde(default)]
     pub figures: Vec<Figure>,
+    /// What single functions say instead.
+    #[serde(default)]
+    pub answers: Vec<Answer>,
+    /// The place of the GPU that the events of its XID errors name; `None`: itself.
+    #[serde(default)]
+    pub events_name: Option<usize>,
+    /// NVLinks that it says it has, where that is not what the model has; those beyond are down.
+    #[serde(default)]
+    pub links: Option<u32>,
+    /// It is a virtual one, with or without its license.
+    #[serde(default)]
+    pub license: Option<bool>,
 }
 
 impl Gpu {
@@ -147,6 +159,10 @@ impl Gpu {
             reasons: 0,
             fans: Vec::new(),
             figures: Vec::new(),
+            answers: Vec::new(),
+            events_name: None,
+            links: None,
+            license: None,
         }
     }
 }
@@ -161,6 +177,16 @@ pub struct Figure {
     #[serde(default)]
     pub scope: Option<u32>,
     /// In the unit of the field, cut to its type.
+    pub value: i64,
+}
+
+/// What a function says: every number that it gives.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// NVML's name of it.
+    pub function: String,
+    /// In the unit of the function, cut to its type.
     pub value: i64,
 }
 
@@ -219,6 +245,8 @@ pub struct Rule {
     pub hang: bool,
     /// What it returns.
     pub code: u32,
+    /// An XID error comes with its first failure of each GPU, to whoever has registered by then.
+    pub xid: Option<u64>,
 }
 
 /// Confidential computing.

@@ -1,7 +1,7 @@
 //! What the loaded library remembers: the scenario as it is now, starts, event sets, and how often it was called.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::c_void,
     fmt::Write as _,
     fs,
@@ -62,8 +62,22 @@ pub struct State {
     /// Event sets: (place, XIDs that were delivered) of each registered GPU.
     pub sets: BTreeMap<usize, Vec<(usize, usize)>>,
     pub next_set: usize,
+    /// XID errors that came with a failing call, by place, until they are read.
+    pub died: BTreeMap<usize, Vec<u64>>,
+    /// Those that have come.
+    fired: BTreeSet<(&'static str, usize, u64)>,
     calls: BTreeMap<&'static str, u64>,
+    /// Calls before the library was loaded.
+    before: BTreeMap<String, u64>,
     written: Option<Instant>,
+}
+
+/// What a file of calls says.
+fn counted(text: &str) -> BTreeMap<String, u64> {
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines
+        .filter_map(|(function, count)| Some((function.to_owned(), count.parse().ok()?)))
+        .collect()
 }
 
 pub fn lock() -> MutexGuard<'static, State> {
@@ -88,6 +102,13 @@ impl Device {
             seed: self.scenario.seed,
             time: self.time,
         }
+    }
+
+    /// What a function says: what the scenario states, or that.
+    pub fn says(&self, function: &str, value: u64) -> u64 {
+        let answers = &self.scenario.gpus[self.place].answers;
+        let stated = answers.iter().find(|answer| answer.function == function);
+        stated.map_or(value, |answer| answer.value.cast_unsigned())
     }
 
     pub fn mig(&self) -> Option<&Instance> {
@@ -133,10 +154,14 @@ impl State {
         }
     }
 
-    fn count(&mut self, function: &'static str) {
+    pub fn count(&mut self, function: &'static str) {
         let Some(path) = std::env::var_os(CALLS) else {
             return;
         };
+        if self.written.is_none() {
+            // A program that loads the library anew goes on with what it has counted.
+            self.before = counted(&fs::read_to_string(&path).unwrap_or_default());
+        }
         *self.calls.entry(function).or_insert(0) += 1;
         if self
             .written
@@ -144,7 +169,11 @@ impl State {
         {
             self.written = Some(Instant::now());
             let mut text = String::new();
+            let mut sums = self.before.clone();
             for (function, count) in &self.calls {
+                *sums.entry((*function).to_owned()).or_insert(0) += count;
+            }
+            for (function, count) in sums {
                 // Writing to memory cannot fail.
                 let _ = writeln!(text, "{function} {count}");
             }
@@ -181,6 +210,7 @@ impl State {
         self.starts -= 1;
         if self.starts == 0 {
             self.sets.clear();
+            self.died.clear();
             self.indices.clear();
         }
         Ok(())
@@ -291,6 +321,12 @@ fn misbehave(function: &'static str, place: Option<usize>) -> Result<(), nvmlRet
         };
         if !rule.hang {
             sleep(Duration::from_millis(rule.milliseconds));
+            if let (Some(place), Some(xid)) = (place, rule.xid) {
+                let mut state = lock();
+                if state.fired.insert((function, place, xid)) {
+                    state.died.entry(place).or_default().push(xid);
+                }
+            }
             return if rule.code == 0 {
                 Ok(())
             } else {

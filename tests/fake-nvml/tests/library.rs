@@ -19,7 +19,7 @@ use nvml_wrapper::{
     error::NvmlError,
 };
 use partymeter_fake_nvml::{
-    CALLS, Rule, SCENARIO, Scenario,
+    Answer, CALLS, Rule, SCENARIO, Scenario,
     models::Model,
     scenario::{Instance, Load, Process},
     values::{self, At},
@@ -92,7 +92,7 @@ fn the_library_does_as_its_scenario_says() {
     }
 
     let nvml = start();
-    figures(&nvml, &told);
+    figures(&nvml, &mut told);
     limits(&nvml);
     models(&nvml, &mut told);
     instances(&nvml, &mut told);
@@ -100,7 +100,6 @@ fn the_library_does_as_its_scenario_says() {
     failures(&nvml, &mut told);
     hang(&nvml, &mut told);
     xids(&nvml, &mut told);
-    // Before the library is loaded anew, which counts from nothing.
     let counted = fs::read_to_string(&calls).unwrap();
     let power = counted
         .lines()
@@ -110,7 +109,7 @@ fn the_library_does_as_its_scenario_says() {
     fs::remove_dir_all(directory).unwrap();
 }
 
-fn figures(nvml: &Nvml, told: &Told) {
+fn figures(nvml: &Nvml, told: &mut Told) {
     assert_eq!(nvml.device_count().unwrap(), 3);
     for index in 0..3 {
         let place = index as usize;
@@ -126,6 +125,15 @@ fn figures(nvml: &Nvml, told: &Told) {
         let found = nvml.device_by_uuid(device.uuid().unwrap()).unwrap();
         assert_eq!(found.pci_info().unwrap().bus_id, values::bus_id(place));
     }
+    told.change(|scenario| {
+        scenario.gpus[0].answers = vec![Answer {
+            function: "nvmlDeviceGetPowerUsage".to_owned(),
+            value: 4_294_967_295,
+        }];
+    });
+    let absurd = nvml.device_by_index(0).unwrap().power_usage();
+    assert_eq!(absurd.unwrap(), u32::MAX);
+    told.change(|scenario| scenario.gpus[0].answers.clear());
     let power = |place| At::new(&told.scenario, place, 500.0).unwrap().power();
     assert_ne!(power(0), power(1), "the curve is to differ from idle");
 }
@@ -288,6 +296,24 @@ fn xids(nvml: &Nvml, told: &mut Told) {
         assert!(matches!(end, Err(NvmlError::Timeout)), "{end:?}");
         assert!(before.elapsed() >= Duration::from_millis(200));
     }
+    // One that comes with the call that finds the device lost, and once only.
+    let device = nvml.device_by_index(0).unwrap();
+    told.change(|scenario| {
+        scenario.rules = vec![Rule {
+            gpu: Some(0),
+            code: UNKNOWN,
+            xid: Some(79),
+            ..rule("nvmlDeviceGetPowerUsage")
+        }];
+    });
+    for _ in 0..2 {
+        assert!(device.power_usage().is_err());
+    }
+    let told_of = sets[0].wait(5000).unwrap().event_data;
+    assert!(matches!(told_of, Some(XidError::Value(79))), "{told_of:?}");
+    let end = sets[0].wait(0).map(drop);
+    assert!(matches!(end, Err(NvmlError::Timeout)), "{end:?}");
+    told.change(|scenario| scenario.rules.clear());
 }
 
 fn reload(nvml: Nvml, told: &mut Told) {

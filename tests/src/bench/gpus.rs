@@ -82,13 +82,17 @@ pub(super) fn role() -> anyhow::Result<()> {
         processes: true,
         dcgm_names: true,
     };
-    let gpus = partymeter::source::gpu::spawn(&config, Duration::from_micros(20))?;
+    let gpus = partymeter::source::gpu::spawn(
+        &config,
+        Duration::from_micros(20),
+        partymeter::model::gpu::range,
+    )?;
     let resident = || anyhow::Ok(agent::memory(std::process::id())?.resident);
     let mut after_a_tenth = None;
     loop {
         thread::sleep(Duration::from_millis(20));
         let mut sources = Vec::new();
-        let seen = gpus.look(Instant::now(), &mut sources);
+        let seen = gpus.look(&partymeter::source::clock::now(), &mut sources);
         ensure!(!seen.gpus.is_empty(), "there are no GPUs");
         let of_gpus = sources.iter().filter(|health| &*health.source != "gpu");
         let rounds: u64 = of_gpus.flat_map(|health| health.durations.buckets).sum();

@@ -212,11 +212,15 @@ fn snapshot() -> anyhow::Result<Snapshot> {
         processes: true,
         dcgm_names: false,
     };
-    let gpus = partymeter::source::gpu::spawn(&gpus, Duration::from_millis(200))?;
+    let gpus = partymeter::source::gpu::spawn(
+        &gpus,
+        Duration::from_millis(200),
+        partymeter::model::gpu::range,
+    )?;
     // Rates have values from the second round on.
     thread::sleep(Duration::from_secs(1));
     let mut sources = Vec::new();
-    let gpus = gpus.look(Instant::now(), &mut sources);
+    let gpus = gpus.look(&partymeter::source::clock::now(), &mut sources);
     ensure!(gpus.gpus.len() == 8, "{} GPUs", gpus.gpus.len());
     let mut times = Times::default();
     times.buckets[3..12].fill(1000);

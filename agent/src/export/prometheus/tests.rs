@@ -69,7 +69,7 @@ const LEDGER: Ledger = Ledger {
 };
 
 /// A snapshot in which every metric of the catalog has a series.
-pub(in crate::export) fn complete() -> Snapshot {
+pub(crate) fn complete() -> Snapshot {
     let mut durations = Durations::default();
     for seconds in [0.00005, 0.0004, 0.0004, 0.02, 3.0] {
         durations.observe(seconds);

@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 use super::{GpuMetric, gpus, metrics};
 use crate::{
     model::{Kind, Value},
-    sample::Snapshot,
+    sample::{
+        Snapshot,
+        gpu::{Gpu, VgpuLicense, Xid},
+    },
 };
 
 /// A name of dcgm-exporter.
@@ -88,21 +91,24 @@ pub struct Family {
 }
 
 /// Takes the names of the labels, their values, and the series' value.
-/// Takes the names of the labels, their values, and the series' value.
 pub type EmitLabelled<'a> = &'a mut dyn FnMut(&[&str], &[&str], Value<'_>);
 
 /// The labels of the families, but for those of MIG.
-const LABELS: [&str; 6] = [
+const LABELS: [&str; 7] = [
     "gpu",
     "UUID",
     "pci_bus_id",
     "device",
     "modelName",
     "Hostname",
+    "DCGM_FI_DRIVER_VERSION",
 ];
 
 /// The number of the last XID error, as dcgm-exporter gives it; 0 before the first.
 const XID: &str = "DCGM_FI_DEV_XID_ERRORS";
+
+/// Whether a virtual GPU has its license; 0 also where none is needed.
+const LICENSE: &str = "DCGM_FI_DEV_VGPU_LICENSE_STATUS";
 
 /// Every family, in the order of our own page.
 pub fn families() -> &'static [Family] {
@@ -121,12 +127,17 @@ pub fn families() -> &'static [Family] {
                 }
             }
         }
-        families.push(Family {
-            name: XID,
-            kind: Kind::Gauge,
-            help: "Value of the last XID error encountered.",
-            sources: Vec::new(),
-        });
+        for (name, help) in [
+            (XID, "Value of the last XID error encountered."),
+            (LICENSE, "vGPU License status"),
+        ] {
+            families.push(Family {
+                name,
+                kind: Kind::Gauge,
+                help,
+                sources: Vec::new(),
+            });
+        }
         families
     });
     &FAMILIES
@@ -135,19 +146,14 @@ pub fn families() -> &'static [Family] {
 impl Family {
     /// Gives every series: names and values of its labels, and its value.
     pub fn read(&self, snapshot: &Snapshot, emit: EmitLabelled<'_>) {
-        if self.name == XID {
-            for gpu in gpus(snapshot) {
-                let last = gpu
-                    .xids
-                    .iter()
-                    .max_by(|one, other| one.last.total_cmp(&other.last));
-                labelled(
-                    snapshot,
-                    &gpu.id,
-                    None,
-                    Value::Integer(last.map_or(0, |xid| xid.xid)),
-                    emit,
-                );
+        for gpu in gpus(snapshot) {
+            let value = match self.name {
+                XID => Some(last_xid(gpu)),
+                LICENSE => license(gpu),
+                _ => None,
+            };
+            if let Some(value) = value {
+                labelled(snapshot, &gpu.id, None, Value::Integer(value), emit);
             }
         }
         for (GpuMetric { metric, .. }, dcgm) in &self.sources {
@@ -175,6 +181,16 @@ impl Family {
     }
 }
 
+fn last_xid(gpu: &Gpu) -> u64 {
+    let by_time = |one: &&Xid, other: &&Xid| one.last.total_cmp(&other.last);
+    gpu.xids.iter().max_by(by_time).map_or(0, |xid| xid.xid)
+}
+
+fn license(gpu: &Gpu) -> Option<u64> {
+    let license = gpu.reading.as_ref()?.vgpu_license?;
+    Some((license == VgpuLicense::Licensed).into())
+}
+
 fn labelled(
     snapshot: &Snapshot,
     id: &str,
@@ -182,14 +198,11 @@ fn labelled(
     value: Value<'_>,
     emit: EmitLabelled<'_>,
 ) {
-    let Some(reading) = gpus(snapshot)
-        .iter()
-        .find(|gpu| *gpu.id == *id)
-        .and_then(|gpu| gpu.reading.as_deref())
-    else {
+    let gpu = gpus(snapshot).iter().find(|gpu| *gpu.id == *id);
+    // Known also of one that is down; not of one that was never open.
+    let Some((gpu, facts)) = gpu.and_then(|gpu| Some((gpu, gpu.facts.as_deref()?))) else {
         return;
     };
-    let facts = &reading.facts;
     let values = [
         id,
         &facts.uuid,
@@ -197,15 +210,14 @@ fn labelled(
         &facts.device,
         &facts.model,
         &snapshot.node,
+        &facts.driver_version,
     ];
     let Some(instance) = instance else {
         emit(&LABELS, &values, value);
         return;
     };
-    let of = reading
-        .instances
-        .iter()
-        .find(|known| known.gpu_instance == instance);
+    let mut instances = gpu.reading.iter().flat_map(|reading| &reading.instances);
+    let of = instances.find(|known| known.gpu_instance == instance);
     let profile = of.map_or("", |instance| instance.profile.as_str());
     emit(
         &[&LABELS[..], &["GPU_I_PROFILE", "GPU_I_ID"]].concat(),

@@ -3,7 +3,7 @@
 use super::{
     DRIVER, GpuMetric, START, both,
     dcgm::{Scale, counter, gauge},
-    each, gpus, list, one,
+    each, gpus, list, one, ranges,
 };
 use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
 
@@ -24,6 +24,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::TRAFFIC),
         dcgm: &[],
     },
     GpuMetric {
@@ -44,6 +45,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::EVENTS),
         dcgm: &[counter(
             "DCGM_FI_DEV_PCIE_REPLAY_COUNTER",
             &[],
@@ -67,6 +69,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::GENERATION),
         dcgm: &[],
     },
     GpuMetric {
@@ -85,6 +88,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::LANES),
         dcgm: &[],
     },
     GpuMetric {
@@ -110,6 +114,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::TRAFFIC),
         dcgm: &[],
     },
     GpuMetric {
@@ -133,6 +138,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::EVENTS),
         dcgm: &[],
     },
     GpuMetric {
@@ -149,12 +155,13 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 each(snapshot, |id, reading| {
                     for link in &reading.links {
                         if let Some(up) = link.up {
-                            emit(&[id, &link.link.to_string()], Value::Integer(u64::from(up)));
+                            emit(&[id, &link.link.to_string()], Value::Integer(up));
                         }
                     }
                 });
             },
         },
+        range: Some(ranges::FLAG),
         dcgm: &[],
     },
     GpuMetric {
@@ -175,6 +182,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::EVENTS),
         dcgm: &[
             counter(
                 "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL",
@@ -218,6 +226,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::REPAIRS),
         dcgm: &[
             gauge(
                 "DCGM_FI_DEV_RETIRED_SBE",
@@ -249,6 +258,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::REPAIRS),
         dcgm: &[
             counter(
                 "DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS",
@@ -280,6 +290,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::FLAG),
         dcgm: &[],
     },
     GpuMetric {
@@ -298,6 +309,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::FLAG),
         dcgm: &[gauge(
             "DCGM_FI_DEV_ROW_REMAP_FAILURE",
             &[],
@@ -321,6 +333,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::ACTION),
         dcgm: &[],
     },
     GpuMetric {
@@ -341,6 +354,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 }
             },
         },
+        range: None,
         dcgm: &[],
     },
     GpuMetric {
@@ -361,6 +375,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 }
             },
         },
+        range: None,
         dcgm: &[],
     },
 ];

@@ -3,9 +3,12 @@
 use super::{
     GpuMetric,
     dcgm::{MIB, Scale, gauge},
-    each, gpus, one,
+    each, gpus, one, ranges,
 };
-use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
+use crate::{
+    model::{Kind, Metric, Reset, Value, opentelemetry::otel},
+    sample::gpu::VgpuLicense,
+};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -30,6 +33,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 }
             },
         },
+        range: None,
         dcgm: &[],
     },
     GpuMetric {
@@ -50,6 +54,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 }
             },
         },
+        range: None,
         dcgm: &[],
     },
     GpuMetric {
@@ -57,7 +62,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             name: "gpu_info",
             kind: Kind::Info,
             unit: "1",
-            help: "Which GPU it is.",
+            help: "Which GPU it is, as it was when it was last open; also of a GPU that is down.",
             labels: &[
                 "gpu_id",
                 "gpu_uuid",
@@ -71,23 +76,46 @@ pub(super) static METRICS: &[GpuMetric] = &[
             reset: Reset::None,
             opentelemetry: &[otel("partymeter.gpu")],
             read: |snapshot, emit| {
+                for gpu in gpus(snapshot) {
+                    if let Some(facts) = &gpu.facts {
+                        emit(
+                            &[
+                                &gpu.id,
+                                &facts.uuid,
+                                &facts.model,
+                                &facts.pci_bus_id,
+                                &facts.driver_version,
+                                &facts.cuda_version,
+                                &facts.vbios,
+                            ],
+                            Value::Integer(1),
+                        );
+                    }
+                }
+            },
+        },
+        range: None,
+        dcgm: &[],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_vgpu_licensed",
+            kind: Kind::Gauge,
+            unit: "1",
+            help: "Whether the license that a virtual GPU needs is there; absent where none is needed.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetGridLicensableFeatures_v4",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.vgpu.licensed")],
+            read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
-                    let facts = &reading.facts;
-                    emit(
-                        &[
-                            id,
-                            &facts.uuid,
-                            &facts.model,
-                            &facts.pci_bus_id,
-                            &facts.driver_version,
-                            &facts.cuda_version,
-                            &facts.vbios,
-                        ],
-                        Value::Integer(1),
-                    );
+                    let it = reading.vgpu_license;
+                    let needed = it.filter(|it| *it != VgpuLicense::NotNeeded);
+                    one(emit, id, needed.map(|it| it == VgpuLicense::Licensed));
                 });
             },
         },
+        range: None,
         dcgm: &[],
     },
     GpuMetric {
@@ -108,6 +136,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::PERCENT),
         dcgm: &[gauge(
             "DCGM_FI_DEV_GPU_UTIL",
             &[],
@@ -131,6 +160,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::PERCENT),
         dcgm: &[gauge(
             "DCGM_FI_DEV_ENC_UTIL",
             &[],
@@ -154,6 +184,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::PERCENT),
         dcgm: &[gauge(
             "DCGM_FI_DEV_DEC_UTIL",
             &[],
@@ -177,6 +208,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::PERCENT),
         dcgm: &[],
     },
     GpuMetric {
@@ -195,6 +227,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::PERCENT),
         dcgm: &[],
     },
     GpuMetric {
@@ -213,6 +246,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::PERCENT),
         dcgm: &[gauge(
             "DCGM_FI_DEV_MEM_COPY_UTIL",
             &[],
@@ -232,10 +266,11 @@ pub(super) static METRICS: &[GpuMetric] = &[
             opentelemetry: &[otel("hw.gpu.memory.usage").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
-                    one(emit, id, reading.memory.map(|memory| memory.used));
+                    one(emit, id, reading.memory.and_then(|memory| memory.used));
                 });
             },
         },
+        range: Some(ranges::MEMORY),
         dcgm: &[gauge(
             "DCGM_FI_DEV_FB_USED",
             &[],
@@ -255,10 +290,11 @@ pub(super) static METRICS: &[GpuMetric] = &[
             opentelemetry: &[otel("hw.gpu.memory.limit").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
-                    one(emit, id, reading.memory.map(|memory| memory.total));
+                    one(emit, id, reading.memory.and_then(|memory| memory.total));
                 });
             },
         },
+        range: Some(ranges::MEMORY),
         dcgm: &[gauge(
             "DCGM_FI_DEV_FB_TOTAL",
             &[],
@@ -278,10 +314,11 @@ pub(super) static METRICS: &[GpuMetric] = &[
             opentelemetry: &[otel("partymeter.gpu.memory.free").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
-                    one(emit, id, reading.memory.map(|memory| memory.free));
+                    one(emit, id, reading.memory.and_then(|memory| memory.free));
                 });
             },
         },
+        range: Some(ranges::MEMORY),
         dcgm: &[gauge(
             "DCGM_FI_DEV_FB_FREE",
             &[],
@@ -305,6 +342,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::MEMORY),
         dcgm: &[gauge(
             "DCGM_FI_DEV_FB_RESERVED",
             &[],
@@ -324,10 +362,11 @@ pub(super) static METRICS: &[GpuMetric] = &[
             opentelemetry: &[otel("partymeter.gpu.bar1.usage").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
-                    one(emit, id, reading.bar1.map(|(used, _)| used));
+                    one(emit, id, reading.bar1_used);
                 });
             },
         },
+        range: Some(ranges::MEMORY),
         dcgm: &[gauge(
             "DCGM_FI_DEV_BAR1_USED",
             &[],
@@ -347,10 +386,11 @@ pub(super) static METRICS: &[GpuMetric] = &[
             opentelemetry: &[otel("partymeter.gpu.bar1.limit").sum()],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
-                    one(emit, id, reading.bar1.map(|(_, total)| total));
+                    one(emit, id, reading.bar1_total);
                 });
             },
         },
+        range: Some(ranges::MEMORY),
         dcgm: &[gauge(
             "DCGM_FI_DEV_BAR1_TOTAL",
             &[],

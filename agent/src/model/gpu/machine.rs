@@ -1,6 +1,6 @@
 //! What holds for all GPUs of the machine: confidential computing, the library.
 
-use super::{GpuMetric, START, each, one, system};
+use super::{GpuMetric, START, each, one, ranges, system};
 use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
@@ -20,6 +20,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 }
             },
         },
+        range: None,
         dcgm: &[],
     },
     GpuMetric {
@@ -38,6 +39,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 }
             },
         },
+        range: None,
         dcgm: &[],
     },
     GpuMetric {
@@ -56,6 +58,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 }
             },
         },
+        range: None,
         dcgm: &[],
     },
     GpuMetric {
@@ -74,6 +77,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 }
             },
         },
+        range: None,
         dcgm: &[],
     },
     GpuMetric {
@@ -92,6 +96,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 }
             },
         },
+        range: None,
         dcgm: &[],
     },
     GpuMetric {
@@ -110,6 +115,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::MEMORY),
         dcgm: &[],
     },
     GpuMetric {
@@ -128,6 +134,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::MEMORY),
         dcgm: &[],
     },
     GpuMetric {
@@ -135,9 +142,9 @@ pub(super) static METRICS: &[GpuMetric] = &[
             name: "partymeter_nvml_errors_total",
             kind: Kind::Counter,
             unit: "{error}",
-            help: "Calls of NVML that failed, but for what a device does not support.",
+            help: "Calls of NVML that failed, but for what a device does not support; with the code implausible: figures that cannot be.",
             labels: &["call", "code"],
-            source: "nvmlReturn_t",
+            source: "nvmlReturn_t, the agent",
             reset: START,
             opentelemetry: &[otel("partymeter.nvml.errors")],
             read: |snapshot, emit| {
@@ -148,6 +155,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 }
             },
         },
+        range: None,
         dcgm: &[],
     },
     GpuMetric {
@@ -166,6 +174,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 }
             },
         },
+        range: None,
         dcgm: &[],
     },
 ];

@@ -5,23 +5,27 @@ mod dcgm;
 mod lines;
 mod load;
 mod machine;
+mod mig;
 mod power;
+mod ranges;
 
 pub use dcgm::{Dcgm, EmitLabelled, Family, Scale, families};
 
 use super::{Emit, Metric, Reset, Value};
 use crate::sample::{
     Snapshot,
-    gpu::{Gpu, Instance, Named, Reading, System},
+    gpu::{Gpu, Instance, Named, Range, Reading, System},
 };
 
 const DRIVER: Reset = Reset::Driver;
 const START: Reset = Reset::Agent;
 
-/// A metric, and what dcgm-exporter makes of the same values.
+/// A metric, the values that it can have, and what dcgm-exporter makes of them.
 pub struct GpuMetric {
     /// The metric.
     pub metric: Metric,
+    /// The values that can be. What NVML says beyond is counted and is not a value; `None`: it is no figure of NVML's.
+    pub range: Option<Range>,
     /// One name there may be a part of a metric here.
     pub dcgm: &'static [Dcgm],
 }
@@ -32,11 +36,17 @@ pub fn metrics() -> impl Iterator<Item = &'static GpuMetric> {
         load::METRICS,
         power::METRICS,
         activity::METRICS,
+        mig::METRICS,
         lines::METRICS,
         machine::METRICS,
     ]
     .into_iter()
     .flatten()
+}
+
+/// The values that a metric can have; `None`: any.
+pub fn range(name: &str) -> Option<Range> {
+    metrics().find(|it| it.metric.name == name)?.range
 }
 
 fn gpus(snapshot: &Snapshot) -> &[Gpu] {

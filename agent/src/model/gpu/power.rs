@@ -3,7 +3,7 @@
 use super::{
     DRIVER, GpuMetric,
     dcgm::{MEGA, MILLI, NANO, PERCENT, Scale, counter, gauge},
-    each, list, one,
+    each, list, one, ranges,
 };
 use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
 
@@ -24,6 +24,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::POWER),
         dcgm: &[gauge(
             "DCGM_FI_DEV_POWER_USAGE",
             &[],
@@ -47,6 +48,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::POWER),
         dcgm: &[gauge(
             "DCGM_FI_DEV_ENFORCED_POWER_LIMIT",
             &[],
@@ -70,6 +72,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::ENERGY),
         dcgm: &[counter(
             "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION",
             &[],
@@ -93,6 +96,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::TEMPERATURE),
         dcgm: &[
             gauge(
                 "DCGM_FI_DEV_GPU_TEMP",
@@ -124,6 +128,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::TEMPERATURE),
         dcgm: &[
             gauge(
                 "DCGM_FI_DEV_SLOWDOWN_TEMP",
@@ -155,7 +160,32 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::MARGIN),
         dcgm: &[],
+    },
+    GpuMetric {
+        metric: Metric {
+            name: "gpu_temperature_current_margin_celsius",
+            kind: Kind::Gauge,
+            unit: "Cel",
+            help: "Degrees that are left now until the GPU lowers its clocks (T.Limit); compare it with gpu_temperature_margin_celsius.",
+            labels: &["gpu_id"],
+            source: "nvmlDeviceGetMarginTemperature",
+            reset: Reset::None,
+            opentelemetry: &[otel("partymeter.gpu.temperature.current_margin")],
+            read: |snapshot, emit| {
+                each(snapshot, |id, reading| {
+                    one(emit, id, reading.temperature_margin);
+                });
+            },
+        },
+        range: Some(ranges::MARGIN),
+        dcgm: &[gauge(
+            "DCGM_FI_DEV_GPU_TEMP_LIMIT",
+            &[],
+            Scale::Same,
+            "Thermal margin temperature (distance to nearest slowdown threshold) for this GPU.",
+        )],
     },
     GpuMetric {
         metric: Metric {
@@ -175,6 +205,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::FAN),
         dcgm: &[gauge(
             "DCGM_FI_DEV_FAN_SPEED",
             &[],
@@ -198,6 +229,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::CLOCK),
         dcgm: &[
             gauge(
                 "DCGM_FI_DEV_SM_CLOCK",
@@ -229,6 +261,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::CLOCK),
         dcgm: &[],
     },
     GpuMetric {
@@ -247,6 +280,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::STATE),
         dcgm: &[gauge(
             "DCGM_FI_DEV_PSTATE",
             &[],
@@ -270,6 +304,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: None,
         dcgm: &[],
     },
     GpuMetric {
@@ -288,6 +323,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 });
             },
         },
+        range: Some(ranges::TIME),
         dcgm: &[
             counter(
                 "DCGM_FI_DEV_POWER_VIOLATION",

@@ -8,7 +8,9 @@ use super::{
     fields::{Field, FieldValue},
     raw::{self, ConfCompute, Identity, Number, Raw, Versions},
 };
-use crate::sample::gpu::{Activity, Facts, Instance, Link, Memory, Named, Reading, System};
+use crate::sample::gpu::{
+    Activity, Facts, Instance, Link, Memory, Named, Reading, System, VgpuLicense,
+};
 
 /// `nvmlClockType_t`.
 const DOMAINS: [&str; 4] = ["graphics", "sm", "memory", "video"];
@@ -84,7 +86,8 @@ pub(super) fn reading(raw: &Raw, fields: &[FieldValue], facts: &Arc<Facts>) -> R
         jpeg: raw.jpeg.map(Into::into),
         ofa: raw.ofa.map(Into::into),
         memory: raw.memory.map(memory),
-        bar1: raw.bar1,
+        bar1_used: raw.bar1.map(|(used, _)| used),
+        bar1_total: raw.bar1.map(|(_, total)| total),
         power: raw.power.map(milli),
         power_limit: raw.power_limit.map(milli),
         temperatures: raw
@@ -93,11 +96,11 @@ pub(super) fn reading(raw: &Raw, fields: &[FieldValue], facts: &Arc<Facts>) -> R
             .into_iter()
             .collect(),
         temperature_limits: named(&raw.thresholds, &THRESHOLDS, f64::from),
-        // Some drivers answer for fans that are not the device's own with nonsense.
-        fans: (0..)
-            .zip(&raw.fans)
-            .filter(|(_, percent)| **percent <= 1000)
-            .map(|(fan, percent)| (fan, f64::from(*percent) / 100.0))
+        temperature_margin: raw.temperature_margin.map(Into::into),
+        fans: raw
+            .fans
+            .iter()
+            .map(|(fan, percent)| (*fan, f64::from(*percent) / 100.0))
             .collect(),
         clocks: named(&raw.clocks, &DOMAINS, hertz),
         clocks_max: named(&raw.clocks_max, &DOMAINS, hertz),
@@ -110,13 +113,18 @@ pub(super) fn reading(raw: &Raw, fields: &[FieldValue], facts: &Arc<Facts>) -> R
             .protected_used
             .map(|(_, total)| total)
             .or(raw.protected_size.map(kibibytes)),
+        vgpu_license: raw.license.map(|license| match license {
+            (false, _) => VgpuLicense::NotNeeded,
+            (true, false) => VgpuLicense::Missing,
+            (true, true) => VgpuLicense::Licensed,
+        }),
         instances: raw.instances.iter().flatten().map(instance).collect(),
         links: raw
             .links
             .iter()
             .map(|(link, up)| Link {
                 link: *link,
-                up: Some(*up),
+                up: Some((*up).into()),
                 ..Link::default()
             })
             .collect(),
@@ -139,17 +147,16 @@ fn add_field(reading: &mut Reading, field: &FieldValue, number: Number) {
         Field::Ecc(kind, scope) => reading.ecc.extend(count.map(|count| (kind, scope, count))),
         Field::RetiredPages(cause) => reading.retired.extend(count.map(|count| (cause, count))),
         Field::RemappedRows(cause) => reading.remapped.extend(count.map(|count| (cause, count))),
-        Field::RemapPending => reading.remap_pending = count.map(|count| count != 0),
-        Field::RemapFailure => reading.remap_failure = count.map(|count| count != 0),
-        // A memory that has no sensor reads 0 on some boards; none that works is that cold.
+        Field::RemapPending => reading.remap_pending = count,
+        Field::RemapFailure => reading.remap_failure = count,
+        // A memory that has no sensor reads 0 on some boards.
         Field::MemoryTemperature => {
-            reading.temperatures.extend(
-                Some(real(number))
-                    .filter(|degrees| *degrees > 0.0)
-                    .map(|degrees| ("memory", degrees)),
-            );
+            let degrees = Some(degrees(number)).filter(|degrees| *degrees != 0.0);
+            reading
+                .temperatures
+                .extend(degrees.map(|degrees| ("memory", degrees)));
         }
-        Field::TemperatureMargin(what) => reading.temperature_margins.push((what, real(number))),
+        Field::TemperatureMargin(what) => reading.temperature_margins.push((what, degrees(number))),
         Field::Energy => reading.energy = Some(real(number) / 1e3),
         Field::Throttled(reason) => reading.throttle_seconds.push((reason, real(number) / 1e9)),
         Field::PcieReplays => reading.pcie.replays = count,
@@ -187,9 +194,9 @@ fn link<'a>(reading: &'a mut Reading, field: &FieldValue) -> &'a mut Link {
 
 fn memory(told: raw::Memory) -> Memory {
     Memory {
-        used: told.used,
-        total: told.total,
-        free: told.free,
+        used: Some(told.used),
+        total: Some(told.total),
+        free: Some(told.free),
         reserved: told.reserved,
     }
 }
@@ -236,16 +243,25 @@ fn throttle(raw: &Raw) -> Vec<Named<bool>> {
 }
 
 /// Values by number as values by name; a number that has no name here is of a later library.
-fn named<T>(
-    told: &[(u32, u32)],
+fn named<V: Copy + Ord, T>(
+    told: &[(u32, V)],
     names: &[&'static str],
-    convert: impl Fn(u32) -> T,
+    convert: impl Fn(V) -> T,
 ) -> Vec<Named<T>> {
     let mut told: Vec<_> = told.to_vec();
     told.sort_unstable();
     told.iter()
         .filter_map(|(which, value)| Some((*names.get(*which as usize)?, convert(*value))))
         .collect()
+}
+
+/// Degrees are signed, also where NVML's type for them is not.
+fn degrees(number: Number) -> f64 {
+    real(match number {
+        Number::U32(value) => Number::I64(value.cast_signed().into()),
+        Number::U64(value) => Number::I64(value.cast_signed()),
+        signed => signed,
+    })
 }
 
 fn milli(value: u32) -> f64 {

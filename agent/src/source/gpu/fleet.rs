@@ -8,22 +8,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     decode,
-    device::{GpuSource, Own, PROBE, lock},
+    device::{GpuSource, Held, MOST},
     library,
-    raw::{ConfCompute, Driver, Trouble},
+    open::PROBE,
+    own::{Own, State, lock},
+    raw::{Code, ConfCompute, Driver, Trouble},
     shared::Shared,
 };
 use crate::{
     config::Gpu as Config,
     sample::{
         FailureKind, SourceHealth,
-        gpu::{Gpu, Gpus, Reading, System},
+        gpu::{Gpu, Gpus, Range, Reading, System},
     },
-    source::{Failure, Finding, Place, Source, deadline, start},
+    source::{Failure, Finding, Place, Source, clock::Moment, deadline, start},
 };
 
 /// For how long handles are given up on request.
@@ -51,7 +53,7 @@ pub struct GpuPlaces {
 
 impl GpuPlaces {
     /// Everything known now; the health of each source is added to `sources`.
-    pub fn look(&self, now: Instant, sources: &mut Vec<SourceHealth>) -> Gpus {
+    pub fn look(&self, now: &Moment, sources: &mut Vec<SourceHealth>) -> Gpus {
         let (system, health) = self.system.look(now);
         sources.push(health);
         let members = lock(&self.roster.members);
@@ -93,6 +95,7 @@ struct Member {
     id: Arc<str>,
     place: Arc<Place<Reading>>,
     own: Arc<Own>,
+    held: Arc<Held>,
 }
 
 impl Roster {
@@ -103,23 +106,28 @@ impl Roster {
     }
 
     fn close_all(&self) {
-        let owns: Vec<_> = lock(&self.members)
+        let held: Vec<_> = lock(&self.members)
             .iter()
-            .map(|member| Arc::clone(&member.own))
+            .map(|member| Arc::clone(&member.held))
             .collect();
         let until = Instant::now() + CLOSING;
-        for own in owns {
-            own.close(until);
+        for held in held {
+            held.close(until);
         }
     }
 }
 
-/// Starts the threads. The first round of every GPU is over when this returns, or the deadline is.
+/// Starts the threads. The first round of every GPU is over when this returns, or the deadline is. `range` gives the
+/// values that a metric can have: what is read beyond them is left out.
 ///
 /// # Errors
 /// When the operating system has no thread left.
-pub fn spawn(config: &Config, interval: Duration) -> io::Result<GpuPlaces> {
-    let shared = Arc::new(Shared::new(interval, config.processes));
+pub fn spawn(
+    config: &Config,
+    interval: Duration,
+    range: fn(&str) -> Option<Range>,
+) -> io::Result<GpuPlaces> {
+    let shared = Arc::new(Shared::new(interval, config.processes, range));
     let roster = Arc::new(Roster {
         shared,
         members: Mutex::default(),
@@ -132,6 +140,7 @@ pub fn spawn(config: &Config, interval: Duration) -> io::Result<GpuPlaces> {
         waits_since: None,
         conf_compute_next: None,
         renewals: 0,
+        loaded: None,
     };
     let system = crate::source::spawn(fleet, interval)?;
     Ok(GpuPlaces {
@@ -181,6 +190,8 @@ struct Fleet {
     conf_compute_next: Option<Instant>,
     /// How often it was, since something is lost.
     renewals: u32,
+    /// The version of the driver that the log says was loaded.
+    loaded: Option<String>,
 }
 
 impl Source for Fleet {
@@ -206,6 +217,16 @@ impl Source for Fleet {
             self.roster.close(failure.clone());
             failure
         })?;
+        if count > MOST {
+            shared.count(Trouble {
+                call: "nvmlDeviceGetCount_v2",
+                code: Code::IMPLAUSIBLE,
+            });
+            return Err(Failure::new(
+                FailureKind::Read,
+                format!("nvmlDeviceGetCount_v2 says {count} GPUs, which cannot be"),
+            ));
+        }
         self.enrol(count)?;
         let mut failed = false;
         let mut trouble = |error: Trouble| {
@@ -231,8 +252,15 @@ impl Fleet {
         let driver =
             library::load(&self.library).inspect_err(|failure| shared.close(failure.clone()))?;
         let version = driver.versions().driver.as_deref().unwrap_or("unknown");
-        info!("NVML is loaded: driver {version}");
-        if driver.versions().fake {
+        // One that is started anew for a GPU that is lost is a part of that GPU's outage, which the log knows of.
+        let news = self.renewals == 0 || self.loaded.as_deref() != Some(version);
+        self.loaded = Some(version.to_owned());
+        if news {
+            info!("NVML is loaded: driver {version}");
+        } else {
+            debug!("NVML is loaded again: driver {version}");
+        }
+        if news && driver.versions().fake {
             warn!(
                 "THESE GPUS ARE MADE UP: {} is a library for tests, and no figure of them is real",
                 self.library
@@ -250,21 +278,24 @@ impl Fleet {
         let mut started = Vec::new();
         for index in u32::try_from(known).unwrap_or(u32::MAX)..count {
             let own = Arc::new(Own::default());
-            let source = GpuSource::new(index, Arc::clone(&self.roster.shared), Arc::clone(&own));
+            let held = Arc::new(Held::default());
+            let shared = Arc::clone(&self.roster.shared);
+            let source = GpuSource::new(index, shared, Arc::clone(&own), Arc::clone(&held));
             let gpu = start(source, self.interval).map_err(|error| {
                 Failure::new(
                     FailureKind::Read,
                     format!("cannot start the thread of GPU {index}: {error}"),
                 )
             })?;
-            started.push((index, own, gpu));
+            started.push((index, own, held, gpu));
         }
         let until = Instant::now() + deadline(self.interval) / 2;
-        for (index, own, gpu) in started {
+        for (index, own, held, gpu) in started {
             let member = Member {
                 id: index.to_string().into(),
                 place: gpu.wait(until),
                 own,
+                held,
             };
             lock(&self.roster.members).push(member);
         }
@@ -274,19 +305,21 @@ impl Fleet {
     /// Closes the library if some GPU is lost and it is time to start it anew for that, or if the driver lists other
     /// GPUs than at the start.
     fn renew(&mut self) {
-        let (lost, all) = {
+        let (lost, up, all) = {
             let members = lock(&self.roster.members);
-            (
-                members.iter().filter(|member| member.own.is_lost()).count(),
-                members.len(),
-            )
+            let count = |wanted| {
+                let states = members.iter().map(|member| member.own.state());
+                states.filter(|state| *state == wanted).count()
+            };
+            (count(State::Lost), count(State::Up), members.len())
         };
         let moved = listed() != self.listed;
-        if lost == 0 && !moved {
+        // Calls that fail for some mend themselves. Where no GPU works, a new start disturbs nobody and may help.
+        if lost == 0 && !moved && (up > 0 || all == 0) {
             (self.waits_since, self.renewals) = (None, 0);
             return;
         }
-        let (first, longest) = if lost == all {
+        let (first, longest) = if up == 0 {
             RENEW_FOR_ALL
         } else {
             RENEW_FOR_SOME
@@ -297,10 +330,10 @@ impl Fleet {
         if self.waits_since.get_or_insert_with(Instant::now).elapsed() >= wait {
             self.waits_since = None;
             self.renewals += 1;
-            if moved {
+            if moved && self.renewals == 1 {
                 info!("the driver has other GPUs than before: starting NVML anew");
             } else {
-                info!("{lost} of {all} GPUs are lost: starting NVML anew");
+                debug!("{lost} of {all} GPUs are lost, {up} work: starting NVML anew");
             }
             self.roster
                 .close(Failure::new(FailureKind::Absent, "NVML is started anew"));

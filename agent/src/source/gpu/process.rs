@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, fs};
 
 use super::raw;
-use crate::sample::gpu::Process;
+use crate::{sample::gpu::Process, text::printable};
 
 /// Series for at most so many processes of a GPU; the rest is summed up.
 const MOST: usize = 64;
@@ -28,15 +28,25 @@ pub(super) fn describe(mut told: Vec<raw::Process>) -> Vec<Process> {
 }
 
 fn of(told: &raw::Process) -> Process {
-    let read =
-        |what: &str| fs::read_to_string(format!("/proc/{}/{what}", told.pid)).unwrap_or_default();
+    let read = |what: &str| fs::read(format!("/proc/{}/{what}", told.pid));
+    let cgroup = read("cgroup").unwrap_or_default();
     Process {
         pid: told.pid.to_string(),
-        command: read("comm").trim_end().to_owned(),
-        container: container(&read("cgroup")).unwrap_or_default().to_owned(),
+        command: read("comm").map(command).unwrap_or_default(),
+        container: container(&String::from_utf8_lossy(&cgroup))
+            .unwrap_or_default()
+            .to_owned(),
         memory: told.memory,
         sm: told.sm.map(Into::into),
     }
+}
+
+/// What `/proc/PID/comm` says; a process chooses its bytes freely.
+fn command(mut comm: Vec<u8>) -> String {
+    if comm.last() == Some(&b'\n') {
+        comm.pop();
+    }
+    printable(comm)
 }
 
 /// The id of a container: the last name of 64 hexadecimal digits in `/proc/PID/cgroup`, which Docker, containerd,
@@ -69,6 +79,20 @@ mod tests {
             container("0::/user.slice/user-1000.slice/session-2.scope\n"),
             None
         );
+    }
+
+    #[test]
+    fn a_name_is_never_lost_and_never_deceives() {
+        for (comm, shown) in [
+            (&b"python3\n"[..], "python3"),
+            (b"a b \n", "a b "),
+            (b"\xff\xfe\n", r"\xff\xfe"),
+            (b"a\nb\"\n", r#"a\nb""#),
+            ("\u{202e}gpj.exe\n".as_bytes(), r"\u{202e}gpj.exe"),
+            (b"\n", "(empty)"),
+        ] {
+            assert_eq!(command(comm.to_vec()), shown);
+        }
     }
 
     #[test]

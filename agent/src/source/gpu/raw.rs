@@ -1,7 +1,7 @@
 //! The seam: what the GPU source asks of a driver, and its answers in NVML's own numbers and units. Nothing
 //! here knows how they are asked for; nothing else knows NVML's library.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::fields::FieldValue;
 
@@ -22,6 +22,8 @@ impl Code {
     pub(super) const DRIVER_NOT_LOADED: Self = Self(9);
     /// `NVML_ERROR_TIMEOUT`.
     pub(super) const TIMEOUT: Self = Self(10);
+    /// Not NVML's: it answered, with a figure that cannot be.
+    pub(super) const IMPLAUSIBLE: Self = Self(u32::MAX);
     /// `NVML_ERROR_FUNCTION_NOT_FOUND`: also for a symbol that an old library has not.
     pub(super) const FUNCTION_NOT_FOUND: Self = Self(13);
 
@@ -59,6 +61,7 @@ impl Code {
             29 => "invalid_state",
             30 => "reset_type_not_supported",
             999 => "unknown",
+            u32::MAX => "implausible",
             _ => "unlisted",
         }
     }
@@ -143,8 +146,12 @@ pub(super) trait Board: Send {
     /// Who it is.
     fn identity(&mut self) -> Result<Identity, Trouble>;
 
-    /// Adds the XID errors since the last look, in order: those that it has, also if it fails then.
-    fn xids(&mut self, xids: &mut Vec<u64>) -> Result<(), Trouble>;
+    /// What events name the device by, in this start of the library.
+    fn handle(&self) -> usize;
+
+    /// Adds the XID errors since the last look, in order: those that it has, also if it fails then. Waits so long for
+    /// the first.
+    fn xids(&mut self, patience: Duration, xids: &mut Vec<Event>) -> Result<(), Trouble>;
 
     /// How often each call that it knows is made, in the order in which they are made.
     fn paces(&self) -> Vec<Pace>;
@@ -156,12 +163,21 @@ pub(super) trait Board: Send {
     fn fields(&mut self, fields: &mut [FieldValue]) -> Result<(), Trouble>;
 }
 
+/// An XID error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Event {
+    /// Its number.
+    pub(super) xid: u64,
+    /// The device that it names: [`Board::handle`] of one.
+    pub(super) device: usize,
+}
+
 /// How often a call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
     /// Every round.
     Round,
-    /// Every [`super::device::SLOW`]: limits, links, what changes by an administrator's hand.
+    /// Every [`super::open::SLOW`]: limits, links, what changes by an administrator's hand.
     Slow,
     /// Every round, if processes are asked for.
     Processes,
@@ -229,11 +245,13 @@ pub(super) struct Raw {
     /// Milliwatts.
     pub(super) power_limit: Option<u32>,
     /// Degrees Celsius.
-    pub(super) temperature: Option<u32>,
+    pub(super) temperature: Option<i32>,
+    /// Degrees Celsius that are left until clocks are lowered.
+    pub(super) temperature_margin: Option<i32>,
     /// Degrees Celsius, by `nvmlTemperatureThresholds_t`.
-    pub(super) thresholds: Vec<(u32, u32)>,
+    pub(super) thresholds: Vec<(u32, i32)>,
     /// Percent, by fan.
-    pub(super) fans: Vec<u32>,
+    pub(super) fans: Vec<(u32, u32)>,
     /// MHz, by `nvmlClockType_t`.
     pub(super) clocks: Vec<(u32, u32)>,
     /// MHz, by `nvmlClockType_t`.
@@ -248,14 +266,16 @@ pub(super) struct Raw {
     pub(super) pcie_generation: Option<u32>,
     /// Lanes.
     pub(super) pcie_width: Option<u32>,
-    /// Link and whether it is up.
-    pub(super) links: Vec<(u32, bool)>,
+    /// Link and whether it is up (1) or not (0).
+    pub(super) links: Vec<(u32, u32)>,
     /// Values in 0 to 100, by `nvmlGpmMetricId_t`.
     pub(super) gpm: Vec<(u32, f64)>,
     /// KiB of protected memory; bytes used in it.
     pub(super) protected_size: Option<u64>,
     /// Bytes: used, total.
     pub(super) protected_used: Option<(u64, u64)>,
+    /// Whether a license is needed (of a virtual GPU), and whether it is there.
+    pub(super) license: Option<(bool, bool)>,
     /// MIG instances; `None` when MIG is off or not there.
     pub(super) instances: Option<Vec<Instance>>,
     /// Who computes.

@@ -2,15 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     time::{Duration, Instant},
 };
 
 use super::{
-    device::lock,
+    own::{Own, lock},
     raw::{Driver, Trouble},
 };
-use crate::{sample::FailureKind, source::Failure};
+use crate::{
+    sample::{FailureKind, gpu::Range},
+    source::Failure,
+};
 
 /// Shared by the fleet and its GPUs.
 pub(super) struct Shared {
@@ -20,6 +23,10 @@ pub(super) struct Shared {
     pub(super) processes: bool,
     slot: Mutex<Slot>,
     claimed: Mutex<BTreeSet<Arc<str>>>,
+    /// Whose the handles are, in one start of the library.
+    handles: Mutex<(u64, BTreeMap<usize, Weak<Own>>)>,
+    /// The values that a metric can have.
+    range: fn(&str) -> Option<Range>,
     errors: Mutex<BTreeMap<Trouble, u64>>,
 }
 
@@ -46,13 +53,19 @@ impl Slot {
 
 impl Shared {
     /// Without a library yet.
-    pub(super) fn new(interval: Duration, processes: bool) -> Self {
+    pub(super) fn new(
+        interval: Duration,
+        processes: bool,
+        range: fn(&str) -> Option<Range>,
+    ) -> Self {
         let none = Failure::new(FailureKind::Absent, "NVML has not been loaded yet");
         Self {
             interval,
             processes,
             slot: Mutex::new(Slot::Closed(none, 0)),
             claimed: Mutex::default(),
+            handles: Mutex::default(),
+            range,
             errors: Mutex::default(),
         }
     }
@@ -103,6 +116,27 @@ impl Shared {
     /// Takes a GPU, by its PCI bus id, unless another thread has it.
     pub(super) fn claim(&self, bus_id: &Arc<str>) -> bool {
         lock(&self.claimed).insert(Arc::clone(bus_id))
+    }
+
+    /// Notes whose a handle is, which a start of the library has given.
+    pub(super) fn name(&self, generation: u64, handle: usize, own: &Arc<Own>) {
+        let mut handles = lock(&self.handles);
+        if handles.0 != generation {
+            *handles = (generation, BTreeMap::new());
+        }
+        handles.1.insert(handle, Arc::downgrade(own));
+    }
+
+    /// Whose a handle is.
+    pub(super) fn named(&self, generation: u64, handle: usize) -> Option<Arc<Own>> {
+        let handles = lock(&self.handles);
+        let found = handles.1.get(&handle).filter(|_| handles.0 == generation);
+        found.and_then(Weak::upgrade)
+    }
+
+    /// The values that a metric can have.
+    pub(super) fn range(&self, metric: &str) -> Option<Range> {
+        (self.range)(metric)
     }
 
     /// Counts a failed call.

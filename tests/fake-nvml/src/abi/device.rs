@@ -101,7 +101,8 @@ device! {
     nvmlDeviceGetUtilizationRates(device, into: *mut nvmlUtilization_t) {
         without_mig(&device)?;
         let at = device.at();
-        put(into, nvmlUtilization_t { gpu: at.utilization(), memory: at.memory_utilization() })
+        let says = |value: u32| device.says("nvmlDeviceGetUtilizationRates", value.into()) as u32;
+        put(into, nvmlUtilization_t { gpu: says(at.utilization()), memory: says(at.memory_utilization()) })
     }
     nvmlDeviceGetEncoderUtilization(device, percent: *mut c_uint, period: *mut c_uint) {
         without_mig(&device)?;
@@ -111,7 +112,7 @@ device! {
     }
     nvmlDeviceGetDecoderUtilization(device, percent: *mut c_uint, period: *mut c_uint) {
         without_mig(&device)?;
-        put(percent, device.at().utilization() / 10)?;
+        put(percent, device.says("nvmlDeviceGetDecoderUtilization", (device.at().utilization() / 10).into()) as u32)?;
         put(period, 167_000)
     }
     nvmlDeviceGetJpgUtilization(device, percent: *mut c_uint, period: *mut c_uint) {
@@ -128,11 +129,11 @@ device! {
     }
     nvmlDeviceGetPowerUsage(device, milliwatts: *mut c_uint) {
         whole(&device)?;
-        put(milliwatts, device.at().power())
+        put(milliwatts, device.says("nvmlDeviceGetPowerUsage", device.at().power().into()) as u32)
     }
     nvmlDeviceGetEnforcedPowerLimit(device, milliwatts: *mut c_uint) {
         whole(&device)?;
-        put(milliwatts, device.at().gpu.model.traits().power * 1000)
+        put(milliwatts, device.says("nvmlDeviceGetEnforcedPowerLimit", (device.at().gpu.model.traits().power * 1000).into()) as u32)
     }
     nvmlDeviceGetTotalEnergyConsumption(device, millijoules: *mut c_ulonglong) {
         whole(&device)?;
@@ -141,18 +142,29 @@ device! {
     nvmlDeviceGetTemperature(device, sensor: nvmlTemperatureSensors_t, degrees: *mut c_uint) {
         whole(&device)?;
         supported(sensor == 0)?;
-        put(degrees, device.at().temperature())
+        put(degrees, device.says("nvmlDeviceGetTemperature", device.at().temperature().into()) as u32)
     }
     nvmlDeviceGetTemperatureThreshold(device, which: nvmlTemperatureThresholds_t, degrees: *mut c_uint) {
         whole(&device)?;
-        let limits = [92, 89, 95, 87];
+        let limits = [92_u32, 89, 95, 87];
         let degrees_then = *limits.get(which as usize).ok_or(code::INVALID_ARGUMENT)?;
         supported(which != 2 || device.at().gpu.model.traits().memory_temperature)?;
-        put(degrees, degrees_then)
+        put(degrees, device.says("nvmlDeviceGetTemperatureThreshold", degrees_then.into()) as u32)
+    }
+    nvmlDeviceGetGridLicensableFeatures_v4(device, into: *mut nvmlGridLicensableFeatures_t) {
+        whole(&device)?;
+        let license = device.at().gpu.license;
+        // SAFETY: a structure of integers, for which zero is a value.
+        let mut told: nvmlGridLicensableFeatures_t = unsafe { std::mem::zeroed() };
+        told.isGridLicenseSupported = license.is_some().into();
+        told.licensableFeaturesCount = license.is_some().into();
+        told.gridLicensableFeatures[0].featureCode = nvmlGridLicenseFeatureCode_t_NVML_GRID_LICENSE_FEATURE_CODE_VGPU;
+        told.gridLicensableFeatures[0].featureState = license.unwrap_or_default().into();
+        put(into, told)
     }
     nvmlDeviceGetNumFans(device, count: *mut c_uint) {
         whole(&device)?;
-        put(count, device.at().gpu.fans.len() as c_uint)
+        put(count, device.says("nvmlDeviceGetNumFans", device.at().gpu.fans.len() as u64) as u32)
     }
     nvmlDeviceGetFanSpeed_v2(device, fan: c_uint, percent: *mut c_uint) {
         whole(&device)?;
@@ -169,7 +181,7 @@ device! {
             3 => video,
             _ => return Err(code::INVALID_ARGUMENT),
         };
-        put(megahertz, now)
+        put(megahertz, device.says("nvmlDeviceGetClockInfo", now.into()) as u32)
     }
     nvmlDeviceGetMaxClockInfo(device, domain: nvmlClockType_t, megahertz: *mut c_uint) {
         whole(&device)?;
@@ -191,11 +203,11 @@ device! {
     }
     nvmlDeviceGetCurrPcieLinkGeneration(device, generation: *mut c_uint) {
         whole(&device)?;
-        put(generation, device.at().gpu.model.traits().pcie)
+        put(generation, device.says("nvmlDeviceGetCurrPcieLinkGeneration", device.at().gpu.model.traits().pcie.into()) as u32)
     }
     nvmlDeviceGetCurrPcieLinkWidth(device, lanes: *mut c_uint) {
         whole(&device)?;
-        put(lanes, 16)
+        put(lanes, device.says("nvmlDeviceGetCurrPcieLinkWidth", 16_u32.into()) as u32)
     }
     nvmlDeviceGetNvLinkState(device, link: c_uint, state: *mut nvmlEnableState_t) {
         whole(&device)?;
@@ -204,7 +216,8 @@ device! {
         if link >= links {
             return Err(code::INVALID_ARGUMENT);
         }
-        put(state, 1)
+        let up = device.at().gpu.links.is_none_or(|count| link < count);
+        put(state, device.says("nvmlDeviceGetNvLinkState", up.into()) as u32)
     }
     nvmlDeviceGetMigMode(device, now: *mut c_uint, pending: *mut c_uint) {
         whole(&device)?;
@@ -215,7 +228,8 @@ device! {
     }
     nvmlDeviceGetMaxMigDeviceCount(device, count: *mut c_uint) {
         whole(&device)?;
-        put(count, if device.at().gpu.model.traits().mig { 7 } else { 0 })
+        let most = if device.at().gpu.model.traits().mig { 7 } else { 0 };
+        put(count, device.says("nvmlDeviceGetMaxMigDeviceCount", most) as u32)
     }
     nvmlDeviceGetMigDeviceHandleByIndex(device, index: c_uint, into: *mut nvmlDevice_t) {
         whole(&device)?;
@@ -256,7 +270,21 @@ device! {
             return Err(code::VERSION_MISMATCH);
         }
         let (total, used, reserved) = memory(&device);
-        put(into, nvmlMemory_v2_t { version, total, reserved, free: total - used - reserved, used })
+        let free = total - used - reserved;
+        let used = device.says("nvmlDeviceGetMemoryInfo_v2", used);
+        put(into, nvmlMemory_v2_t { version, total, reserved, free, used })
+    }
+    nvmlDeviceGetMarginTemperature(device, into: *mut nvmlMarginTemperature_t) {
+        whole(&device)?;
+        supported(device.at().gpu.model.traits().margins)?;
+        let version = read(into)?.version;
+        if version != 1 << 24 | size_of::<nvmlMarginTemperature_t>() as u32 {
+            return Err(code::VERSION_MISMATCH);
+        }
+        // Until 87, from where on it is slower.
+        let left = 87 - i64::from(device.at().temperature());
+        let left = device.says("nvmlDeviceGetMarginTemperature", left.cast_unsigned()) as i32;
+        put(into, nvmlMarginTemperature_t { version, marginTemperature: left })
     }
     nvmlDeviceGetCurrentClocksEventReasons(device, reasons: *mut c_ulonglong) {
         whole(&device)?;

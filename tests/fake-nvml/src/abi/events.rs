@@ -26,6 +26,8 @@ device! {
         let members = state.sets.get_mut(&set.addr()).ok_or(code::INVALID_ARGUMENT)?;
         if !members.iter().any(|(place, _)| *place == device.place) {
             members.push((device.place, seen));
+            // What came before is nobody's.
+            state.died.remove(&device.place);
         }
         Ok(())
     }
@@ -47,6 +49,7 @@ system! {
 fn take(set: usize) -> Result<Option<(nvmlDevice_t, u64)>, nvmlReturn_t> {
     let mut state = crate::state::system("nvmlEventSetWait_v2")?;
     let scenario = state.scenario.clone();
+    let state = &mut *state;
     let members = state.sets.get_mut(&set).ok_or(code::INVALID_ARGUMENT)?;
     let mut found = None;
     for (place, seen) in members {
@@ -58,12 +61,19 @@ fn take(set: usize) -> Result<Option<(nvmlDevice_t, u64)>, nvmlReturn_t> {
             found = Some((*place, *xid));
             break;
         }
+        if let Some(died) = state.died.get_mut(place).filter(|died| !died.is_empty()) {
+            found = Some((*place, died.remove(0)));
+            break;
+        }
         // With nothing left to say, it tells that one has gone.
         if gpu.lost || gpu.removed {
             return Err(code::GPU_IS_LOST);
         }
     }
-    Ok(found.map(|(place, xid)| (state.handle(place, None), xid)))
+    Ok(found.map(|(place, xid)| {
+        let named = scenario.gpus[place].events_name.unwrap_or(place);
+        (state.handle(named, None), xid)
+    }))
 }
 
 #[unsafe(no_mangle)]

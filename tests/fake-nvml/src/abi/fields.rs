@@ -20,7 +20,7 @@ fn told(device: &Device, id: u32, scope: u32) -> Option<Told> {
     let at = device.at();
     let gpu = at.gpu;
     let traits = gpu.model.traits();
-    let link = (scope < traits.links).then_some(scope);
+    let link = (scope < gpu.links.unwrap_or(traits.links)).then_some(scope);
     let legacy_link = |first: u32, next: u32| {
         let link = if id >= next && id < next + 6 {
             id - next + 6
@@ -48,7 +48,7 @@ fn told(device: &Device, id: u32, scope: u32) -> Option<Told> {
         NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION => Some(U64(at.energy())),
         NVML_FI_DEV_PERF_POLICY_POWER => Some(U64(at.power_violation())),
         75..=79 => Some(U64(0)),
-        NVML_FI_DEV_NVLINK_LINK_COUNT => Some(U32(traits.links)),
+        NVML_FI_DEV_NVLINK_LINK_COUNT => Some(U32(gpu.links.unwrap_or(traits.links))),
         NVML_FI_DEV_PCIE_REPLAY_COUNTER => Some(U32(0)),
         NVML_FI_DEV_PCIE_COUNT_TX_BYTES if gpu.pcie_wraps => Some(U32(at.pcie_transmit() as u32)),
         NVML_FI_DEV_PCIE_COUNT_RX_BYTES if gpu.pcie_wraps => Some(U32(at.pcie_receive() as u32)),

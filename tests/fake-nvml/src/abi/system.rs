@@ -22,7 +22,9 @@ pub extern "C" fn partymeter_fake_nvml_version() -> u32 {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlInit_v2() -> nvmlReturn_t {
-    outcome(lock().start())
+    let mut state = lock();
+    state.count("nvmlInit_v2");
+    outcome(state.start())
 }
 
 #[unsafe(no_mangle)]

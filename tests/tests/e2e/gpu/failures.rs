@@ -13,15 +13,15 @@ use crate::support::{
     agent::{Scratch, program},
 };
 
-fn up(gpu: usize) -> String {
+pub(super) fn up(gpu: usize) -> String {
     format!("gpu_up{{gpu_id=\"{gpu}\"}}")
 }
 
-fn down(gpu: usize, reason: &str) -> String {
+pub(super) fn down(gpu: usize, reason: &str) -> String {
     format!("gpu_down_info{{gpu_id=\"{gpu}\",reason=\"{reason}\"}}")
 }
 
-fn power(gpu: usize) -> String {
+pub(super) fn power(gpu: usize) -> String {
     format!("gpu_power_watts{{gpu_id=\"{gpu}\"}}")
 }
 
@@ -123,15 +123,20 @@ fn a_removed_gpu_leaves_the_others_their_numbers() {
             .find(|line| line.starts_with(&format!("gpu_info{{gpu_id=\"{gpu}\"")));
         line.map(|line| line.split('"').nth(3).unwrap().to_owned())
     };
-    let third = uuid(&fake, 2).unwrap();
+    let [second, third] = [1, 2].map(|gpu| uuid(&fake, gpu).unwrap());
     fake.change(|scenario| scenario.gpus[1].removed = true);
     fake.until(&up(1), Some(0.0));
     // The library is started anew for it: what is there now has other indices.
     fake.until("partymeter_nvml_errors_total{call=\"nvmlDeviceGetHandleByPciBusId_v2\",code=\"not_found\"}", Some(1.0));
     fake.until(&up(2), Some(1.0));
     assert_eq!(uuid(&fake, 2), Some(third));
+    assert_eq!(uuid(&fake, 1), Some(second), "known while it is down");
     fake.change(|scenario| scenario.gpus[1].removed = false);
     fake.until(&up(1), Some(1.0));
+    // Lost, then not found, then by another start of NVML: one outage all the same.
+    assert_eq!(fake.lines(&["the gpu1 source is down"]), 1);
+    assert_eq!(fake.lines(&["the gpu1 source is back"]), 1);
+    assert_eq!(fake.lines(&["NVML"]), 1, "{}", fake.agent.log());
 }
 
 #[test]

@@ -1,6 +1,13 @@
 //! Figures against what the library makes them of: units, counters that wrap, instances, processes, confidential
 //! computing.
 
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::symlink},
+    process::Command,
+};
+
 use partymeter_fake_nvml::{
     Scenario,
     models::Model,
@@ -9,6 +16,7 @@ use partymeter_fake_nvml::{
 };
 
 use super::{Fake, library};
+use crate::support::agent::Scratch;
 
 /// When the clock stands still.
 const TIME: f64 = 1234.5;
@@ -212,6 +220,35 @@ fn processes_are_named_if_asked_for() {
 }
 
 #[test]
+fn names_of_processes_are_never_lost_and_never_deceive() {
+    let directory = Scratch::new("names");
+    fs::create_dir(&directory.0).unwrap();
+    let name = b"\xff\"\n\\\xe2\x80\xaex";
+    let program = directory.0.join(OsStr::from_bytes(name));
+    symlink("/usr/bin/sleep", &program).unwrap();
+    let mut child = Command::new(&program).arg("600").spawn().unwrap();
+    let mut scenario = Scenario::of(Model::H100, 1);
+    scenario.gpus[0].processes = vec![Process {
+        pid: child.id(),
+        memory: Some(1 << 20),
+        sm: None,
+    }];
+    let fake = Fake::with(scenario, "processes = true", &library());
+    fake.after_rounds(0, 2);
+    let pid = child.id();
+    // On the page a backslash and a quote are escaped once more.
+    let shown = r#"\\xff\"\\n\\\\u{202e}x"#;
+    let series = format!(
+        "gpu_process_memory_bytes{{gpu_id=\"0\",pid=\"{pid}\",process=\"{shown}\",container=\""
+    );
+    let page = fake.agent.get("/metrics");
+    let found = page.lines().any(|line| line.starts_with(&series));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(found, "no {series}\n{page}");
+}
+
+#[test]
 fn confidential_computing_is_told() {
     let mut scenario = busy(Model::H100, 1);
     let told = ConfCompute {
@@ -274,7 +311,7 @@ fn the_names_of_dcgm_exporter_have_its_units_and_labels() {
     let fake = Fake::with(scenario.clone(), "dcgm_names = true", &library());
     fake.after_rounds(0, 2);
     let at = At::new(&scenario, 0, TIME).unwrap();
-    let labels = "{gpu=\"0\",UUID=\"GPU-00000001-0000-4000-8000-000000000000\",pci_bus_id=\"00000000:05:00.0\",device=\"nvidia0\",modelName=\"NVIDIA H100 80GB HBM3\",Hostname=\"here\"}";
+    let labels = "{gpu=\"0\",UUID=\"GPU-00000001-0000-4000-8000-000000000000\",pci_bus_id=\"00000000:05:00.0\",device=\"nvidia0\",modelName=\"NVIDIA H100 80GB HBM3\",Hostname=\"here\",DCGM_FI_DRIVER_VERSION=\"580.95.05\"}";
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     for (name, wanted) in [
         ("DEV_GPU_TEMP", f64::from(at.temperature())),
@@ -285,6 +322,8 @@ fn the_names_of_dcgm_exporter_have_its_units_and_labels() {
         ("DEV_FB_USED", (at.memory_used() >> 20) as f64),
         ("DEV_TOTAL_ENERGY_CONSUMPTION", at.energy() as f64),
         ("DEV_XID_ERRORS", 0.0),
+        ("DEV_VGPU_LICENSE_STATUS", 0.0),
+        ("DEV_GPU_TEMP_LIMIT", 87.0 - f64::from(at.temperature())),
         ("PROF_PIPE_TENSOR_ACTIVE", at.load() * 0.6),
     ] {
         let now = fake

@@ -2,12 +2,15 @@
 
 mod failures;
 mod figures;
+mod outages;
 mod pages;
+mod pause;
+mod plausible;
 mod single;
 
 use std::{fs, path::PathBuf};
 
-use partymeter_fake_nvml::{SCENARIO, Scenario};
+use partymeter_fake_nvml::{Answer, CALLS, SCENARIO, Scenario};
 
 use crate::support::{
     Agent,
@@ -48,6 +51,7 @@ fn old_library() -> PathBuf {
 struct Fake {
     agent: Agent,
     file: Scratch,
+    calls: Scratch,
     scenario: Scenario,
 }
 
@@ -63,10 +67,13 @@ impl Fake {
             library.display()
         );
         let variable = format!("{SCENARIO}={}", file.0.display());
-        let agent = Agent::launch(&config, &["env", &variable]);
+        let calls = Scratch::new("calls");
+        let counted = format!("{CALLS}={}", calls.0.display());
+        let agent = Agent::launch(&config, &["env", &variable, &counted]);
         Self {
             agent,
             file,
+            calls,
             scenario,
         }
     }
@@ -95,9 +102,32 @@ impl Fake {
         );
     }
 
+    /// How often a function of the library has been called, as of half a second ago.
+    fn calls(&self, function: &str) -> u64 {
+        let counted = fs::read_to_string(&self.calls.0).unwrap();
+        let mut lines = counted.lines().filter_map(|line| line.split_once(' '));
+        let count = lines.find(|(name, _)| *name == function);
+        count.map_or(0, |(_, count)| count.parse().unwrap())
+    }
+
+    /// Lines of the log that have all these words.
+    fn lines(&self, words: &[&str]) -> usize {
+        let log = self.agent.log();
+        let has = |line: &&str| words.iter().all(|word| line.contains(word));
+        log.lines().filter(has).count()
+    }
+
     /// Waits until a GPU has been read anew so many times.
     fn after_rounds(&self, gpu: usize, rounds: u32) {
         self.agent.after_rounds_of(&format!("gpu{gpu}"), rounds);
+    }
+}
+
+/// What a function says.
+fn answer(function: &str, value: i64) -> Answer {
+    Answer {
+        function: function.to_owned(),
+        value,
     }
 }
 

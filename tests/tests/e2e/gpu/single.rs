@@ -3,7 +3,7 @@
 use nvml_wrapper_sys::bindings::field_id::*;
 use partymeter_fake_nvml::{Figure, Scenario, models::Model};
 
-use super::Fake;
+use super::{Fake, answer, code, fails};
 
 /// A field, what it is to say, the series without `gpu_id`, and what that is to read.
 type Case = (u32, i64, &'static str, f64);
@@ -302,6 +302,76 @@ fn by_link(
                 "{series}, of {field}"
             );
         }
+    }
+}
+
+/// Signed, also where NVML's types are not.
+#[test]
+fn below_zero_is_told() {
+    let mut scenario = Scenario::of(Model::H100, 1);
+    scenario.gpus[0].figures = vec![figure(NVML_FI_DEV_MEMORY_TEMP, None, -7)];
+    scenario.gpus[0].answers = vec![
+        answer("nvmlDeviceGetTemperature", -5),
+        answer("nvmlDeviceGetTemperatureThreshold", -1),
+        answer("nvmlDeviceGetMarginTemperature", -3),
+    ];
+    let fake = Fake::start(scenario);
+    fake.after_rounds(0, 2);
+    for (series, wanted) in [
+        ("gpu_temperature_celsius{ID,sensor=\"gpu\"}", -5.0),
+        ("gpu_temperature_celsius{ID,sensor=\"memory\"}", -7.0),
+        ("gpu_temperature_limit_celsius{ID,limit=\"shutdown\"}", -1.0),
+        ("gpu_temperature_current_margin_celsius{ID}", -3.0),
+    ] {
+        let series = series.replace("ID", "gpu_id=\"0\"");
+        assert_eq!(fake.series(&series), Some(wanted), "{series}");
+    }
+}
+
+#[test]
+fn links_that_it_does_not_have_are_not_down() {
+    let mut scenario = Scenario::of(Model::H100, 2);
+    scenario.gpus[0].links = Some(6);
+    // One that it has and that is down is.
+    scenario.gpus[1].answers = vec![answer("nvmlDeviceGetNvLinkState", 0)];
+    let fake = Fake::start(scenario);
+    let link = |gpu: u32, link: u32| {
+        fake.series(&format!(
+            "gpu_nvlink_up{{gpu_id=\"{gpu}\",link=\"{link}\"}}"
+        ))
+    };
+    assert_eq!((link(0, 0), link(0, 5)), (Some(1.0), Some(1.0)));
+    assert_eq!((link(0, 6), link(0, 17)), (None, None));
+    assert_eq!((link(1, 0), link(1, 17)), (Some(0.0), Some(0.0)));
+}
+
+#[test]
+fn the_license_of_a_virtual_gpu_is_told() {
+    let mut scenario = Scenario::of(Model::L40s, 3);
+    scenario.gpus[1].license = Some(false);
+    scenario.gpus[2].license = Some(true);
+    let fake = Fake::start(scenario);
+    let licensed = |gpu: u32| fake.series(&format!("gpu_vgpu_licensed{{gpu_id=\"{gpu}\"}}"));
+    let wanted = [None, Some(0.0), Some(1.0)];
+    assert_eq!([0, 1, 2].map(licensed), wanted);
+}
+
+/// The new name is there and does not work: the old one does.
+#[test]
+fn what_has_two_names_is_asked_for_by_both() {
+    let mut scenario = Scenario::of(Model::H100, 1);
+    scenario.gpus[0].reasons = 4;
+    scenario.rules = [
+        "nvmlDeviceGetCurrentClocksEventReasons",
+        "nvmlDeviceGetSupportedClocksEventReasons",
+    ]
+    .map(|function| fails(function, 0, code::NOT_SUPPORTED))
+    .into();
+    let fake = Fake::start(scenario);
+    fake.after_rounds(0, 2);
+    for (reason, wanted) in [("sw_power_cap", 1.0), ("hw_slowdown", 0.0)] {
+        let series = format!("gpu_throttle_active{{gpu_id=\"0\",reason=\"{reason}\"}}");
+        assert_eq!(fake.series(&series), Some(wanted), "{series}");
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::sample::{
     FailureKind,
     gpu::{
-        Activity, Facts, Gpu, Gpus, Instance, Link, Memory, Pcie, Process, Reading, System, Xid,
+        Activity, Facts, Gpu, Gpus, Instance, Link, Memory, Pcie, Process, Reading, System,
+        VgpuLicense, Xid,
     },
 };
 
@@ -22,9 +23,9 @@ fn activity(graphics: f64) -> Activity {
 
 fn memory(total: u64, reserved: Option<u64>) -> Memory {
     Memory {
-        used: 1 << 30,
-        total,
-        free: total - (1 << 30),
+        used: Some(1 << 30),
+        total: Some(total),
+        free: Some(total - (1 << 30)),
         reserved,
     }
 }
@@ -62,13 +63,15 @@ fn reading() -> Reading {
         ofa: Some(3),
         memory_controller: Some(41),
         memory: Some(memory(80 << 30, Some(500 << 20))),
-        bar1: Some((1 << 20, 128 << 30)),
+        bar1_used: Some(1 << 20),
+        bar1_total: Some(128 << 30),
         power: Some(612.345),
         power_limit: Some(700.0),
         energy: Some(123_456.789),
         temperatures: vec![("gpu", 61.0), ("memory", 72.0)],
         temperature_limits: vec![("shutdown", 92.0), ("slowdown", 89.0)],
         temperature_margins: vec![("shutdown", -8.0), ("slowdown", -2.0)],
+        temperature_margin: Some(26.0),
         fans: vec![(0, 0.35)],
         clocks: vec![("sm", 1_980_000_000), ("memory", 2_619_000_000)],
         clocks_max: vec![("sm", 1_980_000_000)],
@@ -86,14 +89,14 @@ fn reading() -> Reading {
         links: vec![
             Link {
                 link: 0,
-                up: Some(true),
+                up: Some(1),
                 transmit: Some(4096),
                 receive: Some(8192),
                 errors: vec![("replay", 0), ("crc_flit", 1)],
             },
             Link {
                 link: 1,
-                up: Some(false),
+                up: Some(0),
                 ..Link::default()
             },
         ],
@@ -105,11 +108,12 @@ fn reading() -> Reading {
         ],
         retired: vec![("single_bit", 1), ("double_bit", 0)],
         remapped: vec![("correctable", 2), ("uncorrectable", 1)],
-        remap_pending: Some(true),
-        remap_failure: Some(false),
+        remap_pending: Some(1),
+        remap_failure: Some(0),
         recovery_action: Some(0),
         protected_used: Some(1 << 20),
         protected_total: Some(64 << 30),
+        vgpu_license: Some(VgpuLicense::Licensed),
         instances: vec![
             instance(1, 0, true),
             instance(1, 1, false),
@@ -154,7 +158,12 @@ pub(super) fn gpus() -> Gpus {
             },
             Gpu {
                 id: "1".into(),
-                facts: None,
+                facts: Some(Arc::new(Facts {
+                    uuid: "GPU-2c3d".to_owned(),
+                    pci_bus_id: "00000000:2A:00.0".to_owned(),
+                    device: "nvidia1".to_owned(),
+                    ..(*reading().facts).clone()
+                })),
                 reading: None,
                 down: Some(FailureKind::Lost),
                 xids: vec![Xid {
@@ -164,7 +173,10 @@ pub(super) fn gpus() -> Gpus {
                 }],
             },
         ],
-        errors: vec![("nvmlDeviceGetMemoryInfo_v2", "gpu_is_lost", 1)],
+        errors: vec![
+            ("nvmlDeviceGetFieldValues", "implausible", 2),
+            ("nvmlDeviceGetMemoryInfo_v2", "gpu_is_lost", 1),
+        ],
         dcgm_names: true,
     }
 }

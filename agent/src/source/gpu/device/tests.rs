@@ -1,21 +1,31 @@
 //! A device that does what it is told, behind the seam.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::{
-    fields::Field,
-    raw::{ConfCompute, Identity, Instance, Number, Versions},
+    fields::{Field, FieldValue},
+    open::FIELDS,
+    raw::{Board, ConfCompute, Event, Identity, Instance, Number, Pace, Raw, Versions},
 };
 use super::*;
+use crate::model::gpu;
+
+/// The handles of the device and of another.
+const OWN: usize = 1;
+const OTHER: usize = 2;
 
 /// What the device does; changed while it is read.
 #[derive(Default)]
 struct Told {
-    xids: Vec<u64>,
+    /// Read at the next look.
+    xids: Vec<Event>,
+    /// Told by the call that finds the device lost.
+    last_xid: Option<u64>,
     /// The call that rarely is made finds the device lost.
     slow_finds_it_lost: bool,
     instances: usize,
     pcie: u32,
+    memory_temperature: Option<u32>,
     links: Option<Code>,
     /// In which start of the library each round was read.
     read_in: Vec<u32>,
@@ -55,12 +65,18 @@ impl Driver for Library {
 impl Board for Card {
     fn identity(&mut self) -> Result<Identity, Trouble> {
         Ok(Identity {
+            uuid: "GPU-1".to_owned(),
+            name: "a card".to_owned(),
             bus_id: "00000000:05:00.0".to_owned(),
             ..Identity::default()
         })
     }
 
-    fn xids(&mut self, xids: &mut Vec<u64>) -> Result<(), Trouble> {
+    fn handle(&self) -> usize {
+        OWN
+    }
+
+    fn xids(&mut self, _patience: Duration, xids: &mut Vec<Event>) -> Result<(), Trouble> {
         xids.append(&mut lock(&self.told).xids);
         Ok(())
     }
@@ -72,6 +88,8 @@ impl Board for Card {
     fn call(&mut self, index: usize, raw: &mut Raw) -> Result<(), Trouble> {
         let mut told = lock(&self.told);
         if index == 0 && told.slow_finds_it_lost {
+            let last = told.last_xid.take().map(|xid| Event { xid, device: OWN });
+            told.xids.extend(last);
             return Err(Trouble {
                 call: "slow",
                 code: Code(15),
@@ -87,6 +105,10 @@ impl Board for Card {
         for field in fields {
             field.value = match field.field {
                 Field::PcieTransmit => Ok(Number::U32(told.pcie)),
+                Field::MemoryTemperature => told
+                    .memory_temperature
+                    .map(Number::U32)
+                    .ok_or(Code::NOT_SUPPORTED),
                 Field::LinkCount => told.links.map_or(Ok(Number::U32(0)), Err),
                 _ => Err(Code::NOT_SUPPORTED),
             };
@@ -99,19 +121,22 @@ struct Test {
     told: Arc<Mutex<Told>>,
     shared: Arc<Shared>,
     own: Arc<Own>,
+    held: Arc<Held>,
     source: GpuSource,
     starts: AtomicU32,
 }
 
 impl Test {
     fn new() -> Self {
-        let shared = Arc::new(Shared::new(Duration::ZERO, false));
+        let shared = Arc::new(Shared::new(Duration::ZERO, false, gpu::range));
         let own = Arc::new(Own::default());
-        let source = GpuSource::new(0, Arc::clone(&shared), Arc::clone(&own));
+        let held = Arc::new(Held::default());
+        let source = GpuSource::new(0, Arc::clone(&shared), Arc::clone(&own), Arc::clone(&held));
         let test = Self {
             told: Arc::default(),
             shared,
             own,
+            held,
             source,
             starts: AtomicU32::new(0),
         };
@@ -133,16 +158,20 @@ impl Test {
 }
 
 #[test]
-fn xids_are_read_before_anything_can_find_the_device_lost() {
+fn xids_are_read_before_and_after_a_device_is_found_lost() {
     let mut test = Test::new();
     test.source.collect().unwrap();
     {
         let mut told = lock(&test.told);
-        told.xids = vec![79];
+        told.xids = vec![Event {
+            xid: 48,
+            device: OWN,
+        }];
+        told.last_xid = Some(79);
         told.slow_finds_it_lost = true;
     }
     // As if the time for what rarely changes had come.
-    lock(&test.own.open).as_mut().unwrap().slow_read = None;
+    lock(&test.held.0).as_mut().unwrap().slow_read = None;
     let failure = test.source.collect().unwrap_err();
     assert_eq!(failure.kind, FailureKind::Lost);
     let xids: Vec<_> = test
@@ -151,7 +180,81 @@ fn xids_are_read_before_anything_can_find_the_device_lost() {
         .iter()
         .map(|xid| (xid.xid, xid.count))
         .collect();
-    assert_eq!(xids, [(79, 1)]);
+    assert_eq!(xids, [(48, 1), (79, 1)]);
+    assert_eq!(test.own.state(), State::Lost);
+}
+
+#[test]
+fn an_xid_goes_to_the_device_that_its_event_names() {
+    let mut test = Test::new();
+    let other = Arc::new(Own::default());
+    test.source.collect().unwrap();
+    let (_, generation) = test.shared.driver().unwrap();
+    test.shared.name(generation, OTHER, &other);
+    let event = |xid, device| Event { xid, device };
+    // The last one names a device that nobody has.
+    lock(&test.told).xids = vec![event(13, OTHER), event(31, OWN), event(43, 7)];
+    test.source.collect().unwrap();
+    let numbers = |own: &Own| own.xids().iter().map(|it| it.xid).collect::<Vec<_>>();
+    assert_eq!(numbers(&other), [13]);
+    assert_eq!(numbers(&test.own), [31, 43]);
+    // Handles of another start of the library are others'.
+    test.start_library();
+    lock(&test.told).xids = vec![event(14, OTHER)];
+    test.source.collect().unwrap();
+    assert_eq!(numbers(&other), [13]);
+}
+
+#[test]
+fn numbers_of_xids_are_bounded() {
+    let mut test = Test::new();
+    let numbers = (0..2000).map(|xid| Event { xid, device: OWN });
+    lock(&test.told).xids = numbers.collect();
+    test.source.collect().unwrap();
+    let kept = test.own.xids().len();
+    assert!(kept < 1000);
+    let lost = 2000 - kept as u64;
+    let errors = [("nvmlEventSetWait_v2", "implausible", lost)];
+    assert_eq!(test.shared.errors(), errors);
+}
+
+#[test]
+fn a_call_that_fails_is_no_reason_to_start_the_library_anew() {
+    let mut test = Test::new();
+    lock(&test.told).links = Some(Code(999));
+    assert!(test.source.collect().is_err());
+    assert_eq!(test.own.state(), State::Failed);
+    lock(&test.told).links = None;
+    test.source.collect().unwrap();
+    assert_eq!(test.own.state(), State::Up);
+}
+
+#[test]
+fn it_is_known_which_gpu_is_down() {
+    let mut test = Test::new();
+    assert_eq!(test.source.about(), None, "before it was ever open");
+    test.source.collect().unwrap();
+    lock(&test.told).slow_finds_it_lost = true;
+    lock(&test.held.0).as_mut().unwrap().slow_read = None;
+    assert!(test.source.collect().is_err());
+    let about = test.source.about().unwrap();
+    assert_eq!(&*about, "a card, GPU-1, 00000000:05:00.0");
+}
+
+#[test]
+fn figures_that_cannot_be_are_counted_and_absent() {
+    let mut test = Test::new();
+    lock(&test.told).memory_temperature = Some(0xff00_0000);
+    assert_eq!(test.source.collect().unwrap().temperatures, []);
+    let errors = test.shared.errors();
+    assert_eq!(errors, [(FIELDS, "implausible", 1)]);
+    // Below zero is no nonsense, though the type is unsigned.
+    lock(&test.told).memory_temperature = Some((-5_i32).cast_unsigned());
+    assert_eq!(
+        test.source.collect().unwrap().temperatures,
+        [("memory", -5.0)]
+    );
+    assert_eq!(test.shared.errors(), errors);
 }
 
 #[test]
@@ -172,7 +275,7 @@ fn a_counter_that_went_round_goes_on_when_the_device_is_opened_again() {
     assert_eq!(test.transmit(), Some(u32::MAX.into()));
     lock(&test.told).pcie = 9;
     assert_eq!(test.transmit(), Some((1 << 32) + 9));
-    test.own.close(Instant::now());
+    test.held.close(Instant::now());
     assert_eq!(test.transmit(), Some((1 << 32) + 9));
 }
 

@@ -21,6 +21,26 @@ macro_rules! sampled {
     }};
 }
 
+/// The value of a call under its name of today, or under the one that drivers before 535 have. Some libraries have the
+/// symbol of the new one, which then says that it is not supported.
+macro_rules! renamed {
+    ($board:expr, $new:ident, $old:ident) => {
+        match get!($board, $new) {
+            Err(error) if error.code.is_unsupported() => {
+                // Where neither is there, the new one's reason counts.
+                get!($board, $old).map_err(|older| {
+                    if older.code.is_unsupported() {
+                        error
+                    } else {
+                        older
+                    }
+                })
+            }
+            told => told,
+        }
+    };
+}
+
 /// A call and how often it is made.
 pub(super) struct Call(
     pub(super) Pace,
@@ -56,11 +76,25 @@ pub(super) static CALLS: &[Call] = &[
         Ok(())
     }),
     Call(Pace::Round, |board, raw| {
-        raw.temperature = Some(get!(
+        let told: u32 = get!(
             board,
             nvmlDeviceGetTemperature,
             nvmlTemperatureSensors_enum_NVML_TEMPERATURE_GPU
-        )?);
+        )?;
+        // Signed in an unsigned type.
+        raw.temperature = Some(told.cast_signed());
+        Ok(())
+    }),
+    Call(Pace::Round, |board, raw| {
+        let mut told = nvmlMarginTemperature_t {
+            version: version::<nvmlMarginTemperature_t>(1),
+            marginTemperature: 0,
+        };
+        nvml!(
+            board.nvml,
+            nvmlDeviceGetMarginTemperature(board.handle, &raw mut told)
+        )?;
+        raw.temperature_margin = Some(told.marginTemperature);
         Ok(())
     }),
     Call(Pace::Round, |board, raw| {
@@ -81,20 +115,19 @@ pub(super) static CALLS: &[Call] = &[
         Ok(())
     }),
     Call(Pace::Round, |board, raw| {
-        // Drivers before 535 know it by its old name only.
-        let told = match &board.nvml.lib().nvmlDeviceGetCurrentClocksEventReasons {
-            Ok(_) => get!(board, nvmlDeviceGetCurrentClocksEventReasons)?,
-            Err(_) => get!(board, nvmlDeviceGetCurrentClocksThrottleReasons)?,
-        };
-        raw.reasons = Some(told);
+        raw.reasons = Some(renamed!(
+            board,
+            nvmlDeviceGetCurrentClocksEventReasons,
+            nvmlDeviceGetCurrentClocksThrottleReasons
+        )?);
         Ok(())
     }),
     Call(Pace::Slow, |board, raw| {
-        let told = match &board.nvml.lib().nvmlDeviceGetSupportedClocksEventReasons {
-            Ok(_) => get!(board, nvmlDeviceGetSupportedClocksEventReasons)?,
-            Err(_) => get!(board, nvmlDeviceGetSupportedClocksThrottleReasons)?,
-        };
-        raw.reasons_supported = Some(told);
+        raw.reasons_supported = Some(renamed!(
+            board,
+            nvmlDeviceGetSupportedClocksEventReasons,
+            nvmlDeviceGetSupportedClocksThrottleReasons
+        )?);
         Ok(())
     }),
     Call(Pace::Round, |board, raw| {
@@ -133,10 +166,25 @@ pub(super) static CALLS: &[Call] = &[
         raw.protected_used = Some((told.used, told.total));
         Ok(())
     }),
+    Call(Pace::Slow, |board, raw| {
+        let told: nvmlGridLicensableFeatures_t =
+            get!(board, nvmlDeviceGetGridLicensableFeatures_v4)?;
+        let features = told.gridLicensableFeatures.iter();
+        let mut features = features.take(told.licensableFeaturesCount as usize);
+        let licensed = features.any(|feature| {
+            feature.featureCode == nvmlGridLicenseFeatureCode_t_NVML_GRID_LICENSE_FEATURE_CODE_VGPU
+                && feature.featureState > 0
+        });
+        raw.license = Some((told.isGridLicenseSupported != 0, licensed));
+        Ok(())
+    }),
     Call(Pace::Slow, |board, _| board.find_instances()),
     Call(Pace::Round, Device::instances),
     Call(Pace::Processes, Device::processes),
 ];
+
+/// Whatever a library says that there are, so many fans are asked for at most.
+const FANS_MOST: u32 = 64;
 
 /// Asks for each of a few values; those that are not supported are left out, and it is an error if all are.
 fn each<T>(
@@ -217,26 +265,27 @@ impl Device {
 
     fn thresholds(&mut self, raw: &mut Raw) -> Result<(), Trouble> {
         raw.thresholds = each(0..4, |threshold| {
-            get!(self, nvmlDeviceGetTemperatureThreshold, threshold)
+            let told: u32 = get!(self, nvmlDeviceGetTemperatureThreshold, threshold)?;
+            Ok(told.cast_signed())
         })?;
         Ok(())
     }
 
     fn fans(&mut self, raw: &mut Raw) -> Result<(), Trouble> {
         let fans: u32 = get!(self, nvmlDeviceGetNumFans)?;
-        let told = each(0..fans, |fan| get!(self, nvmlDeviceGetFanSpeed_v2, fan))?;
-        raw.fans = told.into_iter().map(|(_, percent)| percent).collect();
+        raw.fans = each(0..fans.min(FANS_MOST), |fan| {
+            get!(self, nvmlDeviceGetFanSpeed_v2, fan)
+        })?;
         Ok(())
     }
 
+    /// Some drivers say of links beyond those that the device has that they are down. Where the count is not told, all
+    /// that answer are its links.
     fn links(&mut self, raw: &mut Raw) -> Result<(), Trouble> {
-        let told = each(0..NVML_NVLINK_MAX_LINKS, |link| {
+        let count = self.links.unwrap_or(NVML_NVLINK_MAX_LINKS);
+        raw.links = each(0..count.min(NVML_NVLINK_MAX_LINKS), |link| {
             get!(self, nvmlDeviceGetNvLinkState, link)
         })?;
-        raw.links = told
-            .into_iter()
-            .map(|(link, state): (u32, u32)| (link, state == 1))
-            .collect();
         Ok(())
     }
 }

@@ -1,13 +1,13 @@
 //! XID errors, from an event set of the device's own. NVML queues them from the moment of registration, so a look
 //! once a round misses none.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use nvml_wrapper::Nvml;
 use nvml_wrapper_sys::bindings::*;
 
 use super::{
-    super::raw::{Code, Trouble},
+    super::raw::{Code, Event, Trouble},
     Device,
 };
 
@@ -30,7 +30,11 @@ impl Drop for Set {
 }
 
 impl Device {
-    pub(super) fn read_xids(&mut self, xids: &mut Vec<u64>) -> Result<(), Trouble> {
+    pub(super) fn read_xids(
+        &mut self,
+        patience: Duration,
+        xids: &mut Vec<Event>,
+    ) -> Result<(), Trouble> {
         let nvml = Arc::clone(&self.nvml);
         if self.events.is_none() {
             let types: u64 = get!(self, nvmlDeviceGetSupportedEventTypes)?;
@@ -52,11 +56,15 @@ impl Device {
         let Some(Set { set, .. }) = &self.events else {
             return Ok(());
         };
+        let mut wait = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
         for _ in 0..MOST {
             // SAFETY: a structure of integers and a pointer, for which zero is a value.
             let mut event: nvmlEventData_t = unsafe { std::mem::zeroed() };
-            match nvml!(nvml, nvmlEventSetWait_v2(*set, &raw mut event, 0)) {
-                Ok(()) if event.eventType & XID != 0 => xids.push(event.eventData),
+            match nvml!(nvml, nvmlEventSetWait_v2(*set, &raw mut event, wait)) {
+                Ok(()) if event.eventType & XID != 0 => xids.push(Event {
+                    xid: event.eventData,
+                    device: event.device.addr(),
+                }),
                 Ok(()) => {}
                 Err(Trouble {
                     code: Code::TIMEOUT,
@@ -64,6 +72,7 @@ impl Device {
                 }) => break,
                 Err(error) => return Err(error),
             }
+            wait = 0;
         }
         Ok(())
     }

@@ -11,6 +11,9 @@ use super::{
     text,
 };
 
+/// Whatever a library says that there can be, so many instances are asked for at most.
+const MOST: u32 = 64;
+
 /// An instance that was found.
 pub(super) struct Known {
     device: nvmlDevice_t,
@@ -33,7 +36,7 @@ impl Device {
             return Ok(());
         }
         let most: u32 = get!(self, nvmlDeviceGetMaxMigDeviceCount)?;
-        for index in 0..most {
+        for index in 0..most.min(MOST) {
             let mut device: nvmlDevice_t = null_mut();
             // The indices may have gaps.
             if nvml!(

@@ -38,6 +38,7 @@ mod processes;
 use std::{
     ffi::{CStr, OsStr, c_char, c_uint},
     sync::Arc,
+    time::Duration,
 };
 
 use nvml_wrapper::{Nvml, error::NvmlError};
@@ -45,8 +46,9 @@ use nvml_wrapper_sys::bindings::*;
 
 use super::fields::FieldValue;
 use super::raw::{
-    At, Board, Code, ConfCompute, Driver, Identity, Number, Pace, Raw, Trouble, Versions,
+    At, Board, Code, ConfCompute, Driver, Event, Identity, Number, Pace, Raw, Trouble, Versions,
 };
+use crate::text::printable;
 
 /// The numbers of `NVML_FI_*`.
 pub(in crate::source::gpu) use nvml_wrapper_sys::bindings::field_id;
@@ -99,7 +101,7 @@ pub(in crate::source::gpu) fn load(path: &OsStr) -> Result<Library, (Code, Strin
     }
     .is_ok();
     let versions = Versions {
-        driver: nvml.sys_driver_version().ok(),
+        driver: nvml.sys_driver_version().ok().map(printable),
         cuda: cuda.map(|cuda| format!("{}.{}", cuda / 1000, cuda % 1000 / 10)),
         fake,
     };
@@ -155,6 +157,7 @@ impl Driver for Library {
             handle: device,
             events: None,
             gpm: gpm::Gpm::default(),
+            links: None,
             instances: Vec::new(),
             processes_seen: 0,
         }))
@@ -208,6 +211,8 @@ struct Device {
     handle: nvmlDevice_t,
     events: Option<events::Set>,
     gpm: gpm::Gpm,
+    /// NVLinks that it has, once it has said so.
+    links: Option<u32>,
     instances: Vec<mig::Known>,
     /// Microseconds since 1970: the newest sample of process utilization that was read.
     processes_seen: u64,
@@ -240,8 +245,12 @@ impl Board for Device {
         })
     }
 
-    fn xids(&mut self, xids: &mut Vec<u64>) -> Result<(), Trouble> {
-        self.read_xids(xids)
+    fn handle(&self) -> usize {
+        self.handle.addr()
+    }
+
+    fn xids(&mut self, patience: Duration, xids: &mut Vec<Event>) -> Result<(), Trouble> {
+        self.read_xids(patience, xids)
     }
 
     fn paces(&self) -> Vec<Pace> {
@@ -276,6 +285,10 @@ impl Board for Device {
                 nvmlReturn_enum_NVML_SUCCESS => number(value),
                 code => Err(Code(code)),
             };
+            if field.id == field_id::NVML_FI_DEV_NVLINK_LINK_COUNT {
+                let count = field.value.ok().and_then(Number::whole);
+                self.links = count.and_then(|count| count.try_into().ok());
+            }
         }
         Ok(())
     }
@@ -325,6 +338,10 @@ fn read_text(buffer: &[c_char]) -> String {
         .collect();
     CStr::from_bytes_until_nul(&bytes).map_or_else(
         |_| String::new(),
-        |text| text.to_string_lossy().into_owned(),
+        // It goes into labels, log lines and the page as it is; empty stays empty.
+        |text| match text.to_bytes() {
+            [] => String::new(),
+            bytes => printable(bytes),
+        },
     )
 }

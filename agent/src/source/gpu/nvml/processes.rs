@@ -12,6 +12,9 @@ use super::{
 /// `NVML_VALUE_NOT_AVAILABLE`, as memory in use.
 const NOT_AVAILABLE: u64 = u64::MAX;
 
+/// The longest list that there is room for.
+const MOST: u32 = 65_536;
+
 /// A list that NVML writes into a buffer, which is made larger until it fits.
 macro_rules! list {
     ($board:expr, $function:ident, $element:ty) => {{
@@ -31,7 +34,7 @@ macro_rules! list {
                 Err(Trouble {
                     code: Code::INSUFFICIENT_SIZE,
                     ..
-                }) if count < 65_536 => {
+                }) if count < MOST => {
                     count = count.max(16) * 2;
                 }
                 Err(error) => break Err(error),
@@ -119,6 +122,8 @@ impl Device {
             }) => {}
             Err(error) => return Err(error),
         }
+        // Whatever the library says: memory is not its to take.
+        count = count.min(MOST);
         // SAFETY: structures of integers.
         let mut samples: Vec<nvmlProcessUtilizationSample_t> =
             vec![unsafe { std::mem::zeroed() }; count as usize];

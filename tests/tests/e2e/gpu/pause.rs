@@ -1,0 +1,74 @@
+//! The whole agent stands still, as in a stalled machine: nothing is down for it.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpStream},
+    thread::sleep,
+    time::Duration,
+};
+
+use partymeter_fake_nvml::{Rule, SCENARIO, Scenario, models::Model};
+
+use super::{failures::power, library};
+use crate::support::{Agent, agent::Scratch};
+
+/// Longer than a deadline of these agents: two intervals of 0.2 s, and a second.
+const PAUSE: Duration = Duration::from_secs(4);
+
+/// As long as that a sample is shown.
+const DEADLINE: f64 = 1.4;
+
+const GPUS: usize = 4;
+
+#[test]
+fn the_first_page_after_a_pause_says_that_all_is_up_and_shows_nothing_old() {
+    let mut scenario = Scenario::of(Model::H100, GPUS);
+    // A round that is under way is not over at once when it goes on.
+    scenario.rules = ["nvmlDeviceGetPowerUsage", "nvmlDeviceGetTemperature"]
+        .map(|function| Rule {
+            function: function.to_owned(),
+            milliseconds: 300,
+            ..Rule::default()
+        })
+        .into();
+    let file = Scratch::with("scenario.json", &serde_json::to_string(&scenario).unwrap());
+    let config = format!("[gpu]\nlibrary = \"{}\"\n", library().display());
+    let variable = format!("{SCENARIO}={}", file.0.display());
+    let agent = Agent::launch(&config, &["env", &variable]);
+    for _ in 0..3 {
+        agent.signal(libc::SIGSTOP);
+        // The request waits in the kernel, and is the first thing that is seen.
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, agent.port)).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        sleep(PAUSE);
+        agent.signal(libc::SIGCONT);
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        let value = |series: &str| -> Option<f64> {
+            page.lines()
+                .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+        };
+        for gpu in 0..GPUS {
+            let up = format!("gpu_up{{gpu_id=\"{gpu}\"}}");
+            assert_eq!(value(&up), Some(1.0), "{up}\n{page}");
+            let age = format!("partymeter_snapshot_age_seconds{{source=\"gpu{gpu}\"}}");
+            let old = value(&age).unwrap() > DEADLINE;
+            assert!(!old || value(&power(gpu)).is_none(), "{page}");
+        }
+        let up = "partymeter_source_up{source=\"";
+        let sources: Vec<_> = page.lines().filter(|line| line.starts_with(up)).collect();
+        assert!(sources.len() > GPUS + 2, "{sources:?}");
+        assert!(
+            sources.iter().all(|line| line.ends_with("} 1")),
+            "{sources:?}\n{}",
+            agent.log()
+        );
+        let ready = agent.get("/-/ready");
+        assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+        while agent.series(&power(0)).is_none() {
+            sleep(Duration::from_millis(20));
+        }
+    }
+    assert!(!agent.log().contains("is down"), "{}", agent.log());
+}
