@@ -18,7 +18,7 @@ use crate::{
         http,
         otlp::{self, ConnectionSpans, Outbox},
     },
-    ledger::writer::Writer,
+    ledger::writer::{self, Writer},
     log::Logging,
     model, privilege,
     reload::Reload,
@@ -86,6 +86,7 @@ pub fn run(
     reload.found(&answers);
     let ledger = Writer::start(config)?;
     let writes = ledger.as_ref().map(Writer::counts);
+    let unwritten = writes.clone();
     let witnesses = witnesses(outbox.connection_spans(config), ledger);
     let network = NetworkSource::new(&reload.wanted(), pins, witnesses);
     let network = network_thread.map(|thread| thread.spawn(network, config.interval));
@@ -138,6 +139,9 @@ pub fn run(
     runtime.shutdown_timeout(Duration::from_millis(200));
     if let Some(otlp) = otlp {
         otlp.stop();
+    }
+    if let Some(counts) = unwritten {
+        writer::finish(&counts);
     }
     outcome?;
     info!("stopped");

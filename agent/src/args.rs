@@ -4,13 +4,14 @@
 use std::{collections::HashMap, env, ffi::OsString, path::PathBuf, time::SystemTime};
 
 use clap::{
-    Arg, ArgAction, ArgMatches, Command, builder::NonEmptyStringValueParser, error::ErrorKind,
+    Arg, ArgAction, ArgGroup, ArgMatches, Command, builder::NonEmptyStringValueParser,
+    error::ErrorKind,
 };
 
 use crate::{
     config::{Given, LEVELS, Options, options::OPTIONS, otlp},
     import::{FRAMEWORKS, Framework},
-    ledger::export,
+    ledger::export::{self, Peers},
     model::print::Format,
 };
 
@@ -29,8 +30,8 @@ pub enum Invocation {
     GpuRelease(Options),
     /// Print parties for the configuration, from a framework's own file.
     Import(Framework, PathBuf),
-    /// Print the ledger's connections, those that have ended since then.
-    LedgerExport(Options, Option<SystemTime>),
+    /// Print the ledger's connections with some peers, those that have ended since then.
+    LedgerExport(Options, Option<SystemTime>, Peers),
     /// Compare what two parties have printed.
     LedgerCompare(PathBuf, PathBuf),
     /// Print the catalog.
@@ -68,7 +69,13 @@ pub fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Invocation, cla
         Some(("ledger", matches)) => match matches.subcommand() {
             Some(("export", matches)) => {
                 let since = matches.get_one::<SystemTime>("since").copied();
-                Invocation::LedgerExport(options(matches, variable), since)
+                let peers = matches.get_many::<String>("peer");
+                let peers = match peers {
+                    Some(names) => Peers::Only(names.cloned().collect()),
+                    None if matches.get_flag("all") => Peers::All,
+                    None => Peers::Unsaid,
+                };
+                Invocation::LedgerExport(options(matches, variable), since, peers)
             }
             Some((_, matches)) => match matches.get_many::<PathBuf>("files").map(Vec::from_iter) {
                 Some(files) if let [first, second] = files[..] => {
@@ -169,8 +176,19 @@ pub fn command() -> Command {
                     .help("Print the table of options, flags and variables instead"),
             ),
         )
-        .after_help("Exit codes: 0; 64 wrong usage or configuration; 1 any other failure.")
+        .after_help("Exit codes: 0; 64 wrong usage or configuration; 1 any other failure; `ledger compare` has its own.")
 }
+
+/// How `ledger compare` goes about it.
+const COMPARE: &str = "\
+Only what both have seen from beginning to end is compared. Connections with third parties are left out.
+A connection is the same for both if its ends are and its times overlap, give or take 30 s. Of what is left, two are the \
+same across an address translation if they have the same protocol, the same bytes both ways, began within 30 s of each \
+other, and agree on the acceptor's address and port or on the initiator's; they are counted apart.
+
+Exit codes: 0 something was compared, and all of it agrees; 1 something does not agree, is in one file only or twice, or \
+is whole in one and not in the other; 2 nothing could be compared, or a file cannot be read or has a line that cannot \
+be true; 64 wrong usage.";
 
 fn ledger() -> Command {
     let since = Arg::new("since")
@@ -178,6 +196,19 @@ fn ledger() -> Command {
         .value_name("WHEN")
         .value_parser(|text: &str| export::since(text))
         .help("Only what has ended after that: how long ago (2h), or when (2026-01-31T12:00:00Z)");
+    let peer = Arg::new("peer")
+        .long("peer")
+        .value_name("PARTY")
+        .action(ArgAction::Append)
+        .value_parser(NonEmptyStringValueParser::new())
+        .help(
+            "Only connections with that party, as the ledger names it: to hand over to that party; may be repeated, \
+             as with unknown where it comes through an address translation",
+        );
+    let all = Arg::new("all")
+        .long("all")
+        .action(ArgAction::SetTrue)
+        .help("Connections with every party: to keep, not to hand over");
     let files = Arg::new("files")
         .value_name("FILE")
         .num_args(2)
@@ -190,11 +221,15 @@ fn ledger() -> Command {
         .subcommand(with_options(
             Command::new("export")
                 .about("Print each as a line of JSON: those that have ended, and those that are open")
-                .arg(since),
+                .arg(since)
+                .arg(peer)
+                .arg(all)
+                .group(ArgGroup::new("peers").args(["peer", "all"])),
         ))
         .subcommand(
             Command::new("compare")
-                .about("Say what one party sent and the other did not receive, by what both have exported; exit code 1 if anything")
+                .about("Say what one party sent and the other did not receive, by what both have exported")
+                .after_help(COMPARE)
                 .arg(files),
         )
 }

@@ -11,13 +11,17 @@ use partymeter::{
     check::check,
     config::{self, Config, Options, Surroundings, options},
     export::otlp::Outbox,
-    import, ledger, log,
+    import,
+    ledger::{self, compare::Incomparable},
+    log,
     model::print,
     source::network::pin,
 };
 
 /// Wrong usage or configuration: `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
+/// `ledger compare` had nothing to compare: as diff(1) has it, 1 is for what is different.
+const NOTHING_COMPARED: u8 = 2;
 
 fn main() -> ExitCode {
     let invocation = match args::parse(std::env::args_os()) {
@@ -39,6 +43,8 @@ fn main() -> ExitCode {
             drop(writeln!(io::stderr(), "partymeter: {error:#}"));
             if error.is::<Misconfigured>() {
                 USAGE.into()
+            } else if error.is::<Incomparable>() {
+                NOTHING_COMPARED.into()
             } else {
                 ExitCode::FAILURE
             }
@@ -68,8 +74,8 @@ fn carry_out(invocation: Invocation) -> anyhow::Result<bool> {
         Invocation::Import(framework, file) => {
             write!(out, "{}", import::import(framework, &file)?)?;
         }
-        Invocation::LedgerExport(options, since) => {
-            for note in ledger::export::export(&resolve(&options)?, since, out)? {
+        Invocation::LedgerExport(options, since, peers) => {
+            for note in ledger::export::export(&resolve(&options)?, since, &peers, out)? {
                 writeln!(io::stderr(), "partymeter: {note}")?;
             }
         }

@@ -328,15 +328,21 @@ pub struct Snapshot {
     pub ledger: Option<Ledger>,
 }
 
-/// How writing the ledger of connections is doing, since the agent started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How writing the ledger of connections is doing; the counts are since the agent started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    /// Connections that were written down.
+    /// Connections that are in a file.
     pub written: u64,
-    /// Those that were not: too many waited already.
+    /// Those that never will be: too many waited already.
     pub overflow: u64,
-    /// Those that could not be.
+    /// Those that never will be: they could not be written.
     pub failed: u64,
+    /// Those that wait to be written.
+    pub pending: u64,
+    /// Whether the last attempt to write succeeded.
+    pub is_writable: bool,
+    /// What cannot be done at the moment, in one line each, with the way out.
+    pub problems: Vec<String>,
 }
 
 /// How sending one signal by OTLP is doing.

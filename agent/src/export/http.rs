@@ -237,10 +237,18 @@ fn ready(sampler: &Sampler) -> Page {
     };
     let limits = snapshot.network.iter().flat_map(|network| &network.limits);
     let limits = limits.map(|limit| format!("network: limited: {limit}\n"));
-    plain(
-        status,
-        sources.iter().map(line).chain(limits).collect::<String>(),
-    )
+    let ledger = snapshot.ledger.iter().map(|ledger| {
+        let lines = ledger.problems.iter();
+        let lines = lines.map(|problem| format!("ledger: limited: {problem}\n"));
+        let lines = lines.collect::<String>();
+        if lines.is_empty() {
+            "ledger: up\n".to_owned()
+        } else {
+            lines
+        }
+    });
+    let lines = sources.iter().map(line).chain(limits).chain(ledger);
+    plain(status, lines.collect::<String>())
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Page {

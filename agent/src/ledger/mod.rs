@@ -1,24 +1,29 @@
-//! The ledger: every MPC connection on a line of its own, for two parties to lay side by side. `writer` writes it down
-//! while the agent runs, `export` prints it, `compare` compares what two parties have printed.
+//! The ledger: every MPC connection on a line of its own, for two parties to lay side by side. `writer` takes
+//! connections in while the agent runs and `book` writes them into the files of `files`; `export` prints it, `compare`
+//! compares what two parties have printed.
 //!
 //! It is sensitive, for it has addresses and says when a computation went on: off unless configured, for root only, and
 //! bounded in size and age.
 
+mod book;
 pub mod compare;
 pub mod export;
+mod files;
+mod lines;
+mod segment;
+mod status;
 pub mod writer;
 
-use std::{fmt, io, net::SocketAddr, time::SystemTime};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use agent_ebpf::{End, Role};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::sample::Connection;
-
-/// The file of the connections that are open. The agent writes it where it is not there: who wants it anew removes it.
-const OPEN: &str = "open.jsonl";
-/// What the name of a file of ended connections begins and ends with; between the two is when it was begun.
-const ENDED: (&str, &str) = ("ended-", ".jsonl");
 
 /// One connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,9 +100,17 @@ impl Owner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub SystemTime);
 
+impl Moment {
+    /// The end of the last year that has four digits, in seconds since 1970.
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+}
+
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_rfc3339_micros(self.0).fmt(f)
+        // humantime panics before 1970 and fails after 9999; a clock may be set to anything.
+        let since = self.0.duration_since(SystemTime::UNIX_EPOCH);
+        let since = since.unwrap_or_default().min(Self::LAST);
+        humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + since).fmt(f)
     }
 }
 
@@ -114,9 +127,4 @@ impl<'de> Deserialize<'de> for Moment {
             .map(Self)
             .map_err(|error| D::Error::custom(format!("{text:?} is no time: {error}")))
     }
-}
-
-/// Whether a file of that name has ended connections.
-fn is_ended(name: &str) -> bool {
-    name.starts_with(ENDED.0) && name.ends_with(ENDED.1)
 }

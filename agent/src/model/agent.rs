@@ -176,10 +176,40 @@ pub(super) static METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "partymeter_ledger_up",
+        kind: Kind::Gauge,
+        unit: "1",
+        help: "Whether the ledger can be written; why not is on /-/ready and in the log.",
+        labels: &[],
+        source: "the agent",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.ledger.up")],
+        read: |snapshot, emit| {
+            if let Some(it) = &snapshot.ledger {
+                emit(&[], Value::Integer(u64::from(it.is_writable)));
+            }
+        },
+    },
+    Metric {
+        name: "partymeter_ledger_pending",
+        kind: Kind::Gauge,
+        unit: "{connection}",
+        help: "Connections that have ended and are not yet in a file of the ledger.",
+        labels: &[],
+        source: "the agent",
+        reset: Reset::None,
+        opentelemetry: &[otel("partymeter.ledger.pending")],
+        read: |snapshot, emit| {
+            if let Some(it) = &snapshot.ledger {
+                emit(&[], Value::Integer(it.pending));
+            }
+        },
+    },
+    Metric {
         name: "partymeter_ledger_records_total",
         kind: Kind::Counter,
         unit: "{connection}",
-        help: "Connections that were written to the ledger.",
+        help: "Connections that were written to a file of the ledger.",
         labels: &[],
         source: "the agent",
         reset: START,
@@ -194,7 +224,7 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_ledger_dropped_total",
         kind: Kind::Counter,
         unit: "{connection}",
-        help: "Connections that are not in the ledger: too many waited to be written, or they could not be.",
+        help: "Connections that are lost to the ledger: too many waited to be written (overflow), or they could not be (write).",
         labels: &["reason"],
         source: "the agent",
         reset: START,

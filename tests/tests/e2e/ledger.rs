@@ -16,7 +16,8 @@ use serde_json::Value;
 use crate::support::{
     Agent, Lab,
     agent::{Scratch, program},
-    needs_root, until,
+    lab::run,
+    needs_root, until, until_true,
 };
 
 fn config(lab: &Lab, directory: &Path) -> String {
@@ -38,6 +39,7 @@ fn export(directory: &Path, since: &str) -> Vec<Value> {
         directory,
         "--since",
         since,
+        "--all",
     ];
     let Output {
         status,
@@ -269,7 +271,7 @@ fn what_cannot_be_is_told_in_one_line() {
     let wrong = wrong.0.to_str().unwrap();
     told(
         &["ledger", "compare", wrong, wrong],
-        1,
+        2,
         "wrong.jsonl:1: no connection",
     );
     told(
@@ -314,4 +316,77 @@ fn a_time_namespace_changes_no_time() {
         waited.is_some_and(|it| (0.9..60.0).contains(&it)),
         "{waited:?}"
     );
+}
+
+/// A file system that is full loses what does not fit, says so, and is written to again once it has room.
+#[test]
+fn a_full_disk_is_told_and_ends_without_a_restart() {
+    needs_root!();
+    let lab = Lab::new();
+    let disk = Scratch::new("disk");
+    fs::create_dir(&disk.0).unwrap();
+    let shown = disk.0.display();
+    run(&format!(
+        "mount -t tmpfs -o size=64k,mode=755 tmpfs {shown}"
+    ));
+    let _unmount = Unmount(&disk.0);
+    let agent = Agent::start(&config(&lab, &disk.0.join("ledger")));
+    let listener = lab.listen(0);
+    let address = listener.local_addr().unwrap();
+    let burst = |connections: u32| {
+        for _ in 0..connections {
+            let mut a = lab.connect_to(address);
+            let mut b = listener.accept().unwrap().0;
+            exchange((&mut a, &mut b), 1, 1);
+        }
+    };
+    // Some 300 bytes each, and both ends are here: more than fit, and more than are held until they do.
+    burst(2000);
+    let up = |agent: &Agent| agent.series("partymeter_ledger_up");
+    until_true(|| up(&agent) == Some(0.0), || agent.get("/metrics"));
+    assert!(
+        agent.get("/-/ready").contains("ledger: limited: "),
+        "{}",
+        agent.get("/-/ready")
+    );
+    run(&format!("mount -o remount,size=16m {shown}"));
+    until_true(|| up(&agent) == Some(1.0), || agent.get("/metrics"));
+    burst(10);
+    let counted = |agent: &Agent| {
+        let of = |name: &str| agent.series(name).unwrap();
+        let dropped = ["overflow", "write"].map(|reason| {
+            of(&format!(
+                "partymeter_ledger_dropped_total{{reason=\"{reason}\"}}"
+            ))
+        });
+        (
+            of("partymeter_ledger_records_total"),
+            dropped.iter().sum::<f64>(),
+        )
+    };
+    // Every one of both ends is written or lost, and none is both.
+    until_true(
+        || {
+            let (written, lost) = counted(&agent);
+            written + lost > 4019.5
+        },
+        || format!("{:?}", counted(&agent)),
+    );
+    let (written, lost) = counted(&agent);
+    assert!((written + lost - 4020.0).abs() < 0.5 && lost > 0.0);
+    #[expect(clippy::cast_precision_loss, reason = "there are not that many")]
+    let exported = export(&disk.0.join("ledger"), "1h").len() as f64;
+    assert!((exported - written).abs() < 0.5, "{exported} of {written}");
+    let log = agent.log();
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(lines("cannot write connections"), 1, "{log}");
+    drop(agent);
+}
+
+struct Unmount<'p>(&'p Path);
+
+impl Drop for Unmount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
 }

@@ -66,6 +66,9 @@ const LEDGER: Ledger = Ledger {
     written: 1200,
     overflow: 3,
     failed: 1,
+    pending: 2,
+    is_writable: true,
+    problems: Vec::new(),
 };
 
 /// A snapshot in which every metric of the catalog has a series.

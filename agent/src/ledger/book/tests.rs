@@ -1,0 +1,212 @@
+//! A ledger in a directory of its own: what is kept, what is counted, and what goes on after a failure.
+
+use std::{fs::FileTimes, path::PathBuf, sync::mpsc::sync_channel};
+
+use agent_ebpf::{End, Role};
+
+use super::{super::files::tests::Directory, *};
+
+fn connection() -> Connection {
+    Connection {
+        party: "1".into(),
+        protocol: "test".into(),
+        role: Role::Initiator,
+        local: ([10, 0, 0, 1], 40_000).into(),
+        remote: ([10, 0, 0, 2], 7000).into(),
+        began: SystemTime::now(),
+        ended: SystemTime::now(),
+        end: Some(End::Fin),
+        adopted: false,
+        transmit: 1,
+        receive: 2,
+        retransmit: 0,
+        smoothed_rtt: None,
+    }
+}
+
+fn book(directory: &Directory) -> Book {
+    let wanted = Wanted {
+        directory: directory.0.clone(),
+        mebibytes: 1,
+        age: Duration::from_hours(1),
+    };
+    let owner = Owner {
+        node: "node".to_owned(),
+        party_id: None,
+    };
+    Book::open(wanted, owner, Arc::default()).unwrap()
+}
+
+impl Book {
+    /// As the other end does it.
+    fn end(&mut self, connection: &Connection) {
+        self.counts.accept();
+        self.take(connection);
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        let all = files::list(&self.wanted.directory).unwrap().ended;
+        all.into_iter().map(|file| file.path).collect()
+    }
+}
+
+fn text(paths: &[PathBuf]) -> String {
+    let all = paths.iter().map(|path| fs::read_to_string(path).unwrap());
+    all.collect()
+}
+
+#[test]
+fn a_burst_leaves_the_newest_and_no_more_than_may_be() {
+    let directory = Directory::new("burst");
+    let mut book = book(&directory);
+    let mut connection = connection();
+    // Some 6 MiB within one round.
+    for number in 0..20_000 {
+        connection.transmit = number;
+        book.end(&connection);
+    }
+    book.flush();
+    let now = book.counts.get();
+    assert_eq!((now.written, now.failed, now.pending), (20_000, 0, 0));
+    let all = text(&book.paths());
+    let whole = 1 << 20;
+    assert!(
+        all.len() > whole * 7 / 8 && all.len() <= whole,
+        "{} bytes in {} files",
+        all.len(),
+        book.paths().len()
+    );
+    // The newest, in order, and none missing between.
+    let numbers = all.lines().map(|line| {
+        let entry: super::super::Entry = serde_json::from_str(line).unwrap();
+        entry.transmit
+    });
+    let numbers: Vec<u64> = numbers.collect();
+    let first = numbers[0];
+    assert_eq!(numbers, (first..20_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_not_in_a_file_is_not_written() {
+    let directory = Directory::new("counts");
+    let mut book = book(&directory);
+    let connection = connection();
+    book.end(&connection);
+    assert_eq!(
+        (book.counts.get().written, book.counts.get().pending),
+        (0, 1)
+    );
+    book.flush();
+    assert_eq!(
+        (book.counts.get().written, book.counts.get().pending),
+        (1, 0)
+    );
+}
+
+/// A directory that is none stands for every failure: nothing can be created there.
+#[test]
+fn a_failure_loses_what_does_not_fit_and_ends_without_a_restart() {
+    let directory = Directory::new("failure");
+    let mut book = book(&directory);
+    let line = {
+        let mut line = Vec::new();
+        book.owner.write(&connection(), &mut line).unwrap();
+        line.len()
+    };
+    fs::remove_dir_all(&directory.0).unwrap();
+    fs::write(&directory.0, "").unwrap();
+    let many = 2 * HOLD / line;
+    for _ in 0..many {
+        book.end(&connection());
+        book.renew(Instant::now());
+    }
+    let now = book.counts.get();
+    assert!(!now.is_writable);
+    assert!(
+        now.problems[0].starts_with("cannot write connections in"),
+        "{:?}",
+        now.problems
+    );
+    assert_eq!(now.written, 0);
+    assert_eq!((now.failed + now.pending) as usize, many);
+    assert!(now.failed > 0 && now.pending > 0, "{now:?}");
+
+    fs::remove_file(&directory.0).unwrap();
+    book.renew(Instant::now());
+    book.flush();
+    let after = book.counts.get();
+    assert!(after.is_writable && after.problems.is_empty(), "{after:?}");
+    assert_eq!((after.written, after.pending), (now.pending, 0));
+    assert_eq!(text(&book.paths()).lines().count() as u64, after.written);
+}
+
+#[test]
+fn a_file_that_somebody_removes_is_begun_anew() {
+    let directory = Directory::new("removed");
+    let mut book = book(&directory);
+    fs::remove_file(&book.paths()[0]).unwrap();
+    book.renew(Instant::now());
+    book.end(&connection());
+    book.flush();
+    assert_eq!(text(&book.paths()).lines().count(), 1);
+}
+
+#[test]
+fn only_own_files_that_are_too_old_go() {
+    let directory = Directory::new("age");
+    let at = |name: &str| directory.0.join(name);
+    let (old, new) = (
+        "ended-2026-01-31T120000.000001Z.jsonl",
+        "ended-2026-01-31T120000.000002Z.jsonl",
+    );
+    for name in [old, new, "ended-mine.jsonl", "notes"] {
+        fs::write(at(name), "{}\n").unwrap();
+        if name != new {
+            let file = fs::File::options().write(true).open(at(name)).unwrap();
+            let long_ago = SystemTime::now() - Duration::from_hours(2);
+            file.set_times(FileTimes::new().set_modified(long_ago))
+                .unwrap();
+        }
+    }
+    // As an agent leaves it that was killed before anything ended.
+    fs::write(at("ended-2026-01-31T120000.000003Z.jsonl"), "").unwrap();
+    let mut book = book(&directory);
+    book.renew(Instant::now());
+    assert!(at("ended-mine.jsonl").exists() && at("notes").exists());
+    assert!(!at(old).exists() && at(new).exists());
+    assert_eq!(book.paths().len(), 2, "the newer, and what is written to");
+}
+
+#[test]
+fn the_clock_for_ages_does_not_jump_ahead() {
+    let year = Duration::from_hours(24 * 365);
+    let jumped = Clock {
+        wall: SystemTime::now() - year,
+        at: Instant::now(),
+    };
+    let ago = SystemTime::now().duration_since(jumped.now()).unwrap();
+    assert!(ago > year / 2, "as when the clock was set a year ahead");
+    let back = Clock {
+        wall: SystemTime::now() + year,
+        at: Instant::now(),
+    };
+    assert!(back.now() < SystemTime::now() + year / 2);
+}
+
+#[test]
+fn all_that_ended_is_there_before_what_is_open() {
+    let directory = Directory::new("order");
+    let mut book = book(&directory);
+    let (to, from) = sync_channel(8);
+    let mut open = connection();
+    open.end = None;
+    book.counts.accept();
+    to.send(Item::Ended(Box::new(connection()))).unwrap();
+    to.send(Item::Open(vec![open])).unwrap();
+    drop(to);
+    book.keep(&from, &AtomicBool::default());
+    assert_eq!(text(&book.paths()).lines().count(), 1);
+    let list = fs::read_to_string(directory.0.join(OPEN)).unwrap();
+    assert!(list.contains("\"end\":\"open\"") && list.lines().count() == 1);
+    assert_eq!(book.counts.get().written, 1);
+}
