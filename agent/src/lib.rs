@@ -27,6 +27,7 @@ pub mod check;
 pub mod config;
 pub mod export;
 pub mod import;
+pub mod input;
 pub mod ledger;
 pub mod log;
 pub mod model;

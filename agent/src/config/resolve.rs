@@ -1,7 +1,7 @@
 //! From what the user wrote (flags, variables, a file) to the configuration, or to every error in it at once.
 //! A flag goes over a variable, a variable over the file, the file over the default.
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{collections::HashMap, io::ErrorKind, path::PathBuf, time::Duration};
 
 use toml::{
     Spanned,
@@ -15,6 +15,7 @@ use super::{
     options::{OPTIONS, Opt},
     value::{self, Fault, Value, fault},
 };
+use crate::input::{self, Unreadable};
 
 /// What came from the command line and the environment, as text.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +59,9 @@ impl Surroundings {
     }
 }
 
+/// How long a pipe may take that is given as the file.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Makes the configuration.
 ///
 /// # Errors
@@ -67,15 +71,20 @@ pub fn resolve(options: &Options, around: &Surroundings) -> Result<Config, Vec<P
         return Reader::new("", "").resolve(options, around);
     };
     let name = path.display().to_string();
-    match std::fs::read_to_string(path) {
+    let text = input::file_or_pipe(path, input::LARGEST, PATIENCE).and_then(input::text);
+    match text {
         Ok(text) => read(&name, &text, options, around),
         Err(error) => {
-            let mend = match error.kind() {
-                std::io::ErrorKind::NotFound => "create it, or name another with --config",
-                std::io::ErrorKind::PermissionDenied => "let this user read it",
+            let kind = match &error {
+                Unreadable::Failed(error) => Some(error.kind()),
+                _ => None,
+            };
+            let mend = match kind {
+                Some(ErrorKind::NotFound) => "create it, or name another with --config",
+                Some(ErrorKind::PermissionDenied) => "let this user read it",
                 _ => "name a readable TOML file with --config",
             };
-            let fault = fault(format!("cannot be read: {error}"), mend);
+            let fault = fault(error.to_string(), mend);
             Err(vec![Problem::new(name, "", fault)])
         }
     }
@@ -100,7 +109,12 @@ pub(super) struct Reader<'a> {
     /// Where the lines end.
     newlines: Vec<usize>,
     problems: Vec<Problem>,
+    /// How many more there are than are listed.
+    more: usize,
 }
+
+/// The most errors that are listed: a file of nothing but errors is no list for people.
+const MOST: usize = 100;
 
 impl<'a> Reader<'a> {
     fn new(name: &'a str, text: &'a str) -> Self {
@@ -110,7 +124,22 @@ impl<'a> Reader<'a> {
             text,
             newlines,
             problems: Vec::new(),
+            more: 0,
         }
+    }
+
+    /// Everything that is wrong, up to a limit, and how much more.
+    fn all(mut self) -> Vec<Problem> {
+        if self.problems.len() > MOST {
+            self.more += self.problems.len() - MOST;
+            self.problems.truncate(MOST);
+        }
+        if self.more > 0 {
+            let fault = fault(format!("has {} more errors", self.more), "mend these first");
+            let last = Problem::new(self.name.to_owned(), "", fault);
+            self.problems.push(last);
+        }
+        self.problems
     }
 
     pub(super) fn place(&self, at: usize) -> String {
@@ -122,6 +151,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn report(&mut self, place: String, key: &str, fault: Fault) {
+        if self.problems.len() >= MOST {
+            self.more += 1;
+            return;
+        }
         let problem = Problem::new(place, key, fault);
         // One value may be used in several places.
         if !self.problems.contains(&problem) {
@@ -138,7 +171,7 @@ impl<'a> Reader<'a> {
             self.report(place, "", fault(what, "see https://toml.io"));
         }
         if !self.problems.is_empty() {
-            return Err(self.problems);
+            return Err(self.all());
         }
         self.unknown_keys(&table);
         let mut values = Values {
@@ -214,7 +247,7 @@ impl<'a> Reader<'a> {
         };
         match config() {
             Some(config) if self.problems.is_empty() => Ok(config),
-            _ => Err(self.problems),
+            _ => Err(self.all()),
         }
     }
 
@@ -263,6 +296,11 @@ impl<'a> Reader<'a> {
     ) {
         let name: &str = key.get_ref();
         if known.clone().any(|known| known == name) {
+            return;
+        }
+        // To look for what was meant takes time for each.
+        if self.problems.len() >= MOST {
+            self.more += 1;
             return;
         }
         let near = known

@@ -363,3 +363,13 @@ fn the_socket_of_administration() {
     let long = format!("[admin]\nsocket = \"/{}\"", "x".repeat(107));
     assert!(problems(&long)[0].contains("is longer than the 107 bytes"));
 }
+
+#[test]
+fn a_file_of_nothing_but_errors_is_refused_at_once() {
+    let text: String = (0..100_000)
+        .map(|number| format!("k{number} = 1\n"))
+        .collect();
+    let found = problems(&text);
+    assert_eq!(found.len(), 101);
+    assert!(found[100].ends_with("has 49900 more errors; mend these first"));
+}

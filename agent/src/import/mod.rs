@@ -13,16 +13,12 @@ mod spu;
 mod torch_env;
 mod words;
 
-use std::{
-    collections::BTreeSet,
-    fmt,
-    io::{self, Read as _},
-    path::Path,
-};
+use std::{collections::BTreeSet, fmt, io, path::Path, time::Duration};
 
 use crate::{
     Misconfigured,
     config::{Endpoint, Host},
+    input::{self, Unreadable},
 };
 
 /// A framework whose party file is known.
@@ -58,8 +54,20 @@ const fn framework(
     }
 }
 
-/// The most that is read of a file: more is no list of parties.
-const LARGEST: u64 = 16 << 20;
+/// More parties than this are a mistake, or somebody's way to take all memory: a file of a few bytes can ask for billions.
+const MOST_PARTIES: u64 = 4096;
+
+/// That there are not too many parties, before anything is made of their number.
+fn bounded(line: Option<usize>, parties: u64) -> Result<u64, Mistake> {
+    if parties <= MOST_PARTIES {
+        return Ok(parties);
+    }
+    let what = format!("{parties} parties are more than {MOST_PARTIES}");
+    Err(mistake(line, what, "give the file of one computation"))
+}
+
+/// How long a pipe may take that is given as the file.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads a party file, `-` for standard input, and gives the text for the configuration.
 ///
@@ -73,21 +81,19 @@ pub fn import(framework: Framework, file: &Path) -> Result<String, Misconfigured
     };
     let text = text_of(file).map_err(|error| {
         Misconfigured(format!(
-            "{name}: cannot be read: {error}; give a readable text file, or - for standard input"
+            "{name}: {error}; give a readable text file, or - for standard input"
         ))
     })?;
     convert(framework, &name, &text)
 }
 
-fn text_of(file: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let mut read = |from: &mut dyn io::Read| from.take(LARGEST).read_to_string(&mut text);
-    if file == Path::new("-") {
-        read(&mut io::stdin().lock())?;
+fn text_of(file: &Path) -> Result<String, Unreadable> {
+    let bytes = if file == Path::new("-") {
+        input::bounded(io::stdin().lock(), input::LARGEST)
     } else {
-        read(&mut std::fs::File::open(file)?)?;
-    }
-    Ok(text)
+        input::file_or_pipe(file, input::LARGEST, PATIENCE)
+    };
+    bytes.and_then(input::text)
 }
 
 /// As [`import`], of a text that is called `name`.
@@ -97,6 +103,7 @@ fn convert(framework: Framework, name: &str, text: &str) -> Result<String, Misco
         Misconfigured(format!("{name}{line}: {what}; {mend}"))
     };
     let found = (framework.read)(text).map_err(mistake)?;
+    bounded(None, found.parties.len() as u64).map_err(mistake)?;
     let origin = format!("{} ({})", name.escape_debug(), framework.name);
     print::print(&found, framework.protocol, &origin).map_err(mistake)
 }

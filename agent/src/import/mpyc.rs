@@ -2,7 +2,7 @@
 //! As `setup` in `mpyc/runtime.py` reads them: parties are numbered in order, whatever their sections are called;
 //! no host means our own; no port means 11365 (`-B`) and the number; `-M m` alone means all on this host.
 
-use super::{Found, Mistake, Party, counted_port, host, mistake, port, words::words};
+use super::{Found, Mistake, Party, bounded, counted_port, host, mistake, port, words::words};
 
 const BASE: u16 = 11_365;
 
@@ -103,7 +103,11 @@ fn arguments(text: &str) -> Result<Found, Mistake> {
         };
         match *option {
             "-P" => addresses.push((line, value)),
-            "-M" => local = Some((line, number(value)?)),
+            "-M" => {
+                let parties = number(value)?;
+                bounded(Some(line), parties.into())?;
+                local = Some((line, parties));
+            }
             "-I" | "--index" => own = Some(number(value)?.to_string()),
             _ => base = Some(port(value).map_err(wrong)?),
         }

@@ -355,3 +355,21 @@ fn a_file_that_is_not_there_is_told() {
         "/nowhere/IP: cannot be read: No such file or directory (os error 2); give a readable text file, or - for standard input"
     );
 }
+
+#[test]
+fn a_few_bytes_cannot_ask_for_billions_of_parties() {
+    let world = "RANK=0\nWORLD_SIZE=4000000000\nMASTER_ADDR=h\nMASTER_PORT=5\n";
+    let mpyc = "python3 x.py -M39000 --index=1\n";
+    for (framework, text, what) in [
+        (
+            "torch-env",
+            world,
+            "m:2: 4000000000 parties are more than 4096; ",
+        ),
+        ("mpyc", mpyc, "39000 parties are more than 4096; "),
+    ] {
+        let framework = FRAMEWORKS.iter().find(|it| it.name == framework).unwrap();
+        let refused = convert(*framework, "m", text).unwrap_err();
+        assert!(refused.to_string().contains(what), "{refused}");
+    }
+}

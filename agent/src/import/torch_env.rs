@@ -6,13 +6,15 @@
 //! Only rank 0 has its address there, where the others meet; theirs they tell each other over it. Gloo's
 //! connections are on ephemeral ports, so a party is known by its address alone.
 
-use super::{Found, Mistake, Party, host, host_and_port, mistake, port};
+use super::{Found, Mistake, Party, bounded, host, host_and_port, mistake, port};
 use crate::config::Host;
 
 pub(super) fn read(text: &str) -> Result<Found, Mistake> {
     let variables = Variables::of(text);
     let rank = variables.number("RANK")?;
     let world = variables.number("WORLD_SIZE")?;
+    let line = variables.find("WORLD_SIZE").and_then(|(line, _)| line);
+    bounded(line, world.into())?;
     if rank >= world {
         let line = variables.find("RANK").map(|(line, _)| line);
         let what = format!("RANK is {rank}, WORLD_SIZE is {world}");

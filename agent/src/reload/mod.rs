@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 use self::watch::Watch;
 use crate::{
     config::{self, Config, Options, Problem, Surroundings},
+    input,
     log::Logging,
     sample::Configuration,
     source::network::{
@@ -317,7 +318,7 @@ async fn answers_of(config: Config) -> Option<Vec<Answer>> {
 }
 
 fn contents(path: &PathBuf) -> Contents {
-    std::fs::read(path).map_err(|error| error.to_string())
+    input::file(path, input::LARGEST).map_err(|error| error.to_string())
 }
 
 fn grace(config: &Config) -> Duration {
