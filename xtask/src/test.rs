@@ -15,7 +15,7 @@ use crate::{
 /// Run every test, as root where that can be had: the BPF tests need it
 ///
 /// cargo runs as you, and only the test programs as root (by sudo if you are not). `PARTYMETER_BIN` tells them
-/// where the built agent is. Without root and sudo the tests that need root say so and are skipped. At the end the agent
+/// where the built agent is. Without root and sudo the tests that need root are reported as ignored. At the end the agent
 /// is checked on other kernels, as `cargo xtask kernels` does, unless only some tests are asked for.
 #[derive(clap::Args)]
 #[command(after_help = "Example: cargo xtask test -- adopt --nocapture")]
@@ -44,15 +44,20 @@ impl Args {
             Root::Already => Vec::new(),
             Root::Sudo => sudo_runner(project)?,
             Root::None => {
-                say("Not root and no sudo: the tests that need root will be skipped.");
+                say("Not root and no sudo: the tests that need root are ignored.");
                 Vec::new()
             }
         };
         let (sh, arguments) = (&project.sh, &self.arguments);
+        // What needs root is ignored where it cannot be had, and never passes unseen.
+        let all = match root {
+            Root::None => None,
+            Root::Already | Root::Sudo => Some("--include-ignored"),
+        };
         // In release, as the agent is: what its build made is used again.
         let tests = cmd!(
             sh,
-            "cargo test --workspace --release --no-fail-fast {runner...} -- {arguments...}"
+            "cargo test --workspace --release --no-fail-fast {runner...} -- {all...} {arguments...}"
         );
         // Both, so that one run shows everything.
         let tests = tests.run();

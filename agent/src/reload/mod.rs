@@ -111,7 +111,7 @@ impl Reload {
         let again = |path: &PathBuf| std::fs::metadata(path).map_or(true, |it| it.is_file());
         let file = options.file.clone().filter(again);
         Self {
-            seen: file.as_ref().map(contents),
+            seen: file.as_deref().map(contents),
             file,
             options,
             config: config.clone(),
@@ -317,7 +317,7 @@ async fn answers_of(config: Config) -> Option<Vec<Answer>> {
     spawn_blocking(move || ask(&config)).await.ok()
 }
 
-fn contents(path: &PathBuf) -> Contents {
+fn contents(path: &std::path::Path) -> Contents {
     input::file(path, input::LARGEST).map_err(|error| error.to_string())
 }
 

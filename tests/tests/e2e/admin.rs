@@ -15,7 +15,6 @@ use std::{
 use crate::support::{
     Agent,
     agent::{Scratch, free_port, program},
-    needs_root,
 };
 
 const OFF: &str = "[network]\nenabled = false\n[gpu]\nenabled = false\n";
@@ -61,8 +60,8 @@ fn refused(output: &Output, code: i32) -> String {
 
 /// The level of the log is read and changed over the socket, by root, and each change is told; no level hides that.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn the_level_is_roots_to_change() {
-    needs_root!();
     let agent = Agent::launch(OFF, &[]);
     let level = |arguments: &[&str]| {
         let output = agent.administer(&[&["log-level"], arguments].concat());
@@ -121,8 +120,8 @@ fn the_page_is_read_only() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn nobody_else_may_open_the_socket() {
-    needs_root!();
     let agent = Agent::launch(OFF, &[]);
     let socket = agent.admin_socket();
     let data = fs::symlink_metadata(&socket).unwrap();
@@ -148,8 +147,8 @@ fn nobody_else_may_open_the_socket() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_group_may_be_let_in() {
-    needs_root!();
     let place = Scratch::new("group");
     let socket = place.0.join("inner/socket");
     let shown = socket.to_str().unwrap();
@@ -194,8 +193,8 @@ fn a_group_may_be_let_in() {
 
 /// It goes with the agent; what a killed one leaves is replaced; and what is somebody else's never is.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn one_agent_has_it_at_a_time_and_it_goes_with_it() {
-    needs_root!();
     let place = Scratch::new("socket");
     let socket = place.0.join("socket");
     let shown = socket.to_str().unwrap();
@@ -268,8 +267,8 @@ fn one_agent_has_it_at_a_time_and_it_goes_with_it() {
 
 /// Where the default cannot be had, all else goes on.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn without_a_place_for_the_default_the_agent_goes_on() {
-    needs_root!();
     // `[admin]` keeps the support from naming a socket; nobody may make one in /run.
     let wrapper = nobody("");
     let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();

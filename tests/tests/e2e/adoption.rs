@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use crate::support::{Agent, Lab, agent::Bytes, diag, needs_root, until_true};
+use crate::support::{Agent, Lab, agent::Bytes, diag, until_true};
 
 fn exchange(from: &TcpStream, to: &TcpStream, amount: usize) {
     std::thread::scope(|scope| {
@@ -18,8 +18,8 @@ fn exchange(from: &TcpStream, to: &TcpStream, amount: usize) {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn in_the_middle() {
-    needs_root!();
     let lab = Lab::new();
     let connections: Vec<_> = (0..3).map(|_| lab.connection()).collect();
     for (a, b) in &connections {
@@ -39,8 +39,8 @@ fn in_the_middle() {
 
 /// Half closed before the agent came: the FIN that was counted then must not be missed now.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn half_closed_before() {
-    needs_root!();
     let lab = Lab::new();
     let (a, b) = lab.connection();
     exchange(&a, &b, 1000);
@@ -55,8 +55,8 @@ fn half_closed_before() {
 
 /// With bytes on their way while the agent starts, what it counts is what moves after.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn under_traffic() {
-    needs_root!();
     let lab = Lab::new();
     let (a, b) = lab.connection();
     let stop = std::sync::atomic::AtomicBool::new(false);
@@ -107,8 +107,8 @@ fn under_traffic() {
 
 /// A socket that several processes share is one socket.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn shared_by_processes() {
-    needs_root!();
     let lab = Lab::new();
     let (a, b) = lab.connection();
     // SAFETY: only clears close-on-exec, so that the children below hold the socket, too.
@@ -128,8 +128,8 @@ fn shared_by_processes() {
 
 /// An agent that starts again counts from 0, and all that moves from then on.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn by_the_next_agent() {
-    needs_root!();
     let lab = Lab::new();
     let first = Agent::start(&lab.config());
     let (a, b) = lab.connection();

@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
 };
 
-use crate::support::{Agent, Lab, agent::Bytes, lab::run, needs_root};
+use crate::support::{Agent, Lab, agent::Bytes, lab::run};
 
 /// Moves so many bytes from one end to the other of a new connection, and closes it.
 fn send(listener: &TcpListener, a: TcpStream, amount: u64) {
@@ -36,8 +36,8 @@ fn received(receive: u64) -> Bytes {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn exact_endpoints_go_over_prefixes_and_tell_parties_on_one_address_apart() {
-    needs_root!();
     let lab = Lab::new();
     let (b, first, second) = (lab.v4(2), lab.port(0), lab.port(1));
     let config = format!(
@@ -66,8 +66,8 @@ fn exact_endpoints_go_over_prefixes_and_tell_parties_on_one_address_apart() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn prefixes_of_both_families() {
-    needs_root!();
     let lab = Lab::new();
     let net = |address: std::net::IpAddr, bits| ipnet_of(address, bits);
     let config = format!(
@@ -110,8 +110,8 @@ fn ipnet_of(address: std::net::IpAddr, bits: u8) -> String {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn strangers_on_a_protocols_port_are_unknown_and_others_are_nobody() {
-    needs_root!();
     let lab = Lab::new();
     let config = format!(
         "[[parties]]\nid = \"b\"\nendpoints = [\"{}\"]\n{}",
@@ -142,8 +142,8 @@ fn strangers_on_a_protocols_port_are_unknown_and_others_are_nobody() {
 
 /// Without parties each address is one, up to the limit; also at the accepting end, and not oneself.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn automatic_parties() {
-    needs_root!();
     let lab = Lab::new();
     for host in [11, 12, 13] {
         run(&format!(
@@ -201,8 +201,8 @@ fn automatic_parties() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn two_agents_count_the_same() {
-    needs_root!();
     let lab = Lab::new();
     let agents = [Agent::start(&lab.config()), Agent::start(&lab.config())];
     let listener = lab.listen(0);
@@ -219,8 +219,8 @@ fn two_agents_count_the_same() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn several_namespaces_at_once() {
-    needs_root!();
     let labs = [Lab::new(), Lab::new(), Lab::new()];
     let parties: Vec<String> = labs
         .iter()
@@ -251,8 +251,8 @@ fn several_namespaces_at_once() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_hundred_parties_each_their_own() {
-    needs_root!();
     let lab = Lab::new();
     let hosts = 100..200_u8;
     let mut config = lab.protocol();

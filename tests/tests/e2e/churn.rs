@@ -21,7 +21,7 @@ use partymeter::{
 use crate::support::{
     Agent, Lab,
     agent::{Bytes, Scratch},
-    needs_root, until_true,
+    until_true,
 };
 
 /// B answers each connection with what `answer` makes of its number, and closes it.
@@ -43,15 +43,15 @@ fn read_all(mut stream: TcpStream) -> u64 {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn ten_thousand_connections_of_one_byte() {
-    needs_root!();
     ten_thousand("");
 }
 
 /// Where `sock_ops` cannot be had, the tracepoint does all of it.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn ten_thousand_connections_without_socket_events() {
-    needs_root!();
     ten_thousand("[network]\ncgroup = \"/proc\"\n");
 }
 
@@ -73,8 +73,8 @@ fn ten_thousand(config: &str) {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_thousand_at_once() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let listener = lab.listen(0);
@@ -105,8 +105,8 @@ fn a_thousand_at_once() {
 /// Settles without a pause on one core while connections of every size begin and end on others. Each end of a
 /// connection may be settled before, while and after its last byte, its FIN and its state arrive.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn settling_races_with_the_end() {
-    needs_root!();
     let lab = Lab::new();
     let file = Scratch::with("race.toml", &lab.config());
     let options = Options {

@@ -9,7 +9,7 @@ use std::{
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::support::{Agent, Lab, agent::Bytes, diag, needs_root};
+use crate::support::{Agent, Lab, agent::Bytes, diag};
 
 fn read_to_end(mut socket: &TcpStream) -> u64 {
     let mut data = Vec::new();
@@ -19,8 +19,8 @@ fn read_to_end(mut socket: &TcpStream) -> u64 {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn half_close() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let (a, b) = lab.connection();
@@ -40,8 +40,8 @@ fn half_close() {
 
 /// The kernel has received what the program never read; closing resets the connection.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn close_with_unread_data() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let (a, b) = lab.connection();
@@ -55,8 +55,8 @@ fn close_with_unread_data() {
 
 /// A reset with data in flight: what was sent was sent, and what had arrived had arrived.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn reset_with_data_in_flight() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let (a, b) = lab.connection();
@@ -95,8 +95,8 @@ fn reset_with_data_in_flight() {
 
 /// `connect` to AF_UNSPEC zeroes a socket's counters; it is used again and again.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn disconnect_and_reuse() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let listener = lab.listen(0);
@@ -126,9 +126,9 @@ fn disconnect_and_reuse() {
 
 /// TCP Fast Open: the SYN carries payload, on both sides before the connection is established.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn fast_open() {
     const TCP_FASTOPEN: libc::c_int = 23;
-    needs_root!();
     let lab = Lab::new();
     for namespace in [&lab.a, &lab.b] {
         namespace.run("sysctl -qw net.ipv4.tcp_fastopen=3");
@@ -190,8 +190,8 @@ fn fast_open() {
 
 /// A program that is killed in the middle: the kernel's last figures count, not the program's.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn killed_in_the_middle() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let listener = lab.listen(0);
@@ -233,8 +233,8 @@ fn killed_in_the_middle() {
 
 /// A socket that connects to itself (both SYNs cross) is one socket, and a party only because it is named.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn connection_to_oneself() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     lab.a.enter(|| {
@@ -255,8 +255,8 @@ fn connection_to_oneself() {
 
 /// A listener that never accepts: the connections are established, and what they receive is received.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn never_accepted() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let listener: TcpListener = lab.listen(0);

@@ -10,7 +10,7 @@ use std::{
 
 use socket2::SockRef;
 
-use crate::support::{Agent, Lab, diag, lab::Namespace, needs_root, until_true};
+use crate::support::{Agent, Lab, diag, lab::Namespace, until_true};
 
 /// The labels of A's sockets, and of B's.
 const OF_A: &str = "party_id=\"b\",protocol=\"test\"";
@@ -62,8 +62,8 @@ fn ss(namespace: &Namespace, name: &str) -> f64 {
 
 /// A line on which a message of 1,000 bytes takes (1,000 + 66) * 8 bits / 1 Mbit/s = 8.5 ms.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn round_trips_take_what_the_line_takes() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     lab.a
@@ -80,8 +80,8 @@ fn round_trips_take_what_the_line_takes() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn the_page_says_what_the_kernel_says() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let (a, b) = lab.connection();
@@ -120,8 +120,8 @@ fn the_page_says_what_the_kernel_says() {
 
 /// What is older than the agent cannot be armed: it is sampled, so is everything where there are no events.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn without_events_times_are_sampled() {
-    needs_root!();
     let lab = Lab::new();
     let older = lab.connection();
     let agents = [
@@ -184,8 +184,8 @@ fn without_events_times_are_sampled() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn connections_and_how_they_end() {
-    needs_root!();
     let lab = Lab::new();
     let older = lab.connection();
     let agent = Agent::start(&lab.config());
@@ -268,8 +268,8 @@ fn connections_and_how_they_end() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_process_is_a_session_as_long_as_it_holds_a_connection() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let sessions = |count| [("mpc_active_sessions{protocol=\"test\"}".to_owned(), count)];
@@ -311,8 +311,8 @@ fn a_process_is_a_session_as_long_as_it_holds_a_connection() {
 
 /// One privilege less: bytes are counted all the same.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn without_cap_net_admin_only_round_trips_are_fewer() {
-    needs_root!();
     let lab = Lab::new();
     let fewer = [
         "setpriv",

@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use crate::support::{Agent, Lab, diag, needs_root};
+use crate::support::{Agent, Lab, diag};
 
 const AMOUNT: u64 = 15_000_000;
 
@@ -34,8 +34,8 @@ fn send_and_compare(lab: &Lab) -> diag::Sums {
 /// The queue is on the sender's own device: the kernel refuses some segments before they leave and sends them
 /// again, which `bytes_sent - bytes_retrans` takes for new. The page must not.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn at_the_senders_own_queue() {
-    needs_root!();
     let lab = Lab::new();
     lab.a
         .run("tc qdisc replace dev eth root tbf rate 200mbit burst 20kb limit 30kb");
@@ -46,8 +46,8 @@ fn at_the_senders_own_queue() {
 
 /// The queue is a router's: segments are lost on the way, and others arrive before them.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn on_the_way() {
-    needs_root!();
     let lab = Lab::routed();
     lab.router()
         .run("tc qdisc replace dev to-b root tbf rate 200mbit burst 20kb limit 30kb");

@@ -13,7 +13,6 @@ use crate::support::{
     agent::Bytes,
     diag,
     lab::{Namespace, run},
-    needs_root,
 };
 
 /// A socket of a namespace, or why this kernel has none.
@@ -30,10 +29,10 @@ fn of_a(role: &str, agent: &Agent) -> Option<f64> {
 /// Over two addresses of A's to one of B's. The page says what the subflows have moved, and not once more for the
 /// connection that they are of.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn each_byte_of_two_subflows_is_counted_once() {
     const UP: usize = 30_000_000;
     const DOWN: usize = 3_000_000;
-    needs_root!();
     let lab = Lab::new();
     if let Err(error) = socket(&lab.a) {
         eprintln!("skipped: this kernel has no MPTCP: {error}");

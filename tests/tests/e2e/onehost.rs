@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use crate::support::{Agent, Lab, agent::Bytes, lab::Namespace, needs_root, receiver::python};
+use crate::support::{Agent, Lab, agent::Bytes, lab::Namespace, receiver::python};
 
 /// A party as a program of its own, `party.py`; ended when dropped.
 struct Party {
@@ -75,8 +75,8 @@ fn exchanged() -> [Bytes; 3] {
 /// Both ends of each connection are the other end's party's, that is, all that a party was sent and all that it has sent:
 /// of both families, whoever has opened it, also where that was before the agent came.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn three_programs_on_one_host() {
-    needs_root!();
     let lab = Lab::new();
     let hosts = [
         IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -167,8 +167,8 @@ fn party(id: u16, endpoints: &[SocketAddr]) -> String {
 /// went to; the end that accepted it is of one of the parties at this address, but not known which: all of its bytes are
 /// `other`'s.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn three_parties_in_one_process() {
-    needs_root!();
     let lab = Lab::new();
     let hosts = [
         IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -208,8 +208,8 @@ fn three_parties_in_one_process() {
 
 /// The same of parties on another host, while a stranger is one still.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn parties_behind_one_address_are_expected() {
-    needs_root!();
     let lab = Lab::new();
     let parties: String = (0..2)
         .map(|id| party(id, &[SocketAddr::from((lab.v4(1), lab.port(id)))]))

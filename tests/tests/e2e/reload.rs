@@ -13,7 +13,7 @@ use std::{
 use crate::support::{
     Agent, Lab,
     agent::{Bytes, Scratch},
-    needs_root, until_true,
+    until_true,
 };
 
 fn exchange(mut from: &TcpStream, mut to: &TcpStream, amount: usize) {
@@ -62,8 +62,8 @@ fn taken(agent: &Agent, before: f64) {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn parties_come_go_and_change_while_a_connection_is_open() {
-    needs_root!();
     let lab = Lab::new();
     let (at_a, at_b) = (lab.v4(1).to_string(), lab.v4(2).to_string());
     let with = |parties: &[String]| parties.concat() + &lab.protocol();
@@ -117,8 +117,8 @@ fn parties_come_go_and_change_while_a_connection_is_open() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn protocols_come_go_and_change_while_a_connection_is_open() {
-    needs_root!();
     let lab = Lab::new();
     let parties = party("a", &lab.v4(1).to_string()) + &party("b", &lab.v4(2).to_string());
     let protocol = |name: &str, port: u16| {
@@ -146,8 +146,8 @@ fn protocols_come_go_and_change_while_a_connection_is_open() {
 
 /// Without parties each address is one; with parties it is not; and back.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn automatic_parties_come_and_go() {
-    needs_root!();
     let lab = Lab::new();
     let at_b = lab.v4(2).to_string();
     let agent = Agent::start(&lab.protocol());
@@ -164,8 +164,8 @@ fn automatic_parties_come_and_go() {
 
 /// Bytes that move while the parties change are one party's or the other's: none is lost, and none is there twice.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn nothing_is_lost_and_nothing_counted_twice_under_traffic() {
-    needs_root!();
     let lab = Lab::new();
     let (at_a, at_b) = (lab.v4(1).to_string(), lab.v4(2).to_string());
     let named = |a: &str, b: &str| party(a, &at_a) + &party(b, &at_b) + &lab.protocol();
@@ -227,8 +227,8 @@ fn nothing_is_lost_and_nothing_counted_twice_under_traffic() {
 
 /// However the file changes, it is read again without a signal.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn every_way_to_change_the_file_is_noticed() {
-    needs_root!();
     let lab = Lab::new();
     let root = Scratch::new("map");
     let version = |name: &str| root.0.join(name);
@@ -272,8 +272,8 @@ fn every_way_to_change_the_file_is_noticed() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_broken_file_changes_nothing_and_every_error_is_told() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let taken_before = agent.series(TIMESTAMP).unwrap();
@@ -312,8 +312,8 @@ fn a_broken_file_changes_nothing_and_every_error_is_told() {
 
 /// A party's name stands for another address from now on. The agent has a file of hosts of its own.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_host_name_follows_its_addresses() {
-    needs_root!();
     let lab = Lab::new();
     let hosts = Scratch::with("hosts", "192.0.2.77 party-b.test\n");
     let mount = format!(
@@ -352,8 +352,8 @@ fn a_host_name_follows_its_addresses() {
 
 /// A configuration from a pipe is there once: asked to read it again, the agent keeps it.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_pipe_is_not_read_again() {
-    needs_root!();
     let lab = Lab::new();
     let piped = "exec \"$0\" \"$1\" \"$2\" <(cat \"$3\")";
     let agent = Agent::launch(&lab.config(), &["bash", "-c", piped]);
@@ -376,9 +376,9 @@ impl Drop for Guard<'_> {
 
 /// A party whose entry takes other forms while it connects is that party at any moment, and no stranger.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_party_is_never_a_stranger_while_its_entry_changes() {
     const RELOADS: usize = 24;
-    needs_root!();
     let lab = Lab::new();
     let (at_a, at_b) = (lab.v4(1).to_string(), lab.v4(2).to_string());
     let prefix = at_a.rsplit_once('.').unwrap().0.to_owned() + ".0/31";

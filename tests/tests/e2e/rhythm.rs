@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Agent, Lab, lab::run, needs_root, until_true};
+use crate::support::{Agent, Lab, lab::run, until_true};
 
 /// Messages of a party.
 pub(crate) fn messages(agent: &Agent, direction: &str, party: &str) -> Option<f64> {
@@ -31,8 +31,8 @@ pub(crate) fn expect(agent: &Agent, wanted: f64, figure: impl Fn(&Agent) -> Opti
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn every_message_and_every_round_counts() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     // One connection for each direction, as some programs have it: the rhythm is the party's.
@@ -57,8 +57,8 @@ fn every_message_and_every_round_counts() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn what_moves_nothing_is_no_message() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let (a, b) = lab.connection();
@@ -85,10 +85,10 @@ fn what_moves_nothing_is_no_message() {
 
 /// Three parties; A sends to both others at once and needs both answers, one of which takes its time.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn the_one_that_is_waited_for_is_found() {
     const ROUNDS: u32 = 20;
     const SLOW: Duration = Duration::from_millis(60);
-    needs_root!();
     let lab = Lab::new();
     run(&format!(
         "ip -n {} addr add {}/24 dev eth",
@@ -151,8 +151,8 @@ fn the_one_that_is_waited_for_is_found() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn off_is_absent() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&format!("[network]\nrhythm = false\n{}", lab.config()));
     let page = agent.get("/metrics");
@@ -163,9 +163,9 @@ fn off_is_absent() {
 /// Answers that lie in the receive buffer when both sides have said that they are done: the connection is closed, its
 /// port given back, and the program reads what it was sent all the same.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn what_is_read_after_the_end_is_a_message_all_the_same() {
     const ANSWERS: usize = 20;
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let (a, b) = lab.connection();
@@ -219,8 +219,8 @@ fn what_is_read_after_the_end_is_a_message_all_the_same() {
 
 /// A socket that is used again (`connect` to `AF_UNSPEC`, then elsewhere): each of its connections counts by itself.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_socket_that_is_used_again_begins_anew() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let listener = lab.listen(0);

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{Agent, Lab, agent::Bytes, lab::run, needs_root, until, until_true};
+use crate::support::{Agent, Lab, agent::Bytes, lab::run, until, until_true};
 
 /// The lines of the log that tell of strangers, once there are so many.
 fn told(agent: &Agent, count: usize) -> Vec<String> {
@@ -33,8 +33,8 @@ fn config(lab: &Lab) -> String {
 const UNEXPECTED: &str = "mpc_unexpected_connections_total{protocol=\"test\",role=\"acceptor\"}";
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn who_came_is_in_the_log_and_not_on_the_page() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&config(&lab));
     assert_eq!(agent.series(UNEXPECTED), Some(0.0));
@@ -69,8 +69,8 @@ fn who_came_is_in_the_log_and_not_on_the_page() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn many_of_them_do_not_fill_the_log() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&config(&lab));
     let listener = lab.listen(0);
@@ -89,6 +89,7 @@ fn many_of_them_do_not_fill_the_log() {
 /// A program that holds an MPC connection and connects elsewhere: to a stranger, to an address that is allowed, and to
 /// itself.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn where_an_mpc_program_goes_besides() {
     const SCRIPT: &str = r#"
 import socket, sys
@@ -105,7 +106,6 @@ others[0].sendall(b"x" * 1234)
 print(others[0].getsockname()[1], flush=True)
 sys.stdin.readline()
 "#;
-    needs_root!();
     let lab = Lab::new();
     let (b, stranger, allowed) = (&lab.b.name, "192.0.2.3", lab.v4(4));
     run(&format!("ip -n {b} addr add {allowed}/24 dev eth"));
@@ -179,8 +179,8 @@ sys.stdin.readline()
 
 /// A process names itself, in whatever bytes: the alarm names it all the same, and shows nothing else in its place.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_process_cannot_hide_its_name() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&config(&lab));
     let address = format!("{}", lab.v4(2));

@@ -20,7 +20,7 @@ use crate::{
     support::{
         Agent, Hosts,
         agent::{Bytes, Scratch},
-        needs_root, until_true,
+        until_true,
     },
 };
 
@@ -193,8 +193,8 @@ fn check(agent: &Agent, slow: &str, quick: &str, least: Duration) {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn who_computes_longer_is_found_by_name() {
-    needs_root!();
     let trio = Trio::new();
     let agent = Agent::start(&trio.config(1));
     trio.play(2, SLOW);
@@ -202,9 +202,9 @@ fn who_computes_longer_is_found_by_name() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn who_is_behind_a_slow_line_is_found_by_name() {
     const DELAY: Duration = Duration::from_millis(25);
-    needs_root!();
     let trio = Trio::relayed(DELAY);
     let agent = Agent::start(&trio.config(RELAY));
     trio.play(1, Duration::ZERO);
@@ -214,8 +214,8 @@ fn who_is_behind_a_slow_line_is_found_by_name() {
 
 /// One that does not answer any more is told while it does not.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn who_hangs_is_found_while_it_hangs() {
-    needs_root!();
     let trio = Trio::new();
     let agent = Agent::start(&trio.config(1));
     trio.play(2, Duration::ZERO);
@@ -247,8 +247,8 @@ fn who_hangs_is_found_while_it_hangs() {
 
 /// GPU 0 has nothing to do meanwhile, GPU 1 works.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn idle_gpus_are_told_whom_they_wait_for() {
-    needs_root!();
     let mut scenario = Scenario::of(Model::H100, 2);
     scenario.gpus[1].load = Load::Busy;
     let file = Scratch::with("scenario.json", &serde_json::to_string(&scenario).unwrap());

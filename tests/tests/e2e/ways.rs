@@ -10,7 +10,7 @@ use std::{
 use io_uring::{IoUring, opcode, types::Fd};
 use socket2::SockRef;
 
-use crate::support::{Agent, Lab, needs_root};
+use crate::support::{Agent, Lab};
 
 type Send = fn(&TcpStream, u64) -> u64;
 type Receive = fn(&TcpStream, u64) -> u64;
@@ -90,14 +90,14 @@ fn with_flags(socket: &TcpStream, amount: u64, size: usize, flags: libc::c_int) 
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn blocking() {
-    needs_root!();
     moves(20_000_000, write, read);
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn non_blocking_partial_writes() {
-    needs_root!();
     moves(
         20_000_000,
         |socket, amount| {
@@ -131,8 +131,8 @@ fn non_blocking_partial_writes() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn writev() {
-    needs_root!();
     moves(
         10_000_000,
         |socket, amount| {
@@ -157,8 +157,8 @@ fn writev() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn sendmmsg() {
-    needs_root!();
     moves(
         8_000_000,
         |socket, amount| {
@@ -189,8 +189,8 @@ fn sendmmsg() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn msg_more() {
-    needs_root!();
     moves(
         3_000_000,
         |socket, amount| {
@@ -202,8 +202,8 @@ fn msg_more() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn msg_waitall_of_100_mb() {
-    needs_root!();
     moves(100_000_000, write, |socket, amount| {
         let mut data = vec![0_u8; usize::try_from(amount).unwrap()];
         // SAFETY: the buffer is as long as said.
@@ -220,8 +220,8 @@ fn msg_waitall_of_100_mb() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn msg_peek_loops() {
-    needs_root!();
     moves(2_000_000, write, |socket, amount| {
         let mut data = vec![0_u8; CHUNK];
         all(amount, |left| {
@@ -236,8 +236,8 @@ fn msg_peek_loops() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn sendfile() {
-    needs_root!();
     moves(
         10_000_000,
         |socket, amount| {
@@ -286,8 +286,8 @@ fn splice(from: &impl AsRawFd, to: &impl AsRawFd, count: usize) -> io::Result<u6
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn splice_both_ways() {
-    needs_root!();
     moves(
         5_000_000,
         |socket, amount| {
@@ -313,8 +313,8 @@ fn splice_both_ways() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn msg_zerocopy() {
-    needs_root!();
     moves(
         10_000_000,
         |socket, amount| {
@@ -385,8 +385,8 @@ fn ring(amount: u64, entry: impl Fn(u32) -> io_uring::squeue::Entry) -> u64 {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn io_uring() {
-    needs_root!();
     moves(
         10_000_000,
         |socket, amount| {
@@ -409,6 +409,7 @@ fn io_uring() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn tcp_zerocopy_receive() {
     /// `struct tcp_zerocopy_receive` of include/uapi/linux/tcp.h, as far as Linux 5.11 knows it.
     #[repr(C)]
@@ -424,7 +425,6 @@ fn tcp_zerocopy_receive() {
         flags: u32,
     }
     const TCP_ZEROCOPY_RECEIVE: libc::c_int = 35;
-    needs_root!();
     let receive: Receive = |socket, amount| {
         let fd = socket.as_raw_fd();
         let room = CHUNK * 16;

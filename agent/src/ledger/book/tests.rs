@@ -128,7 +128,7 @@ fn a_failure_loses_what_does_not_fit_and_ends_without_a_restart() {
         now.problems
     );
     assert_eq!(now.written, 0);
-    assert_eq!((now.failed + now.pending) as usize, many);
+    assert_eq!(now.failed + now.pending, many as u64);
     assert!(now.failed > 0 && now.pending > 0, "{now:?}");
 
     fs::remove_file(&directory.0).unwrap();

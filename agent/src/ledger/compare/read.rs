@@ -29,7 +29,7 @@ const NAME: usize = 256;
 /// So many different names may be in one file.
 const NAMES: usize = 8192;
 /// No connection is older: 2020-01-01, in time since 1970.
-const FIRST: Duration = Duration::from_secs(1_577_836_800);
+const FIRST: Duration = Duration::from_hours(438_288);
 /// How far ahead of this machine's the clock of the other may be.
 const AHEAD: Duration = Duration::from_hours(24);
 
@@ -143,7 +143,7 @@ pub(super) fn parse(
         let entry = serde_json::from_slice::<Entry>(text).map_err(|error| {
             wrong(format!(
                 "no connection, `partymeter ledger export` writes them: {}",
-                printable(&error.to_string())
+                printable(error.to_string())
             ))
         })?;
         let record = check(&entry, latest, names).map_err(wrong)?;

@@ -439,7 +439,7 @@ fn parties_that_are_named_differently_are_known_by_what_both_have() {
         ..A
     };
     expect(
-        compared(&[a.clone(), third.clone()], &[b.clone()]),
+        compared(&[a.clone(), third.clone()], std::slice::from_ref(&b)),
         0,
         &["1 connections of party 0 with third parties"],
     );
@@ -448,7 +448,7 @@ fn parties_that_are_named_differently_are_known_by_what_both_have() {
         ..a.clone()
     };
     expect(
-        compared(&[a, hidden.clone(), third], &[b.clone()]),
+        compared(&[a, hidden.clone(), third], std::slice::from_ref(&b)),
         1,
         &["ONLY IN THE LEDGER OF party 0"],
     );
@@ -485,7 +485,7 @@ fn parties_may_be_addresses() {
         ..a.clone()
     };
     expect(
-        compared(&[a.clone(), third], &[b.clone()]),
+        compared(&[a.clone(), third], std::slice::from_ref(&b)),
         0,
         &["1 connections of a with addresses that neither file gives to b"],
     );
@@ -547,7 +547,7 @@ fn clients_behind_a_translation_are_matched_by_bytes_and_time() {
         ..B
     };
     let how = "p: 1 connections matched by bytes and time (address translated), sent 1000 bytes, received 1000\n";
-    let (said, code) = compared(&[A], &[b.clone()]);
+    let (said, code) = compared(&[A], std::slice::from_ref(&b));
     assert!(
         said.contains(how) && !said.contains("in the order of time"),
         "{said}"
@@ -618,7 +618,7 @@ fn a_service_behind_a_translation_is_matched_by_bytes_and_time() {
         ..A
     };
     expect(
-        compared(&[a.clone()], &[B]),
+        compared(std::slice::from_ref(&a), &[B]),
         0,
         &["1 connections matched by bytes and time (address translated)"],
     );

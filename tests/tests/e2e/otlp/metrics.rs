@@ -14,7 +14,6 @@ use super::Sending;
 use crate::support::{
     Agent, Lab,
     agent::{Scratch, free_port, program},
-    needs_root,
     receiver::{Receiver, attributes, items, number, python},
     until_true,
 };
@@ -296,8 +295,8 @@ fn arrives_uncompressed_as_on_the_page() {
 
 /// Bytes between parties: as differences they add up to the page's.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn differences_add_up_to_what_the_page_has() {
-    needs_root!();
     let Some(receiver) = Receiver::start(&[]) else {
         return;
     };
@@ -384,8 +383,8 @@ fn differences_add_up_to_what_the_page_has() {
 
 /// What a stop leaves behind is complete.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn the_last_bytes_are_sent_when_the_agent_ends() {
-    needs_root!();
     let Some(receiver) = Receiver::start(&[]) else {
         return;
     };
@@ -437,8 +436,8 @@ impl Drop for Stopped {
 
 /// A store that answers queries: it has what the page has.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn victoria_metrics_answers_with_what_the_page_has() {
-    needs_root!();
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let store = here.join("../target/victoria-metrics/usr/bin/victoria-metrics");
     if !store.exists() {

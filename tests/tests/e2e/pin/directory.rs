@@ -19,12 +19,12 @@ use super::{FileSystem, move_bytes};
 use crate::support::{
     Agent, Lab,
     agent::{Scratch, free_port, program},
-    needs_root, until_true,
+    until_true,
 };
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn what_another_version_has_pinned_is_not_gone_on_with() {
-    needs_root!();
     let lab = Lab::new();
     let files = FileSystem::new();
     let config = lab.config() + &files.network();
@@ -101,8 +101,8 @@ fn told(bytes: &[u8]) -> String {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn one_agent_at_a_time_and_detach_leaves_nothing() {
-    needs_root!();
     let lab = Lab::new();
     let files = FileSystem::new();
     let directory = files.directory();
@@ -159,8 +159,8 @@ fn one_agent_at_a_time_and_detach_leaves_nothing() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_directory_in_no_bpf_file_system_is_one_line() {
-    needs_root!();
     let place = Scratch::new("no-bpf");
     let mend = format!(
         "network.pin: {} is not in a BPF file system; mount one with `mount -t bpf bpf /sys/fs/bpf` and name a directory \
@@ -215,8 +215,8 @@ fn foreign(directory: &Path, name: &str) {
 
 /// What no agent has made stays, whatever it is called.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn what_is_somebody_elses_is_left_alone() {
-    needs_root!();
     let lab = Lab::new();
     let files = FileSystem::new();
     let directory = files.directory();
@@ -275,8 +275,8 @@ fn what_is_somebody_elses_is_left_alone() {
 
 /// Another version may have given other names; what it has left is removed all the same.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn what_another_version_has_named_otherwise_goes() {
-    needs_root!();
     let lab = Lab::new();
     let files = FileSystem::new();
     let directory = files.directory();

@@ -26,7 +26,7 @@ use crate::support::{
     Agent, Lab,
     agent::{Bytes, Scratch},
     lab::run,
-    needs_root, until_true,
+    until_true,
 };
 
 /// A BPF file system; gone when dropped, with all that is pinned in it.
@@ -149,8 +149,8 @@ fn bytes(transmit: u64, receive: u64) -> Bytes {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn what_begins_and_ends_without_an_agent_counts() {
-    needs_root!();
     let lab = Lab::new();
     let files = FileSystem::new();
     let config = lab.config() + &files.network();
@@ -202,8 +202,8 @@ fn what_begins_and_ends_without_an_agent_counts() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn messages_and_failures_count_once_over_restarts() {
-    needs_root!();
     let lab = Lab::new();
     let files = FileSystem::new();
     let config = lab.config() + &files.network();
@@ -260,8 +260,8 @@ fn messages_and_failures_count_once_over_restarts() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn datagrams_count_without_an_agent_and_a_stranger_is_one() {
-    needs_root!();
     let lab = Lab::new();
     let files = FileSystem::new();
     let party = format!("[[parties]]\nid = \"b\"\nendpoints = [\"{}\"]\n", lab.v4(2));

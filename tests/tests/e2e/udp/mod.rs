@@ -18,7 +18,7 @@ use nix::sys::socket::{
 };
 use socket2::SockRef;
 
-use crate::support::{Agent, Lab, agent::Bytes, lab::Namespace, needs_root};
+use crate::support::{Agent, Lab, agent::Bytes, lab::Namespace};
 
 /// What one side says that it has sent or read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,8 +153,8 @@ fn both_ways(
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn connected_and_unconnected_in_both_families() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&config(&lab));
     let server = listen(&lab, 0);
@@ -192,10 +192,10 @@ fn connected_and_unconnected_in_both_families() {
 }
 
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn many_at_once() {
     const EACH: usize = 64;
     const CALLS: usize = 10;
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&config(&lab));
     let (client, server) = (anywhere(&lab), listen(&lab, 0));
@@ -258,8 +258,8 @@ fn many_at_once() {
 
 /// Looking does not count, what a short buffer cuts off does, and a datagram made in pieces is one.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn peeking_cutting_and_corking() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&config(&lab));
     let (client, server) = (anywhere(&lab), listen(&lab, 0));
@@ -285,8 +285,8 @@ fn peeking_cutting_and_corking() {
 
 /// Who sends to where nobody listens has sent: until the answer is there, and then the call fails.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_refused_port() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&config(&lab));
     let mut sum = Tally::default();
@@ -314,8 +314,8 @@ fn a_refused_port() {
 
 /// What finds no room was sent, and not received.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_full_receive_buffer() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&config(&lab));
     let server = listen(&lab, 0);
@@ -347,10 +347,10 @@ fn a_full_receive_buffer() {
 
 /// Many sockets at the same time, to receivers that cannot keep up.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_crowd() {
     const SENDERS: usize = 6;
     const DATAGRAMS: usize = 20_000;
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&config(&lab));
     let servers: Vec<UdpSocket> = (0..3).map(|index| listen(&lab, index)).collect();

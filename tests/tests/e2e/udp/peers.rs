@@ -10,12 +10,12 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Tally, anywhere, bind, config, expect, listen, read};
-use crate::support::{Agent, Lab, agent::Bytes, needs_root};
+use crate::support::{Agent, Lab, agent::Bytes};
 
 /// A raw socket gets a copy of each datagram, and TCP may have the same port.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn neither_copies_nor_connections_are_datagrams() {
-    needs_root!();
     let lab = Lab::new();
     let tcp = format!("[[protocols]]\nname = \"tcp\"\nports = [{}]\n", lab.port(0));
     let agent = Agent::start(&(config(&lab) + &tcp));
@@ -62,8 +62,8 @@ fn neither_copies_nor_connections_are_datagrams() {
 
 /// Whoever is no party is unknown, and told once for each address and port.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn strangers_are_unknown() {
-    needs_root!();
     let lab = Lab::new();
     let party = format!("[[parties]]\nid = \"a\"\nendpoints = [\"{}\"]\n", lab.v4(1));
     let agent = Agent::start(&(party + &lab.protocol() + "transport = \"udp\"\n"));
@@ -112,8 +112,8 @@ fn strangers_are_unknown() {
 
 /// Without parties, each address on such a port is one.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn automatic_parties() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&(lab.protocol() + "transport = \"udp\"\n"));
     let server = listen(&lab, 0);
@@ -145,8 +145,8 @@ fn automatic_parties() {
 
 /// The hooks are attached at the start or not at all; parties and ports change as those of TCP do.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn reloading() {
-    needs_root!();
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let replace = |agent: &Agent, config: &str| {
@@ -190,8 +190,8 @@ fn reloading() {
 
 /// Without the privilege for it, UDP is absent and says so, and TCP is counted.
 #[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
 fn without_the_privilege_it_is_absent() {
-    needs_root!();
     let lab = Lab::new();
     let tcp = format!("[[protocols]]\nname = \"tcp\"\nports = [{}]\n", lab.port(0));
     let wrapper = [
