@@ -17,6 +17,7 @@ mod import;
 mod ledger;
 mod line;
 mod loss;
+mod memory;
 mod mptcp;
 mod mpyc;
 mod onehost;

@@ -5,7 +5,17 @@
 //! LGPL). This walks the raw bytes once, keeps an offset per type, and accepts kinds it has not heard of
 //! only where it can still find the next one. Layout: Documentation/bpf/btf.rst.
 
+mod hooks;
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+};
+
 use agent_ebpf::Offsets;
+use memmap2::MmapMut;
+
+pub use self::hooks::{Hook, Hooks};
 
 /// Where the running kernel publishes its BTF.
 pub const KERNEL: &str = "/sys/kernel/btf/vmlinux";
@@ -45,6 +55,18 @@ pub struct Kernel {
     /// (`net/core/bpf_sk_storage.c`) reads it a second time and follows it. The rework is known by the member `state`
     /// that it gave to `struct bpf_local_storage_elem`.
     pub storage_iterators_are_safe: bool,
+}
+
+/// The running kernel's BTF, in memory that goes back to the system at once when it is dropped.
+///
+/// # Errors
+/// Where the kernel publishes none.
+pub fn raw() -> io::Result<MmapMut> {
+    let mut file = File::open(KERNEL)?;
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut raw = MmapMut::map_anon(length)?;
+    file.read_exact(&mut raw)?;
+    Ok(raw)
 }
 
 /// What the kernel's BTF says.
@@ -205,6 +227,13 @@ impl<'a> Btf<'a> {
         })
     }
 
+    /// What stands at a place among the strings; empty where nothing does.
+    fn name(&self, offset: u32) -> &'a [u8] {
+        let rest = self.strings.get(offset as usize..).unwrap_or_default();
+        let end = rest.iter().position(|byte| *byte == 0);
+        &rest[..end.unwrap_or(0)]
+    }
+
     fn is_named(&self, offset: u32, name: &str) -> bool {
         let Some(rest) = self.strings.get(offset as usize..) else {
             return false;
@@ -305,7 +334,7 @@ mod tests {
         u32::try_from(bytes.len()).unwrap()
     }
 
-    fn fixture() -> Vec<u8> {
+    pub(super) fn fixture() -> Vec<u8> {
         let strings = b"\0outer\0a\0b\0int\0word\0call\0";
         let name = |text: &str| {
             let needle = [b"\0", text.as_bytes(), b"\0"].concat();

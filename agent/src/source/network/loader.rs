@@ -13,6 +13,7 @@ mod owned;
 mod pinned;
 mod transitions;
 mod udp;
+mod unread;
 mod ways;
 
 use std::{collections::BTreeSet, io, mem::offset_of, os::fd::AsFd as _};
@@ -21,7 +22,7 @@ use agent_ebpf::{
     Address, Control, Counters, HISTOGRAM_CAPACITY, Histogram, RECORD_BYTES, Shown, map, program,
 };
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Btf, Ebpf, Endianness, VerifierLogLevel,
     maps::{HashMap, MapData, MapError, RingBuf},
     programs::{Iter, ProgramError, SockOps},
 };
@@ -44,10 +45,11 @@ use self::{
     ways::Walk,
 };
 use super::{
+    btf::{Hook, Hooks},
     cgroup::Cgroup,
     layout::Layout,
     pin::Base,
-    sys::{Iterator, Mapped, ProgramStatistics, program_statistics},
+    sys::{Iterator, Mapped, ProgramStatistics, program_statistics, release_memory},
     tables::Tables,
 };
 
@@ -56,6 +58,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pa
 
 /// Where aya-log-ebpf reads the level of its messages.
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
+
+/// The functions that programs are attached to the exits of.
+pub(super) const FUNCTIONS: [&str; 3] = [ways::EXITS[0], ways::EXITS[1], udp::EXIT];
 
 /// The shortest ring that a kernel makes, where pages are of 4 KiB.
 const PAGE: u32 = 4096;
@@ -79,20 +84,21 @@ pub(super) struct Loaded {
 impl Loaded {
     /// Fits the programs and has the verifier look at them.
     pub(super) fn new(fit: Fit) -> Result<Self, Error> {
-        let btf = Btf::from_sys_fs().map_err(|error| Error::Btf(error.to_string()))?;
         let level = fit.log_level();
         let (udp_ports, callers) = udp::lengths(fit.udp.is_some());
         let recorded = fit.settings.records != 0;
         let records = if recorded { RECORD_BYTES } else { PAGE };
-        let mut loader = EbpfLoader::new();
         let to_pin = pinned::maps(fit.udp.is_some(), recorded);
+        let mut loader = unread::loader();
         if let Some(folder) = &fit.base.folder {
             folder.pin_maps(&mut loader, &to_pin);
         }
         let mut ebpf = loader
             .map_max_entries(map::UDP_PORTS, udp_ports)
             .map_max_entries(map::CALLERS, callers)
-            .btf(Some(&btf))
+            .btf(None)
+            // A refusal's log then is its reason, and not megabytes of instructions.
+            .verifier_log_level(VerifierLogLevel::STATS)
             .override_global(agent_ebpf::OFFSETS, &fit.offsets, true)
             .override_global(agent_ebpf::SETTINGS, &fit.settings, true)
             .override_global(LOG_LEVEL, &level, true)
@@ -102,6 +108,7 @@ impl Loaded {
             .load(OBJECT)
             .map_err(|error| kernel_error("create the BPF maps", &error))?;
         let refused = |error: ProgramError| program_error("load the BPF programs", &error);
+        let btf = only(&fit.hooks, &[Hook::Iterator])?;
         load(&mut ebpf, &btf).map_err(refused)?;
         let chosen = Walk::choose(&mut ebpf, &btf, fit.storage_iterators);
         let (walk, accounts) = chosen.map_err(refused)?;
@@ -113,7 +120,18 @@ impl Loaded {
         let arms = typed::<Iter>(&mut ebpf, program::ARM)
             .and_then(|arm| arm.load("tcp", &btf))
             .is_ok();
-        let rhythm = fit.rhythm.map(|rhythm| rhythm.load(&mut ebpf, &btf));
+        // One kind at a time: beside what the kernel takes to look at them, all would be too much.
+        drop(btf);
+        let btf = only(&fit.hooks, &[Hook::Tracepoint])?;
+        Transitions::load(&mut ebpf, &btf).map_err(refused)?;
+        let rhythm = match fit.rhythm {
+            Some(rhythm @ Rhythm::Exits) => {
+                let btf = only(&fit.hooks, &[Hook::Function])?;
+                Some(rhythm.load(&mut ebpf, &btf))
+            }
+            rhythm => rhythm.map(|rhythm| rhythm.load(&mut ebpf, &btf)),
+        };
+        drop(btf);
         let why = |outcome: Option<Result<(), ProgramError>>, action| {
             let error = outcome.and_then(Result::err)?;
             Some(program_error(action, &error))
@@ -125,7 +143,11 @@ impl Loaded {
             ..Missing::default()
         };
         if let Some(refused) = fit.udp {
-            udp::load(&mut ebpf, &btf, refused, &mut missing);
+            let hooks: &[Hook] = match refused {
+                Refused::Told => &[Hook::Tracepoint],
+                Refused::AtExit => &[Hook::Tracepoint, Hook::Function],
+            };
+            udp::load(&mut ebpf, &only(&fit.hooks, hooks)?, refused, &mut missing);
         }
         Ok(Self {
             ebpf,
@@ -443,5 +465,13 @@ fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
     ] {
         typed::<Iter>(ebpf, name)?.load("task_file", btf)?;
     }
-    Transitions::load(ebpf, btf)
+    Ok(())
+}
+
+/// What aya looks these hooks up in. What was needed for the ones before goes back to the system first.
+fn only(hooks: &Hooks, wanted: &[Hook]) -> Result<Btf, Error> {
+    release_memory();
+    let wrong = |error: &dyn std::error::Error| Error::Btf(error.to_string());
+    let raw = hooks.only(wanted).map_err(|error| wrong(&error))?;
+    Btf::parse(&raw, Endianness::default()).map_err(|error| wrong(&error))
 }

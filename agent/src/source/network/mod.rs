@@ -36,7 +36,7 @@ use tracing::{info, warn};
 
 pub use self::explain::{Finding, probe};
 use self::{
-    btf::Kernel,
+    btf::{Hooks, Kernel},
     cgroup::Cgroup,
     clock::Clock,
     decode::{Published, in_classes},
@@ -198,14 +198,18 @@ struct Prepared {
 impl Prepared {
     fn new(config: &Config, slots: u32, base: Base) -> Result<Self, Failure> {
         let wants = &config.network;
-        let raw = std::fs::read(btf::KERNEL).map_err(|error| {
+        let raw = btf::raw().map_err(|error| {
             let mend =
                 "this kernel was built without CONFIG_DEBUG_INFO_BTF, or sysfs is not mounted";
             let reason = format!("no kernel BTF ({}: {error}): {mend}", btf::KERNEL);
             Failure::new(FailureKind::Unsupported, reason)
         })?;
-        let kernel = btf::read(&raw)
-            .map_err(|error| Failure::new(FailureKind::Unsupported, error.to_string()))?;
+        let unsupported =
+            |error: btf::Error| Failure::new(FailureKind::Unsupported, error.to_string());
+        let kernel = btf::read(&raw).map_err(unsupported)?;
+        let hooks = Hooks::find(&raw, &loader::FUNCTIONS).map_err(unsupported)?;
+        // Some 6 MB that a limit on the agent's memory would have to allow for.
+        drop(raw);
         let udp = config.wants_udp();
         let cgroup = cgroup::open(wants.cgroup.as_deref());
         let rhythm = wants.rhythm.then_some(if kernel.message_tracepoints {
@@ -214,6 +218,7 @@ impl Prepared {
             Rhythm::Exits
         });
         let fit = Fit {
+            hooks,
             offsets: kernel.offsets,
             settings: Settings {
                 latency: u32::from(wants.latency),

@@ -3,7 +3,7 @@
 use agent_ebpf::{Offsets, Settings};
 
 use super::{Error, Refused, Rhythm};
-use crate::source::network::pin::Base;
+use crate::source::network::{btf::Hooks, pin::Base};
 
 /// What was wanted and goes without, because of what.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub(in super::super) struct Missing {
 
 /// What the programs are fitted to.
 pub(in super::super) struct Fit {
+    /// What of the running kernel programs are attached by.
+    pub(in super::super) hooks: Hooks,
     /// To the running kernel.
     pub(in super::super) offsets: Offsets,
     /// What they do.

@@ -23,6 +23,8 @@ pub(in super::super) enum Refused {
     AtExit,
 }
 
+/// The function at whose exit it shows.
+pub(super) const EXIT: &str = "__udp_enqueue_schedule_skb";
 const AT_EXIT: &str = "attach to the exit of __udp_enqueue_schedule_skb";
 const BOTH_WAYS: [&str; 2] = [program::DATAGRAMS_OUT, program::DATAGRAMS_IN];
 
@@ -48,7 +50,7 @@ pub(super) fn load(ebpf: &mut Ebpf, btf: &Btf, refused: Refused, missing: &mut M
     );
     if refused == Refused::AtExit {
         let at_exit = typed::<FExit>(ebpf, program::DATAGRAMS_REFUSED_AT_EXIT)
-            .and_then(|program| program.load("__udp_enqueue_schedule_skb", btf));
+            .and_then(|program| program.load(EXIT, btf));
         missing.refused_v6 = why(AT_EXIT, at_exit);
     }
 }

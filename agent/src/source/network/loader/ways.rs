@@ -78,6 +78,9 @@ impl Walk {
     }
 }
 
+/// The functions of TCP at whose exits messages are counted.
+pub(super) const EXITS: [&str; 2] = ["tcp_sendmsg", "tcp_recvmsg"];
+
 /// By which hooks messages are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Rhythm {
@@ -96,8 +99,8 @@ impl Rhythm {
                 (program::RECEIVED, "sock_recv_length"),
             ],
             Self::Exits => [
-                (program::SENT_AT_EXIT, "tcp_sendmsg"),
-                (program::RECEIVED_AT_EXIT, "tcp_recvmsg"),
+                (program::SENT_AT_EXIT, EXITS[0]),
+                (program::RECEIVED_AT_EXIT, EXITS[1]),
             ],
         }
     }
