@@ -132,7 +132,7 @@ pub fn run(
     let outcome = runtime.block_on(async {
         let mut reload = pin!(reload.run(hangup));
         tokio::select! {
-            outcome = serve(listeners, administration.socket(), sampler, logging) => outcome,
+            outcome = serve(listeners, administration.socket(), config, sampler, logging) => outcome,
             () = &mut reload => Ok(()),
         }
     });
@@ -174,6 +174,7 @@ fn host_names(config: &Config) -> Result<Vec<Answer>, crate::Misconfigured> {
 async fn serve(
     listeners: Vec<std::net::TcpListener>,
     administration: Option<&Socket>,
+    config: &Config,
     sampler: Arc<Sampler>,
     logging: &Arc<Logging>,
 ) -> anyhow::Result<()> {
@@ -204,10 +205,17 @@ async fn serve(
             None => std::future::pending().await,
         }
     };
+    let names = config.prometheus_hosts.iter().cloned();
+    let names = names.chain([config.node.clone()]);
+    let hosts = http::Hosts::new(names.chain(sysinfo::System::host_name()));
     let mut server = pin!(http::serve(
         listeners,
         sampler,
-        http::Limits::default(),
+        hosts,
+        http::Limits {
+            connections: http::for_clients(),
+            ..http::Limits::default()
+        },
         stopped
     ));
     tokio::select! {

@@ -43,6 +43,8 @@ pub struct Config {
     pub host_enabled: bool,
     /// Addresses of the metrics page; not empty.
     pub prometheus_listen: Vec<SocketAddr>,
+    /// Names that requests for it may be for, beside those that are always taken.
+    pub prometheus_hosts: Vec<String>,
     /// Who may change the running agent, and where.
     pub admin: Admin,
     /// What to send by OTLP.

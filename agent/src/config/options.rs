@@ -161,6 +161,12 @@ pub static OPTIONS: &[Opt] = &[
         help: "Addresses of the metrics page",
     },
     Opt {
+        key: "prometheus.allowed_hosts",
+        value: "NAME,…",
+        default: "",
+        help: "Names that requests for it may be for, beside localhost, the node's name and the address they come to",
+    },
+    Opt {
         key: "admin.socket",
         value: "FILE",
         default: "",

@@ -194,6 +194,7 @@ impl<'a> Reader<'a> {
         let gpu = values.gpu();
         let host_enabled = values.get("host.enabled", value::boolean);
         let prometheus_listen = values.list("prometheus.listen", value::listen);
+        let prometheus_hosts = values.list("prometheus.allowed_hosts", value::host_name);
         let log_format = values.get("log.format", |value| {
             value.choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
         });
@@ -236,6 +237,7 @@ impl<'a> Reader<'a> {
                 gpu: gpu?,
                 host_enabled: host_enabled?,
                 prometheus_listen,
+                prometheus_hosts,
                 admin: admin?,
                 otlp: otlp?,
                 log: Log {

@@ -36,6 +36,7 @@ pub(crate) fn minimal() -> Config {
         },
         host_enabled: true,
         prometheus_listen: vec![SocketAddr::from(([127, 0, 0, 1], 9464))],
+        prometheus_hosts: Vec::new(),
         admin: Admin {
             socket: AdminSocket::Standard,
             group: None,

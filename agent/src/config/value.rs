@@ -164,6 +164,19 @@ pub(super) fn listen(value: &Value<'_>) -> Parsed<SocketAddr> {
         .map_err(|_invalid| fault(format!("{text:?} is no address with a port"), mend))
 }
 
+/// A name that a request may be for, without a port.
+pub(super) fn host_name(value: &Value<'_>) -> Parsed<String> {
+    let text = value.text()?;
+    let mend = "write a name without a port, like \"metrics.example.org\"";
+    let wrong = || fault(format!("{text:?} is no name of a host"), mend);
+    let authority: http::uri::Authority = text.parse().map_err(|_invalid| wrong())?;
+    if authority.as_str() == authority.host() {
+        Ok(text.to_owned())
+    } else {
+        Err(wrong())
+    }
+}
+
 /// A port or a range of ports.
 pub(super) fn ports(value: &Value<'_>) -> Parsed<RangeInclusive<u16>> {
     let text = match value {

@@ -1,4 +1,13 @@
-//! The HTTP server: the metrics page, health, readiness. It is read-only; what changes the agent is in `admin`. Every resource that a client can hold is bounded.
+//! The HTTP server: the metrics page, health, readiness. It is read-only; what changes the agent is in `admin`.
+//! Every resource that a client can hold is bounded:
+//! `connections` says who has to go, `descriptors` how many there may be, `hosts` for which names requests are taken,
+//! `compress` when a page goes out in gzip.
+
+mod compress;
+mod connections;
+mod descriptors;
+mod hosts;
+mod ready;
 
 use std::{
     convert::Infallible,
@@ -12,9 +21,10 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{
-        ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+        ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName,
+        HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
     },
     server::conn::http1,
     service::service_fn,
@@ -23,11 +33,15 @@ use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use tracing::{debug, warn};
 
-use super::{Format, prometheus::encode, timed::Timed};
-use crate::{
-    sample::{FailureKind, SourceHealth},
-    sampler::Sampler,
+use self::{connections::Connections, ready::ready};
+pub use self::{descriptors::for_clients, hosts::Hosts};
+use super::{
+    Format,
+    progress::{Phase, Progress},
+    prometheus::encode,
+    timed::Timed,
 };
+use crate::{sampler::Sampler, text::printable};
 
 /// Bytes of a request's head, and headers in it.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -36,8 +50,7 @@ const HEADERS: usize = 64;
 /// What clients may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections that are served at one time, over all listeners; more wait in the listeners' queues. Once
-    /// half of them are taken, a connection ends with its answer, so that idle ones cannot take them all.
+    /// Connections at one time, over all listeners. Where one more comes, another has to go.
     pub connections: usize,
     /// How long a request may take, from its first byte (of a new connection: from its start) until the answer
     /// is sent.
@@ -51,7 +64,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 64,
+            connections: 256,
             request: Duration::from_secs(10),
             pause: Duration::from_secs(90),
             drain: Duration::from_secs(1),
@@ -90,12 +103,17 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 pub async fn serve(
     listeners: Vec<TcpListener>,
     sampler: Arc<Sampler>,
+    hosts: Hosts,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let server = Arc::new(Server {
-        sampler,
-        places: Arc::new(Semaphore::new(limits.connections)),
+        shared: Arc::new(Shared {
+            sampler,
+            hosts,
+            connections: Arc::new(Connections::new(limits.connections)),
+            large: Arc::new(Semaphore::new(1)),
+        }),
         graceful: GracefulShutdown::new(),
         limits,
     });
@@ -117,10 +135,18 @@ pub async fn serve(
 }
 
 struct Server {
-    sampler: Arc<Sampler>,
-    places: Arc<Semaphore>,
+    shared: Arc<Shared>,
     graceful: GracefulShutdown,
     limits: Limits,
+}
+
+/// What every connection has a part in.
+struct Shared {
+    sampler: Arc<Sampler>,
+    hosts: Hosts,
+    connections: Arc<Connections>,
+    /// Large pages are made one after the other.
+    large: Arc<Semaphore>,
 }
 
 impl Server {
@@ -135,46 +161,61 @@ impl Server {
                     continue;
                 }
             };
-            // The semaphore is never closed; if it were, nothing more could be served.
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-                return;
-            };
-            let Limits {
-                connections,
-                request,
-                pause,
-                ..
-            } = self.limits;
-            let (sampler, places) = (Arc::clone(&self.sampler), Arc::clone(&self.places));
-            let service = service_fn(move |request| {
-                let close = places.available_permits() < connections / 2;
-                let sampler = Arc::clone(&sampler);
+            let progress = Progress::new();
+            let (place, another_goes) = self.shared.connections.enter(Arc::clone(&progress));
+            let shared = Arc::clone(&self.shared);
+            let to = stream.local_addr().ok();
+            let doing = Arc::clone(&progress);
+            let service = service_fn(move |request: Request<Incoming>| {
+                doing.enter(Phase::Answered);
+                let (shared, doing) = (Arc::clone(&shared), Arc::clone(&doing));
                 async move {
-                    let mut page = respond(&request, &sampler);
-                    if close {
-                        let close = HeaderValue::from_static("close");
-                        page.headers_mut().insert(CONNECTION, close);
-                    }
+                    let page = match shared.hosts.check(request.uri(), request.headers(), to) {
+                        Ok(()) => respond(&request, &shared).await,
+                        Err(name) => misdirected(&name),
+                    };
+                    let bytes = page.body().size_hint().exact().unwrap_or(0);
+                    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                    shared.connections.hold(&doing, bytes);
                     Ok::<_, Infallible>(page)
                 }
             });
+            let Limits { request, pause, .. } = self.limits;
+            let timed = Timed::new(stream, progress, request, pause);
             let connection = http1::Builder::new()
                 .header_read_timeout(None)
                 .max_buf_size(HEAD_BYTES)
                 .max_headers(HEADERS)
-                .serve_connection(TokioIo::new(Timed::new(stream, request, pause)), service);
+                .serve_connection(TokioIo::new(timed), service);
             let connection = self.graceful.watch(connection);
-            tokio::spawn(async move {
+            let number = place.number;
+            let task = tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     debug!("a client's connection ended: {error}");
                 }
                 drop(place);
             });
+            self.shared
+                .connections
+                .served_by(number, task.abort_handle());
+            if another_goes {
+                // Its descriptor is free before the next one takes one.
+                tokio::task::yield_now().await;
+            }
         }
     }
 }
 
-fn respond(request: &Request<Incoming>, sampler: &Sampler) -> Page {
+/// The answer to a request for another machine.
+fn misdirected(name: &str) -> Page {
+    let name = printable(name);
+    let text = format!(
+        "{name} is no name of this machine; use one of its addresses, or add it to prometheus.allowed_hosts\n"
+    );
+    plain(StatusCode::MISDIRECTED_REQUEST, text)
+}
+
+async fn respond(request: &Request<Incoming>, shared: &Shared) -> Page {
     let path = request.uri().path();
     let allowed: &[Method] = match path {
         "/" | "/metrics" | "/-/healthy" | "/-/ready" => &[Method::GET, Method::HEAD],
@@ -191,9 +232,9 @@ fn respond(request: &Request<Incoming>, sampler: &Sampler) -> Page {
         return page;
     }
     match path {
-        "/metrics" => metrics(request, sampler),
+        "/metrics" => metrics(request, shared).await,
         "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
-        "/-/ready" => ready(sampler),
+        "/-/ready" => ready(&shared.sampler),
         _ => page(
             StatusCode::OK,
             "text/html; charset=utf-8",
@@ -202,53 +243,46 @@ fn respond(request: &Request<Incoming>, sampler: &Sampler) -> Page {
     }
 }
 
-fn metrics(request: &Request<Incoming>, sampler: &Sampler) -> Page {
-    let accept = request
-        .headers()
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let format = Format::negotiate(&accept.collect::<Vec<_>>().join(","));
-    match encode(sampler.snapshot(), format) {
-        Ok(text) => page(StatusCode::OK, format.content_type(), text),
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-    }
-}
+/// Pages of more pairs are made beside the thread that serves: a probe of `/-/healthy` waits for no page.
+const LARGE: usize = 256;
 
-/// 200 when every enabled source reads, or what it would read is not there, else 503; a line for each, and for each
-/// part of one that goes without.
-fn ready(sampler: &Sampler) -> Page {
-    let snapshot = sampler.snapshot();
-    let sources = &snapshot.sources;
-    let line = |health: &SourceHealth| match &health.down {
-        None => format!("{}: up\n", health.source),
-        Some(reason) if health.kind == Some(FailureKind::Absent) => {
-            format!("{}: absent: {reason}\n", health.source)
-        }
-        Some(reason) => format!("{}: down: {reason}\n", health.source),
+async fn metrics(request: &Request<Incoming>, shared: &Shared) -> Page {
+    let list = |name: HeaderName| {
+        let values = request.headers().get_all(name).iter();
+        let values = values.filter_map(|value| value.to_str().ok());
+        values.collect::<Vec<_>>().join(",")
     };
-    let ready = sources
-        .iter()
-        .all(|health| matches!(health.kind, None | Some(FailureKind::Absent)));
-    let status = if ready {
-        StatusCode::OK
+    let format = Format::negotiate(&list(ACCEPT));
+    let gzip = compress::takes_gzip(&list(ACCEPT_ENCODING));
+    let snapshot = shared.sampler.snapshot();
+    let pairs = snapshot.network.as_ref().map_or(0, |it| it.traffic.len());
+    let write = move || -> anyhow::Result<(Bytes, bool)> {
+        let text = encode(snapshot, format)?;
+        let compressed = if gzip { compress::gzip(&text)? } else { None };
+        let is_gzip = compressed.is_some();
+        Ok((compressed.map_or_else(|| text.into(), Bytes::from), is_gzip))
+    };
+    let made = if pairs > LARGE {
+        // The semaphore is never closed. It stays taken also where the client goes meanwhile.
+        let turn = Arc::clone(&shared.large).acquire_owned().await;
+        let made = tokio::task::spawn_blocking(move || (write(), drop(turn)).0);
+        made.await.unwrap_or_else(|error| Err(error.into()))
     } else {
-        StatusCode::SERVICE_UNAVAILABLE
+        write()
     };
-    let limits = snapshot.network.iter().flat_map(|network| &network.limits);
-    let limits = limits.map(|limit| format!("network: limited: {limit}\n"));
-    let ledger = snapshot.ledger.iter().map(|ledger| {
-        let lines = ledger.problems.iter();
-        let lines = lines.map(|problem| format!("ledger: limited: {problem}\n"));
-        let lines = lines.collect::<String>();
-        if lines.is_empty() {
-            "ledger: up\n".to_owned()
-        } else {
-            lines
+    let (body, is_gzip) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            return plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
         }
-    });
-    let lines = sources.iter().map(line).chain(limits).chain(ledger);
-    plain(status, lines.collect::<String>())
+    };
+    let mut page = page(StatusCode::OK, format.content_type(), body);
+    let headers = page.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if is_gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    page
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Page {

@@ -3,6 +3,7 @@
 mod format;
 pub mod http;
 pub mod otlp;
+mod progress;
 pub mod prometheus;
 mod timed;
 

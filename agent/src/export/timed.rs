@@ -8,6 +8,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,9 +18,12 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use super::progress::{Phase, Progress};
+
 /// See the top of this file.
 pub(super) struct Timed<S> {
     stream: S,
+    progress: Arc<Progress>,
     request: Duration,
     pause: Duration,
     state: State,
@@ -38,9 +42,15 @@ enum State {
 
 impl<S> Timed<S> {
     /// The clock starts: the first request is due.
-    pub(super) fn new(stream: S, request: Duration, pause: Duration) -> Self {
+    pub(super) fn new(
+        stream: S,
+        progress: Arc<Progress>,
+        request: Duration,
+        pause: Duration,
+    ) -> Self {
         Self {
             stream,
+            progress,
             request,
             pause,
             state: State::Asked,
@@ -90,8 +100,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         self.in_time(cx)?;
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before && self.state == State::Idle {
-            self.enter(State::Asked, cx)?;
+        if buffer.filled().len() > before {
+            if self.state != State::Answering {
+                self.progress.enter(Phase::Asking);
+            }
+            if self.state == State::Idle {
+                self.enter(State::Asked, cx)?;
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -128,6 +143,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         self.in_time(cx)?;
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         if self.state == State::Answering {
+            self.progress.enter(Phase::Idle);
             self.enter(State::Idle, cx)?;
         }
         Poll::Ready(Ok(()))

@@ -30,6 +30,7 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
         gpu,
         host_enabled,
         prometheus_listen,
+        prometheus_hosts,
         admin: Admin { socket, group },
         otlp,
         log,
@@ -66,6 +67,13 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
     fixed("host.enabled", &old.host_enabled, &host_enabled, &mut lines);
     let before = &old.prometheus_listen;
     fixed("prometheus.listen", before, &prometheus_listen, &mut lines);
+    let before = &old.prometheus_hosts;
+    fixed(
+        "prometheus.allowed_hosts",
+        before,
+        &prometheus_hosts,
+        &mut lines,
+    );
     fixed("admin.socket", &old.admin.socket, &socket, &mut lines);
     fixed("admin.group", &old.admin.group, &group, &mut lines);
     if old.otlp != otlp {

@@ -22,6 +22,7 @@ mod mptcp;
 mod mpyc;
 mod onehost;
 mod otlp;
+mod page;
 mod pin;
 mod privileges;
 mod reload;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Limits, bind, serve};
+use super::{Hosts, Limits, bind, serve};
 use crate::{
     sample::{FailureKind, Host, Network, Traffic},
     sampler::Sampler,
@@ -75,6 +75,10 @@ struct Server {
 
 impl Server {
     fn start(parties: u32, host_fails: bool) -> Self {
+        Self::with(parties, host_fails, LIMITS)
+    }
+
+    fn with(parties: u32, host_fails: bool, limits: Limits) -> Self {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -95,7 +99,9 @@ impl Server {
                 .build()
                 .unwrap();
             let stopped = async { drop(stopped.await) };
-            let served = serve(vec![listener], Arc::new(sampler), LIMITS, stopped);
+            let sampler = Arc::new(sampler);
+            let hosts = Hosts::new(["x".to_owned()]);
+            let served = serve(vec![listener], sampler, hosts, limits, stopped);
             runtime.block_on(served).unwrap();
         });
         Self {
@@ -308,26 +314,99 @@ fn cuts_off_who_does_not_read_its_page() {
 }
 
 #[test]
-fn lets_more_connections_wait_than_it_serves() {
-    let server = Server::start(1, false);
-    let mut idle: Vec<TcpStream> = Vec::new();
-    for number in 0..20 {
+fn whoever_asks_is_answered_whatever_others_hold() {
+    // None of them goes by itself before the test has failed.
+    let limits = Limits {
+        request: LONG * 60,
+        pause: LONG * 60,
+        ..LIMITS
+    };
+    let server = Server::with(10_000, false, limits);
+    let many = LIMITS.connections * 5;
+    let healthy = || {
+        assert!(server.get("/-/healthy", "").contains("200 OK"));
+    };
+    let silent: Vec<TcpStream> = (0..many).map(|_| server.connect()).collect();
+    healthy();
+    let dripping = (0..many).map(|_| {
+        let mut stream = server.connect();
+        stream.write_all(b"GET /metrics HT").unwrap();
+        stream
+    });
+    let dripping: Vec<TcpStream> = dripping.collect();
+    healthy();
+    let idle = (0..many).map(|_| {
         let mut stream = server.connect();
         stream.write_all(HEALTHY.as_bytes()).unwrap();
-        let answer = one_answer(&mut stream);
-        // Only half of the places are for connections that stay.
-        let stays = !answer.contains("connection: close");
-        assert_eq!(
-            stays,
-            number < LIMITS.connections / 2,
-            "connection {number}"
+        one_answer(&mut stream);
+        stream
+    });
+    let idle: Vec<TcpStream> = idle.collect();
+    healthy();
+    let not_reading = (0..LIMITS.connections).map(|_| {
+        let mut stream = server.connect();
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
+        stream
+    });
+    let not_reading: Vec<TcpStream> = not_reading.collect();
+    healthy();
+    // The oldest had to go.
+    assert_eq!(rest(&mut { silent }[0]), "");
+    drop((dripping, idle, not_reading));
+}
+
+#[test]
+fn a_page_goes_out_in_gzip_where_that_is_taken() {
+    let server = Server::start(50, false);
+    for format in ["", "Accept: application/openmetrics-text\r\n"] {
+        let whole = server.get("/metrics", format);
+        assert!(
+            whole.contains("vary: Accept, Accept-Encoding\r\n"),
+            "{whole}"
         );
-        idle.push(stream);
+        assert!(!whole.contains("content-encoding"), "{whole}");
+        let mut stream = server.connect();
+        let headers = format!("Connection: close\r\nAccept-Encoding: gzip\r\n{format}");
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap() + 4;
+        let head = String::from_utf8_lossy(&answer[..end]);
+        assert!(head.contains("content-encoding: gzip\r\n"), "{head}");
+        let mut page = String::new();
+        let mut decoder = flate2::read::GzDecoder::new(&answer[end..]);
+        decoder.read_to_string(&mut page).unwrap();
+        assert!(page.contains("party 49"), "{page}");
+        assert!(answer.len() * 4 < whole.len());
+        // HEAD says the same of it.
+        let asked = server.ask(&request.replacen("GET", "HEAD", 1));
+        assert!(asked.contains("content-encoding: gzip\r\n"), "{asked}");
+        assert!(asked.ends_with("\r\n\r\n"), "{asked}");
     }
-    // Those that say nothing give their places up in time.
-    let silent: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
-    assert!(server.get("/-/healthy", "").contains("200 OK"));
-    drop(silent);
+    let short = server.get("/-/healthy", "Accept-Encoding: gzip\r\n");
+    assert!(short.ends_with("\r\n\r\nhealthy\n"), "{short}");
+}
+
+#[test]
+fn a_request_for_another_machine_is_not_answered() {
+    let server = Server::start(1, false);
+    for path in ["/metrics", "/-/ready", "/"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\n");
+        let answer = server.ask(&format!("{request}Connection: close\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
+        assert!(
+            answer.contains("\r\n\r\nevil.example is no name of this machine; "),
+            "{answer}"
+        );
+    }
+    let old = server.ask("GET /-/healthy HTTP/1.0\r\n\r\n");
+    assert!(old.ends_with("healthy\n"), "{old}");
+    let own = format!("GET /-/healthy HTTP/1.1\r\nHost: {}\r\n", server.address);
+    let own = server.ask(&format!("{own}Connection: close\r\n\r\n"));
+    assert!(own.ends_with("healthy\n"), "{own}");
 }
 
 #[test]
