@@ -54,7 +54,8 @@ impl<T> Place<T> {
             newest: None,
             round_began: None,
             late_counted: false,
-            down: Some(Failure::new(FailureKind::Absent, "has not been read yet")),
+            // Not absent, which is no fault: until it has been read the agent is not ready.
+            down: Some(Failure::new(FailureKind::Deadline, "has not been read yet")),
             told: false,
             about: None,
             errors: [0; FailureKind::ALL.len()],

@@ -151,3 +151,18 @@ fn ticks_keep_their_rhythm_and_an_overrun_makes_no_crowd() {
     assert_eq!(following(start, at(30), tick), at(100));
     assert_eq!(following(start, at(950), tick), at(1050));
 }
+
+/// Absent would be ready: a probe that comes before the first round must wait for it.
+#[test]
+fn what_has_not_been_read_yet_is_not_absent() {
+    let (tell, told) = channel::<Result<u32, Failure>>();
+    let place = start_only(Told(told));
+    let (sample, health) = place.look(&clock::now());
+    assert_eq!((sample, health.kind), (None, Some(FailureKind::Deadline)));
+    assert_eq!(health.errors, [0; FailureKind::ALL.len()]);
+    drop(tell);
+}
+
+fn start_only(source: Told) -> Arc<Place<u32>> {
+    super::start(source, INTERVAL).unwrap().wait(Instant::now())
+}
