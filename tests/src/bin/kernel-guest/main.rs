@@ -143,10 +143,6 @@ fn tell_hooks() -> anyhow::Result<()> {
 
 /// Once nothing is open that is older than the agent, `sock_ops` tells of all there is: the tracepoint is left alone.
 fn events_alone() -> anyhow::Result<()> {
-    // Where accounts are found by open files, it may stay: that costs a little, and counts nothing wrong.
-    if get("/metrics")?.contains("+task_file\"") {
-        return Ok(());
-    }
     let end = Instant::now() + PATIENCE;
     loop {
         let mut names = Vec::new();
