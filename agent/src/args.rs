@@ -278,7 +278,8 @@ fn with_options(command: Command) -> Command {
 }
 
 fn options(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> Options {
-    let variable = |name: &str| variable(name).filter(|text| !text.is_empty());
+    // A variable that is set to nothing is a value, as a flag is; but of OpenTelemetry's, whose specification has it as unset.
+    let standard = |name: &str| variable(name).filter(|text| !text.is_empty());
     let given = |id: &str, flag: &str, name: &str| {
         let text = matches.try_get_one::<String>(id).ok().flatten().cloned();
         let from_flag = text.map(|text| Given {
@@ -326,10 +327,29 @@ fn options(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> O
         file: file.or_else(|| variable("PARTYMETER_CONFIG").map(PathBuf::from)),
         values,
         standard: otlp::variables()
-            .filter_map(|name| Some((variable(&name)?, name)))
+            .filter_map(|name| Some((standard(&name)?, name)))
             .map(|(text, name)| (name, text))
             .collect(),
         parties: list("party", "PARTYMETER_PARTY"),
         protocols: list("protocol", "PARTYMETER_PROTOCOL"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_set_to_nothing_is_a_value() {
+        let matches = command().get_matches_from(["partymeter", "check"]);
+        let (_, matches) = matches.subcommand().unwrap();
+        let nothing =
+            |names: &'static [&str]| move |name: &str| names.contains(&name).then(String::new);
+        let set = options(matches, nothing(&["PARTYMETER_NETWORK_PIN"]));
+        let pin = &set.values["network.pin"];
+        assert_eq!((&*pin.place, &*pin.text), ("PARTYMETER_NETWORK_PIN", ""));
+        // OpenTelemetry's specification has its own variables as unset then.
+        let set = options(matches, nothing(&["OTEL_EXPORTER_OTLP_ENDPOINT"]));
+        assert!(set.standard.is_empty() && set.values.is_empty());
     }
 }

@@ -71,6 +71,11 @@ pub fn resolve(options: &Options, around: &Surroundings) -> Result<Config, Vec<P
         return Reader::new("", "").resolve(options, around);
     };
     let name = path.display().to_string();
+    if path.as_os_str().is_empty() {
+        let fault = fault("is empty", "name a file, or unset it");
+        let place = "PARTYMETER_CONFIG".to_owned();
+        return Err(vec![Problem::new(place, "", fault)]);
+    }
     let text = input::file_or_pipe(path, input::LARGEST, PATIENCE).and_then(input::text);
     match text {
         Ok(text) => read(&name, &text, options, around),

@@ -25,6 +25,9 @@ use crate::{
 /// The first kernel that the agent can count on; older ones it must refuse clearly.
 const FLOOR: [u32; 2] = [5, 12];
 
+/// From here on an iterator over socket storage could crash the kernel: it must not be used.
+const UNSAFE_ITERATORS: [u32; 1] = [7];
+
 /// What the guest checks, in the order of the table.
 const CHECKS: [&str; 14] = [
     "load", "claim v4", "claim v6", "adopt", "settle", "reload", "exact", "events", "line",
@@ -76,10 +79,12 @@ impl Args {
         for wanted in &self.versions {
             let kernel = debian.kernel(wanted)?;
             let too_old = kernel.version < FLOOR.into();
+            let by_files = kernel.version >= UNSAFE_ITERATORS.into();
             let outcome = machine.boot(&kernel, too_old)?;
             rows.push(Row {
                 kernel: kernel.name,
                 too_old,
+                by_files,
                 outcome,
             });
         }
@@ -105,6 +110,8 @@ pub(crate) const fn can_boot() -> bool {
 struct Row {
     kernel: String,
     too_old: bool,
+    /// Whether accounts must be found by open files.
+    by_files: bool,
     outcome: Outcome,
 }
 
@@ -119,6 +126,13 @@ impl Row {
             .iter()
             .all(|check| self.outcome.of(check) == Some("ok"))
             && self.outcome.alarms.is_empty()
+            && self.is_safe()
+    }
+
+    /// Whether no iterator is used that could crash the kernel.
+    fn is_safe(&self) -> bool {
+        let hooks = self.outcome.hooks.as_deref().unwrap_or_default();
+        !self.by_files || hooks.contains("+task_file")
     }
 
     fn cell(&self, check: &str) -> &'static str {
@@ -134,6 +148,12 @@ impl Row {
     fn explain(&self) {
         for (check, words) in self.outcome.failed() {
             say(format_args!("{}: {check}: {words}", self.kernel));
+        }
+        if !self.is_safe() {
+            let kernel = &self.kernel;
+            say(format_args!(
+                "{kernel}: an iterator is used that could crash this kernel"
+            ));
         }
         for line in &self.outcome.alarms {
             say(format_args!("{}: the kernel says: {line}", self.kernel));
