@@ -26,21 +26,22 @@ pub const PREFIX_CAPACITY: u32 = 16_384;
 pub const ENDPOINT_CAPACITY: u32 = 16_384;
 /// Automatic parties that can be named at one time, whatever the configuration asks for.
 pub const AUTO_PARTY_CAPACITY: u32 = 4096;
-/// Histograms that slots can have together, two each, given out as they are needed; 10 MiB.
+/// The most histograms that slots can have together, two each, given out as they are needed; 10 MiB. The array is as
+/// long as the parties of the configuration make likely.
 pub const HISTOGRAM_CAPACITY: u32 = 2048;
 /// Prefixes that MPC programs may connect to beside their parties.
 pub const ALLOWED_CAPACITY: u32 = 4096;
 /// Processes with MPC connections whose other connections are watched.
 pub const PROCESS_CAPACITY: u32 = 16_384;
 /// Processes that listen on protocols' ports, and connections that they have opened, where parties share an address.
-pub const OPENER_CAPACITY: u32 = 65_536;
+pub const OPENER_CAPACITY: u32 = 32_768;
 /// Strangers that have sent datagrams lately, so that each is told once.
 pub const CALLER_CAPACITY: u32 = 4096;
 /// Bytes of the ring of [`Stranger`]s: a page, some hundred between two rounds.
 pub const STRANGER_BYTES: u32 = 4096;
 
-/// Bytes of the ring of [`Record`]s where connections are recorded: some 40,000 between two rounds.
-pub const RECORD_BYTES: u32 = 4 << 20;
+/// Bytes of the ring of [`Record`]s where connections are recorded: some 20,000 between two rounds.
+pub const RECORD_BYTES: u32 = 2 << 20;
 
 /// A party is, to the kernel, a block of slots: one slot for each protocol. A block is named by its first slot;
 /// the slot of a pair is the block plus the protocol. Every block is [`Control::stride`] slots long.

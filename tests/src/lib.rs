@@ -1,1 +1,3 @@
-//! The end-to-end tests of partymeter, and its benchmarks.
+//! What the end-to-end tests of partymeter and its benchmarks share.
+
+pub mod memory_group;

@@ -2,6 +2,7 @@
 //! process, and stops it. One at a time.
 
 use std::{
+    ffi::OsString,
     fmt::Write as _,
     fs,
     net::{SocketAddr, TcpListener},
@@ -44,6 +45,8 @@ pub(super) struct Setup {
     pub(super) bytes_only: bool,
     /// How many GPUs are made up, with everything about them switched on; 0: as it is by default.
     pub(super) gpus: usize,
+    /// Whether connections are recorded.
+    pub(super) ledger: bool,
 }
 
 impl Default for Setup {
@@ -55,13 +58,14 @@ impl Default for Setup {
             more_protocols: 3,
             bytes_only: false,
             gpus: 0,
+            ledger: false,
         }
     }
 }
 
 impl Setup {
     /// The configuration file.
-    fn file(self, listen: SocketAddr, party: &[&str], ports: &str) -> String {
+    fn file(self, listen: SocketAddr, party: &[&str], ports: &str, directory: &Path) -> String {
         let mut text = format!(
             "node = \"bench\"\ninterval = \"{}ms\"\n\n[prometheus]\nlisten = \"{listen}\"\n\n[log]\nlevel = \"warn\"\n",
             self.interval.as_millis()
@@ -77,6 +81,10 @@ impl Setup {
             add(format_args!(
                 "\n[network]\nlatency = false\nrhythm = false\n"
             ));
+        }
+        if self.ledger {
+            let ledger = directory.join("ledger");
+            add(format_args!("\n[network]\nledger = {ledger:?}\n"));
         }
         if self.gpus > 0 {
             let library = fake_library();
@@ -145,18 +153,29 @@ impl Program {
 
     /// Starts the agent, and returns once its network source counts.
     pub(super) fn start(&self, setup: Setup) -> anyhow::Result<Agent> {
+        self.start_behind(setup, &[])
+    }
+
+    /// As [`Program::start`], by a command that starts the one behind it.
+    pub(super) fn start_behind(&self, setup: Setup, wrapper: &[String]) -> anyhow::Result<Agent> {
         // Free now; the agent says so if somebody takes it before it does.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = self.directory.join("agent.toml");
         let party = super::generator::PARTY_NETWORKS;
         let ports = super::generator::PROTOCOL_PORTS;
         let ports = format!("{}-{}", ports.start(), ports.end());
-        fs::write(&config, setup.file(address, &party, &ports))
-            .with_context(|| format!("cannot write {}", config.display()))?;
+        fs::write(
+            &config,
+            setup.file(address, &party, &ports, &self.directory),
+        )
+        .with_context(|| format!("cannot write {}", config.display()))?;
         let log = self.directory.join("agent.log");
         let output =
             fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut command = Command::new(&self.path);
+        let mut line = wrapper.iter().map(OsString::from).collect::<Vec<_>>();
+        line.push(self.path.clone().into());
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]);
         for (name, _) in std::env::vars_os() {
             // A setting of the caller's must not reach it.
             if name.to_string_lossy().starts_with("PARTYMETER_") {

@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
+use partymeter_tests::memory_group::MemoryGroup;
 
 use super::{
     Context,
@@ -18,6 +19,8 @@ use super::{
 
 /// Resident memory, in megabytes.
 const MEMORY_AIM: f64 = 15.0;
+/// Of a start with a ledger, BPF maps included, in megabytes.
+const START_AIM: f64 = 24.0;
 /// Growth from the first tenth of the scrapes to the last, in megabytes: what an allocator may still take.
 const GROWTH_AIM: f64 = 0.5;
 /// Of one processor, in percent.
@@ -34,6 +37,7 @@ const MEMORY_COLUMNS: [&str; 7] = [
     "aim",
     "met",
 ];
+const START_COLUMNS: [&str; 5] = ["what", "most MB", "running MB", "aim", "met"];
 const PROCESSOR_COLUMNS: [&str; 6] = [
     "when",
     "seconds",
@@ -86,7 +90,33 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
         }
     }
     agent.stop()?;
-    Ok(vec![processor, memory])
+    Ok(vec![processor, memory, start(context)?])
+}
+
+/// What a control group accounts: all of the process and what the kernel takes for it.
+fn start(context: &Context) -> anyhow::Result<Table> {
+    let note =
+        "what a control group accounts, the programs' and maps' memory in the kernel included";
+    let mut table = Table::new("start", note, &START_COLUMNS);
+    for (what, ledger) in [("as it is by default", false), ("with a ledger", true)] {
+        let group = MemoryGroup::new(None).context("cannot make a control group for memory")?;
+        let setup = Setup {
+            ledger,
+            ..Setup::default()
+        };
+        let agent = context.program.start_behind(setup, &group.enter())?;
+        thread::sleep(Duration::from_secs(3));
+        let [most, now] = [group.peak()?, group.usage()?].map(|bytes| figure(bytes) / 1e6);
+        agent.stop()?;
+        let mut cells = vec![
+            Cell::text(what),
+            Cell::number(most, 2),
+            Cell::number(now, 2),
+        ];
+        cells.extend(Aim::cells(Some(Aim::AtMost(START_AIM)), most));
+        table.row(cells);
+    }
+    Ok(table)
 }
 
 /// Adds a row; returns resident memory in megabytes.

@@ -5,6 +5,7 @@ use super::{
     Prepared,
     btf::Kernel,
     cgroup::Cgroup,
+    layout::Layout,
     loader::{Error, Missing, Refused},
     pin::{self, Base},
 };
@@ -16,7 +17,7 @@ pub fn probe(config: &Config) -> Vec<Finding> {
         missing if missing.is_empty() => Ok("enough to attach".to_owned()),
         missing => Err(format!("missing {}; run as root", missing.join(", "))),
     };
-    let prepared = Prepared::new(config, 1, Base::nothing());
+    let prepared = Prepared::new(config, &Layout::new(config), Base::nothing());
     let mut findings = vec![
         Finding {
             what: "privileges",

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use agent_ebpf::{SLOT_CAPACITY, block, protocol};
+use agent_ebpf::{HISTOGRAM_CAPACITY, SLOT_CAPACITY, block, protocol};
 
 use crate::config::Config;
 
@@ -139,6 +139,22 @@ impl Layout {
         block::first(self.stride) + (self.party_room + self.auto_room) * self.stride
     }
 
+    /// How many histograms there is room for, two to a pair: for two protocols of each party that is there, and one of
+    /// each that may come. Their memory is taken at the start, 5 kB each.
+    pub fn histograms(&self) -> u32 {
+        let parties = len_of(&self.parties);
+        let likely = if parties == 0 {
+            self.auto_room
+        } else {
+            parties
+        };
+        let spare = self.party_room.saturating_sub(parties);
+        let wanted = likely.saturating_mul(4).saturating_add(spare * 2);
+        wanted
+            .min(self.slots().saturating_mul(2))
+            .min(HISTOGRAM_CAPACITY)
+    }
+
     /// Gives numbers to what is new in a configuration.
     ///
     /// # Errors
@@ -203,6 +219,10 @@ fn add<'a>(numbers: &mut Numbers, all: impl Iterator<Item = &'a str>) {
             numbers.insert(Arc::from(name), next);
         }
     }
+}
+
+fn len_of(numbers: &Numbers) -> u32 {
+    u32::try_from(numbers.len()).unwrap_or(u32::MAX)
 }
 
 fn len<T>(list: &[T]) -> u32 {
@@ -298,6 +318,18 @@ mod tests {
             let measures = [stride, party_room, auto_room];
             assert_eq!(Layout::restore(measures, names(&before)), None);
         }
+    }
+
+    #[test]
+    fn there_are_histograms_for_every_likely_pair_and_little_memory_is_taken() {
+        let few = Layout::new(&config(&["a", "b"], &["p"]));
+        assert_eq!(few.histograms(), 2 * 4 + 64 * 2);
+        let automatic = Layout::new(&config(&[], &["p"]));
+        assert_eq!(automatic.histograms(), 64 * 4 + 64 * 2);
+        let parties: Vec<String> = (0..4096).map(|id| id.to_string()).collect();
+        let parties: Vec<&str> = parties.iter().map(String::as_str).collect();
+        let many = Layout::new(&config(&parties, &["p"]));
+        assert_eq!(many.histograms(), HISTOGRAM_CAPACITY);
     }
 
     #[test]

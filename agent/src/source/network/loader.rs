@@ -18,9 +18,7 @@ mod ways;
 
 use std::{collections::BTreeSet, io, mem::offset_of, os::fd::AsFd as _};
 
-use agent_ebpf::{
-    Address, Control, Counters, HISTOGRAM_CAPACITY, Histogram, RECORD_BYTES, Shown, map, program,
-};
+use agent_ebpf::{Address, Control, Counters, Histogram, RECORD_BYTES, Shown, map, program};
 use aya::{
     Btf, Ebpf, Endianness, VerifierLogLevel,
     maps::{HashMap, MapData, MapError, RingBuf},
@@ -103,7 +101,8 @@ impl Loaded {
             .override_global(agent_ebpf::SETTINGS, &fit.settings, true)
             .override_global(LOG_LEVEL, &level, true)
             .map_max_entries(map::COUNTERS, fit.slots)
-            .map_max_entries(map::HISTOGRAMS, histograms(fit.slots))
+            // Number 0 is nobody's.
+            .map_max_entries(map::HISTOGRAMS, fit.histograms + 1)
             .map_max_entries(map::RECORDS, records)
             .load(OBJECT)
             .map_err(|error| kernel_error("create the BPF maps", &error))?;
@@ -195,7 +194,7 @@ impl Loaded {
         } = self;
         object::close_unused(&mut ebpf, log);
         if !base.taken_over {
-            begin(&mut ebpf, tables)?;
+            begin(&mut ebpf, tables, layout.histograms())?;
         }
         let folder = base.folder.as_ref();
         let names = folder.map(|folder| folder.write(layout, base.since));
@@ -280,16 +279,6 @@ impl Loaded {
             missing,
         })
     }
-}
-
-/// How many histograms there may be.
-pub(super) fn histogram_limit(slots: u32) -> u32 {
-    slots.saturating_mul(2).min(HISTOGRAM_CAPACITY)
-}
-
-/// How long their array is: number 0 is nobody's.
-fn histograms(slots: u32) -> u32 {
-    histogram_limit(slots) + 1
 }
 
 /// The programs, running; they stop when this is dropped.
@@ -412,7 +401,7 @@ impl Programs {
     }
 
     /// Maps as many histograms as there are: a page of the kernel's that is mapped counts as this process's memory, and
-    /// all of them would be 10 MiB.
+    /// all of them can be 10 MiB.
     pub(super) fn map_histograms(&mut self, control: &Control) -> Result<(), Error> {
         const STEP: u32 = 32;
         let needed = control.histograms.min(control.histogram_limit) + 1;

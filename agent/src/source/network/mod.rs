@@ -43,7 +43,8 @@ use self::{
     explain::explain,
     gaps::Gaps,
     holders::Holders,
-    loader::{Fit, Loaded, Programs, Rhythm, histogram_limit},
+    layout::Layout,
+    loader::{Fit, Loaded, Programs, Rhythm},
     pin::{Base, Pins},
     records::{Reader, Witnesses},
     strangers::Strangers,
@@ -114,7 +115,7 @@ impl NetworkSource {
         let base = self.pins.begin(&plan.layout);
         let base = base.map_err(|reason| Failure::new(FailureKind::Unsupported, reason))?;
         let (since, taken_over) = (base.since, base.taken_over);
-        let prepared = Prepared::new(&plan.config, tables.slots, base);
+        let prepared = Prepared::new(&plan.config, &plan.layout, base);
         sys::release_memory();
         let Prepared {
             loaded,
@@ -196,7 +197,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(config: &Config, slots: u32, base: Base) -> Result<Self, Failure> {
+    fn new(config: &Config, layout: &Layout, base: Base) -> Result<Self, Failure> {
         let wants = &config.network;
         let raw = btf::raw().map_err(|error| {
             let mend =
@@ -231,7 +232,8 @@ impl Prepared {
             events: cgroup.is_ok(),
             rhythm,
             udp: (udp && cgroup.is_ok()).then(explain::refused),
-            slots,
+            slots: layout.slots(),
+            histograms: layout.histograms(),
             base,
             log: config.log.kernel,
         };
@@ -483,7 +485,7 @@ fn map_fill(control: &Control, tables: &Tables, open: u64) -> Vec<MapFill> {
         table(
             "histograms",
             control.histograms.min(control.histogram_limit) as usize,
-            histogram_limit(tables.slots),
+            control.histogram_limit,
         ),
         MapFill {
             map: "sockets",

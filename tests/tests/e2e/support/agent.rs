@@ -105,8 +105,10 @@ impl Agent {
     /// Starts an agent and waits until it counts.
     pub fn start(config: &str) -> Self {
         let agent = Self::launch(config, &[]);
-        let ready = agent.get("/-/ready");
-        assert!(ready.contains("200 OK"), "{ready}\n{}", agent.log());
+        until_true(
+            || agent.get("/-/ready").contains("200 OK"),
+            || format!("{}\n{}", agent.get("/-/ready"), agent.log()),
+        );
         agent
     }
 

@@ -11,16 +11,15 @@ use aya::{
 use super::{
     Tables,
     error::{Error, cause, kernel_error},
-    histogram_limit,
 };
 
 /// Where nothing has counted yet.
-pub(super) fn begin(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), Error> {
+pub(super) fn begin(ebpf: &mut Ebpf, tables: &Tables, histograms: u32) -> Result<(), Error> {
     let write = |error: MapError| kernel_error("write the settings", &error);
     let control = Control {
         stride: tables.stride,
         auto_parties: tables.first_auto,
-        histogram_limit: histogram_limit(tables.slots),
+        histogram_limit: histograms,
         ..Control::default()
     };
     let mut place: Array<_, Control> =

@@ -40,6 +40,8 @@ pub(in super::super) struct Fit {
     pub(in super::super) udp: Option<Refused>,
     /// How many slots there are.
     pub(in super::super) slots: u32,
+    /// How many histograms there may be.
+    pub(in super::super) histograms: u32,
     /// What they start from.
     pub(in super::super) base: Base,
     /// The least severe of their messages.
