@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn the_file_names_as_many_parties_and_protocols_as_asked_for() {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let text = Setup::default().file(address, &["10.0.0.0/8"], "7000-7001");
+        let text = Setup::default().file(address, &["10.0.0.0/8"], "7000-7001", Path::new("/"));
         assert_eq!(text.matches("[[parties]]").count(), 3);
         assert_eq!(text.matches("[[protocols]]").count(), 4);
         assert!(text.contains("interval = \"1000ms\""), "{text}");
