@@ -84,7 +84,10 @@ impl Setup {
         }
         if self.ledger {
             let ledger = directory.join("ledger");
-            add(format_args!("\n[network]\nledger = {ledger:?}\n"));
+            add(format_args!(
+                "\n[network]\nledger = \"{}\"\n",
+                ledger.display()
+            ));
         }
         if self.gpus > 0 {
             let library = fake_library();
