@@ -73,7 +73,7 @@ pub fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Invocation, cla
                 let peers = match peers {
                     Some(names) => Peers::Only(names.cloned().collect()),
                     None if matches.get_flag("all") => Peers::All,
-                    None => Peers::Unsaid,
+                    None => Peers::Unspecified,
                 };
                 Invocation::LedgerExport(options(matches, variable), since, peers)
             }

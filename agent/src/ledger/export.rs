@@ -1,5 +1,4 @@
-//! `partymeter ledger export`: the connections of this node, those that have ended and those that are open, with chosen
-//! parties or with all.
+//! `partymeter ledger export`: prints the ended and the open connections of this node, with chosen parties or with all.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,75 +13,73 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::{
-    Entry, Moment,
+    Entry, Timestamp,
     files::{self, OPEN},
     lines::{Line, Lines},
 };
 use crate::{config::Config, text::printable};
 
-/// How long the agent may take to say what is open, beside two of its intervals.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// So many names are told at most.
-const NAMES: usize = 16;
+/// How long the agent may take to list open connections, in addition to two of its intervals.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// The most names that a note lists.
+const MAX_NAMES: usize = 16;
 
-/// What was left out, for people.
+/// What was left out.
 pub type Notes = Vec<String>;
 
-/// With whom the connections are that are printed.
+/// The peers whose connections are printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peers {
-    /// With anybody.
+    /// All peers.
     All,
-    /// Nobody has said: with anybody, and a note where that is more than one.
-    Unsaid,
-    /// With these, by [`Entry::peer`].
+    /// Not specified: all peers, with a note if there is more than one.
+    Unspecified,
+    /// These, by [`Entry::peer`].
     Only(Vec<String>),
 }
 
 impl Peers {
     fn has(&self, peer: &str) -> bool {
         match self {
-            Self::All | Self::Unsaid => true,
+            Self::All | Self::Unspecified => true,
             Self::Only(names) => names.iter().any(|name| name == peer),
         }
     }
 }
 
-/// A time as people give it: so long ago, or RFC 3339.
+/// Parses a time: an age such as `2h`, or RFC 3339.
 ///
 /// # Errors
-/// What is wrong with it, and what would be right.
+/// What is wrong, and what is accepted.
 pub fn since(text: &str) -> Result<SystemTime, String> {
     let ago = humantime::parse_duration(text).ok();
     ago.and_then(|ago| SystemTime::now().checked_sub(ago))
         .or_else(|| humantime::parse_rfc3339_weak(text).ok())
         .ok_or_else(|| {
             format!(
-                "{text:?} is no time; write how long ago, as 2h, or when, as 2026-01-31T12:00:00Z"
+                "{text:?} is not a time; help: give an age such as 2h, or a time such as 2026-01-31T12:00:00Z"
             )
         })
 }
 
-/// Prints every connection with `peers` that has ended after `since` or is open, a line each.
+/// Prints every connection with `peers` that ended after `since` or is open, one per line.
 ///
 /// # Errors
-/// When there is no ledger, or it cannot be read.
+/// If no ledger is configured, or it cannot be read.
 pub fn export(
     config: &Config,
     since: Option<SystemTime>,
     peers: &Peers,
     out: &mut impl Write,
 ) -> anyhow::Result<Notes> {
-    let Some(wanted) = &config.network.ledger else {
-        bail!(
-            "no ledger is configured; set network.ledger to the directory that the agent writes it to"
-        );
+    let Some(ledger) = &config.network.ledger else {
+        bail!("no ledger is configured; help: set network.ledger to the directory of the ledger");
     };
-    let directory = &wanted.directory;
+    let directory = &ledger.directory;
     let place = directory.display();
     let read = || format!("cannot read the ledger in {place}");
-    // What ends from now on is in both, and nothing in neither.
-    let open = open(directory, PATIENCE + 2 * config.interval).with_context(read)?;
+    // The open ones first: a connection that ends meanwhile is in both lists, and none is missing.
+    let open = open(directory, TIMEOUT + 2 * config.interval).with_context(read)?;
     let is_running = open.is_some();
     let mut export = Export {
         since,
@@ -96,10 +93,10 @@ pub fn export(
     let mut notes = Notes::new();
     let out = &mut io::BufWriter::new(out);
     let listing = files::list(directory).with_context(read)?;
-    let mut strange = listing.strange;
+    let mut not_regular = listing.not_regular;
     let newest = listing.ended.last().map(|file| file.path.clone());
     for stored in listing.ended {
-        // The agent may be in the middle of its last line.
+        // The agent may be writing its last line.
         let is_written_to = is_running && newest.as_ref() == Some(&stored.path);
         match files::open(&stored.path) {
             Ok(Some(file)) => {
@@ -111,8 +108,8 @@ pub fn export(
                     export.torn = torn;
                 }
             }
-            Ok(None) => strange.push(stored.path.display().to_string()),
-            // It was too old just now.
+            Ok(None) => not_regular.push(stored.path.display().to_string()),
+            // The agent has just removed it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(read),
         }
@@ -121,31 +118,33 @@ pub fn export(
     out.flush()?;
     if !is_running {
         notes.push(format!(
-            "no agent writes to {place}: connections that are open are left out"
+            "no agent writes to {place}: open connections are left out"
         ));
     }
-    export.tell(&place.to_string(), &mut notes);
-    if !strange.is_empty() {
-        let names = listed(strange.iter().map(String::as_str));
-        notes.push(format!("no regular files in {place}, left out: {names}"));
+    export.add_notes(&place.to_string(), &mut notes);
+    if !not_regular.is_empty() {
+        let names = listed(not_regular.iter().map(String::as_str));
+        notes.push(format!(
+            "left out, because they are not regular files in {place}: {names}"
+        ));
     }
     Ok(notes)
 }
 
-/// What is wanted, and what was found.
+/// What to print, and what was found.
 struct Export<'w> {
     since: Option<SystemTime>,
     peers: &'w Peers,
-    /// Lines of open connections that have not been found among those that have ended.
+    /// Open connections that were not found among the ended ones.
     open: HashMap<Key, String>,
     printed: bool,
-    /// Whom those are with that nobody has asked for.
+    /// Peers of connections that were not asked for.
     others: BTreeSet<String>,
     broken: u64,
     torn: u64,
 }
 
-/// What makes a connection one.
+/// What identifies a connection.
 type Key = (SocketAddr, SocketAddr, SystemTime);
 
 fn key(entry: &Entry) -> Key {
@@ -153,7 +152,7 @@ fn key(entry: &Entry) -> Key {
 }
 
 impl Export<'_> {
-    /// Prints what is wanted of a file of ended connections.
+    /// Prints the selected connections of one file.
     fn print(
         &mut self,
         mut lines: Lines<impl io::BufRead>,
@@ -177,7 +176,11 @@ impl Export<'_> {
                 continue;
             };
             self.open.remove(&key(&entry));
-            if self.since.is_none_or(|since| entry.ended >= Moment(since)) && self.wants(&entry) {
+            if self
+                .since
+                .is_none_or(|since| entry.ended >= Timestamp(since))
+                && self.wants(&entry)
+            {
                 out.write_all(text)?;
                 out.write_all(b"\n")?;
             }
@@ -185,7 +188,7 @@ impl Export<'_> {
         Ok(())
     }
 
-    /// Prints what is wanted of the open ones.
+    /// Prints the selected open connections.
     fn print_open(&mut self, out: &mut impl Write) -> anyhow::Result<()> {
         let mut entries = Vec::new();
         for line in std::mem::take(&mut self.open).into_values() {
@@ -203,14 +206,14 @@ impl Export<'_> {
     fn wants(&mut self, entry: &Entry) -> bool {
         let has = self.peers.has(&entry.peer);
         self.printed |= has;
-        let is_told = !has || *self.peers == Peers::Unsaid;
-        if is_told && self.others.len() < NAMES && !self.others.contains(&entry.peer) {
+        let is_noted = !has || *self.peers == Peers::Unspecified;
+        if is_noted && self.others.len() < MAX_NAMES && !self.others.contains(&entry.peer) {
             self.others.insert(entry.peer.clone());
         }
         has
     }
 
-    fn tell(&self, place: &str, notes: &mut Notes) {
+    fn add_notes(&self, place: &str, notes: &mut Notes) {
         if let Peers::Only(names) = self.peers
             && !self.printed
             && !self.others.is_empty()
@@ -220,24 +223,24 @@ impl Export<'_> {
                 listed(self.others.iter().map(String::as_str)),
             );
             notes.push(format!(
-                "no connection in {place} is with {names}; it has those with {others}"
+                "no connection in {place} is with {names}; the peers in it are {others}"
             ));
         }
-        if *self.peers == Peers::Unsaid && self.others.len() > 1 {
+        if *self.peers == Peers::Unspecified && self.others.len() > 1 {
             let others = listed(self.others.iter().map(String::as_str));
             notes.push(format!(
-                "these are connections with {others}: before they are handed over to one of them, choose it by --peer"
+                "these connections are with {others}; help: select one party with --peer before you hand them over"
             ));
         }
         if self.torn > 0 {
             notes.push(format!(
-                "{} files in {place} end in the middle of a line, as where an agent was killed: those lines are left out",
+                "{} files in {place} end within a line, as after a kill: those lines are left out",
                 self.torn
             ));
         }
         if self.broken > 0 {
             notes.push(format!(
-                "{} lines in {place} are no connections: they are left out",
+                "{} lines in {place} are not connections: they are left out",
                 self.broken
             ));
         }
@@ -245,17 +248,21 @@ impl Export<'_> {
 }
 
 fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let names: Vec<String> = names.take(NAMES).map(printable).collect();
+    let names: Vec<String> = names.take(MAX_NAMES).map(printable).collect();
     names.join(", ")
 }
 
-/// What the agent writes of the connections that are open, once it is asked for anew; `None`: no agent does.
+/// Requests the list of open connections from the agent; `None` if no agent answers.
 fn open(directory: &Path, patience: Duration) -> io::Result<Option<HashMap<Key, String>>> {
     let path = directory.join(OPEN);
-    let strange = || io::Error::other(format!("{OPEN} in it is no regular file; remove it"));
+    let not_regular = || {
+        io::Error::other(format!(
+            "{OPEN} in it is not a regular file; help: remove it"
+        ))
+    };
     match fs::symlink_metadata(&path) {
-        // Whoever put it there may want it.
-        Ok(data) if !data.is_file() => return Err(strange()),
+        // It is not ours to remove.
+        Ok(data) if !data.is_file() => return Err(not_regular()),
         _ => {}
     }
     match fs::remove_file(&path) {
@@ -266,7 +273,7 @@ fn open(directory: &Path, patience: Duration) -> io::Result<Option<HashMap<Key, 
     loop {
         match files::open(&path) {
             Ok(Some(file)) => return lines_of(file).map(Some),
-            Ok(None) => return Err(strange()),
+            Ok(None) => return Err(not_regular()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Err(_) if Instant::now() > end => return Ok(None),
             Err(_) => thread::sleep(Duration::from_millis(20)),
@@ -274,13 +281,13 @@ fn open(directory: &Path, patience: Duration) -> io::Result<Option<HashMap<Key, 
     }
 }
 
-/// The agent gives the list its name once it is whole.
+/// The agent renames the list into place once it is complete.
 fn lines_of(file: fs::File) -> io::Result<HashMap<Key, String>> {
     let mut lines = Lines::new(BufReader::new(file));
     let mut found = HashMap::new();
     while let Some(line) = lines.next()? {
         let Line::Whole(text) = line else {
-            return Err(io::Error::other(format!("{OPEN} in it is cut short")));
+            return Err(io::Error::other(format!("{OPEN} in it is incomplete")));
         };
         let entry: Entry = serde_json::from_slice(text)?;
         found.insert(key(&entry), String::from_utf8_lossy(text).into_owned());

@@ -1,7 +1,7 @@
-//! The files in the ledger's directory: which are ours, how they are opened, and which may be removed.
+//! The files in the ledger's directory.
 //!
-//! Only regular files with a name that the writer gives are ours. Anything else in the directory is neither read, for it
-//! may be a pipe that never ends or a link to elsewhere, nor removed.
+//! Only regular files whose names have the worker's form belong to the ledger. Anything else is neither read (it may be a
+//! pipe that never ends, or a symbolic link) nor removed.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,24 +17,24 @@ use nix::{
     unistd::geteuid,
 };
 
-use super::Moment;
+use super::Timestamp;
 
-/// The file of the connections that are open. The agent writes it where it is not there: who wants it anew removes it.
+/// The list of open connections. The agent writes it whenever it is missing; a reader removes it to get a new one.
 pub(super) const OPEN: &str = "open.jsonl";
-/// What the name of a file of ended connections begins and ends with; between the two is when it was begun.
+/// Start and end of the name of a file of ended connections; between them is the time when it was started.
 const ENDED: (&str, &str) = ("ended-", ".jsonl");
 
 /// A file of ended connections.
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) path: PathBuf,
-    /// When it was begun, by its name.
+    /// When it was started, by its name.
     pub(super) begun: SystemTime,
     /// Unit: bytes.
     pub(super) length: u64,
     /// When it was last written to.
     pub(super) modified: SystemTime,
-    /// Whether it belongs to this process' user.
+    /// Whether it belongs to the user of this process.
     pub(super) is_own: bool,
 }
 
@@ -43,8 +43,8 @@ pub(super) struct Stored {
 pub(super) struct Listing {
     /// Files of ended connections, the oldest first.
     pub(super) ended: Vec<Stored>,
-    /// Names like theirs of what is no regular file.
-    pub(super) strange: Vec<String>,
+    /// Names of the same form that are not regular files.
+    pub(super) not_regular: Vec<String>,
 }
 
 pub(super) fn list(directory: &Path) -> io::Result<Listing> {
@@ -53,13 +53,14 @@ pub(super) fn list(directory: &Path) -> io::Result<Listing> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
-        let Some((name, begun)) = name.to_str().and_then(|name| Some((name, stamp(name)?))) else {
+        let Some((name, begun)) = name.to_str().and_then(|name| Some((name, start_of(name)?)))
+        else {
             continue;
         };
-        // Of the name itself, not of what a link leads to.
+        // Of the entry itself, not of a link's target.
         let data = match entry.metadata() {
             Ok(data) => data,
-            // It was too old just now.
+            // The agent has just removed it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
@@ -72,22 +73,22 @@ pub(super) fn list(directory: &Path) -> io::Result<Listing> {
                 is_own: data.uid() == own,
             });
         } else {
-            found.strange.push(name.to_owned());
+            found.not_regular.push(name.to_owned());
         }
     }
     found.ended.sort_by_key(|file| file.begun);
-    found.strange.sort();
+    found.not_regular.sort();
     Ok(found)
 }
 
-/// The name of a file that is begun then.
+/// The name of a file that was started at that time.
 pub(super) fn name(begun: SystemTime) -> String {
-    let begun = Moment(begun).to_string();
+    let begun = Timestamp(begun).to_string();
     format!("{}{}{}", ENDED.0, begun.replace(':', ""), ENDED.1)
 }
 
-/// When the file of that name was begun; `None`: it is not a name of ours.
-fn stamp(name: &str) -> Option<SystemTime> {
+/// When the file of that name was started; `None` if the name has another form.
+fn start_of(name: &str) -> Option<SystemTime> {
     let text = name.strip_prefix(ENDED.0)?.strip_suffix(ENDED.1)?;
     let (date, time) = text.split_once('T')?;
     if time.len() < 6 || !time.is_ascii() {
@@ -98,15 +99,15 @@ fn stamp(name: &str) -> Option<SystemTime> {
     (self::name(begun) == name).then_some(begun)
 }
 
-/// When a file that is begun now is to say that it was: after all others, whatever the clock does, so that the order of
-/// names is the order of writing.
+/// The start time for a new file's name: later than all others, whatever the clock does, so that the order of names is
+/// the order of writing.
 pub(super) fn after(newest: Option<SystemTime>) -> SystemTime {
     let now = SystemTime::now();
     let next = newest.and_then(|it| it.checked_add(Duration::from_micros(1)));
     next.map_or(now, |next| next.max(now))
 }
 
-/// A new file, for root alone.
+/// Creates a file that only its owner can read.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)
@@ -115,7 +116,7 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens a regular file; `None`: it is something else, or a link. Waits for nobody, as the opening of a pipe would.
+/// Opens a regular file; `None` if it is something else or a symbolic link. Never blocks, as opening a pipe would.
 pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new()
         .read(true)
@@ -124,13 +125,13 @@ pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
     match file {
         Ok(file) if file.metadata()?.is_file() => Ok(Some(file)),
         Ok(_) => Ok(None),
-        // ELOOP: a link; ENXIO: a socket.
+        // ELOOP: a symbolic link; ENXIO: a socket.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENXIO)) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Keeps other agents out of the directory for as long as it lives. `None`: this file system knows no locks.
+/// Locks the directory against other agents until dropped. `None` if the file system has no locks.
 pub(super) fn lock(directory: &Path) -> io::Result<Option<Flock<File>>> {
     match Flock::lock(File::open(directory)?, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
@@ -150,7 +151,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A directory that is gone when dropped.
+    /// A directory that is removed when dropped.
     pub(in crate::ledger) struct Directory(pub(in crate::ledger) PathBuf);
 
     impl Directory {
@@ -190,7 +191,7 @@ pub(super) mod tests {
         let found = list(&directory.0).unwrap();
         let paths: Vec<_> = found.ended.iter().map(|file| file.path.clone()).collect();
         assert_eq!(paths, [at(ours)]);
-        assert_eq!(found.strange.len(), 2);
+        assert_eq!(found.not_regular.len(), 2);
         assert!(open(&pipe).unwrap().is_none());
         let link = at("ended-2026-01-31T120000.000002Z.jsonl");
         assert!(open(&link).unwrap().is_none());
@@ -201,9 +202,9 @@ pub(super) mod tests {
     fn the_order_of_names_is_that_of_writing_whatever_the_clock_does() {
         let later = SystemTime::now() + Duration::from_hours(24);
         let newest = name(later);
-        let next = name(after(stamp(&newest)));
+        let next = name(after(start_of(&newest)));
         assert!(next > newest, "{next} comes after {newest}");
-        assert_eq!(stamp("ended-9999-99-31T120000.000001Z.jsonl"), None);
+        assert_eq!(start_of("ended-9999-99-31T120000.000001Z.jsonl"), None);
         // No time at all, and no panic.
         let far = SystemTime::UNIX_EPOCH + Duration::from_secs(400_000_000_000);
         assert!(name(far).starts_with("ended-9999-12-31"));

@@ -1,9 +1,9 @@
-//! Lines of a ledger, one at a time and bounded: a file from elsewhere may have one without end.
+//! Reads a ledger line by line. The length of a line is bounded, because files from other parties are not trusted.
 
 use std::io::{self, BufRead, Read as _};
 
-/// The longest line. A connection with the longest names takes some 3 KiB. Unit: bytes.
-pub(super) const LONGEST: usize = 8192;
+/// The maximum length of a line. A connection with the longest names takes some 3 KiB. Unit: bytes.
+pub(super) const MAX_LINE: usize = 8192;
 
 /// Reads line by line.
 pub(super) struct Lines<R> {
@@ -11,14 +11,14 @@ pub(super) struct Lines<R> {
     line: Vec<u8>,
 }
 
-/// One line, without its end.
+/// One line, without its line feed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'l> {
-    /// All of it.
+    /// A line that ends with a line feed.
     Whole(&'l [u8]),
-    /// The file ends before the line does.
+    /// The file ends within the line.
     Torn(&'l [u8]),
-    /// Longer than [`LONGEST`]; it is passed over.
+    /// Longer than [`MAX_LINE`]; it is skipped.
     TooLong,
 }
 
@@ -30,10 +30,10 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The next one; `None`: there is none.
+    /// The next line, or `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
-        let mut bounded = self.reader.by_ref().take(LONGEST as u64 + 1);
+        let mut bounded = self.reader.by_ref().take(MAX_LINE as u64 + 1);
         let count = bounded.read_until(b'\n', &mut self.line)?;
         if count == 0 {
             return Ok(None);
@@ -42,7 +42,7 @@ impl<R: BufRead> Lines<R> {
             self.line.pop();
             return Ok(Some(Line::Whole(&self.line)));
         }
-        if count <= LONGEST {
+        if count <= MAX_LINE {
             return Ok(Some(Line::Torn(&self.line)));
         }
         self.reader.skip_until(b'\n')?;
@@ -56,8 +56,8 @@ mod tests {
 
     #[test]
     fn lines_are_bounded() {
-        let long = "x".repeat(3 * LONGEST);
-        let most = "y".repeat(LONGEST);
+        let long = "x".repeat(3 * MAX_LINE);
+        let most = "y".repeat(MAX_LINE);
         let text = format!("one\n\n{long}\n{most}\ntwo\ntor");
         let mut lines = Lines::new(text.as_bytes());
         for expected in [

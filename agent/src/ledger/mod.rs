@@ -1,17 +1,17 @@
-//! The ledger: every MPC connection on a line of its own, for two parties to lay side by side. `writer` takes
-//! connections in while the agent runs and `book` writes them into the files of `files`; `export` prints it, `compare`
-//! compares what two parties have printed.
+//! The ledger: one line per MPC connection, which two parties can compare. `writer` accepts connections while the agent
+//! runs, `worker` writes them to the files of `files`, `export` prints them, and `compare` compares what two parties have
+//! exported.
 //!
-//! It is sensitive, for it has addresses and says when a computation went on: off unless configured, for root only, and
-//! bounded in size and age.
+//! The ledger is sensitive: it contains addresses and the times of computations. It is off by default, readable by root
+//! only, and bounded in size and age.
 
-mod book;
 pub mod compare;
 pub mod export;
 mod files;
 mod lines;
 mod segment;
 mod status;
+mod worker;
 pub mod writer;
 
 use std::{
@@ -25,44 +25,44 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::sample::Connection;
 
-/// One connection.
+/// One connection, as a line of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Whose ledger it is: the node, and its own party if it has one.
+    /// The node that wrote it.
     pub node: String,
-    /// See `node`.
+    /// The node's own party, where it is configured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub party_id: Option<String>,
-    /// The other side: a party's id, an address, `unknown` or `other`.
+    /// The peer: a party id, an address, `unknown` or `other`.
     pub peer: String,
-    /// The protocol's name, or `other`.
+    /// The name of the protocol, or `other`.
     pub protocol: String,
-    /// `initiator`: this side opened it; or `acceptor`.
+    /// `initiator` if this side opened the connection, else `acceptor`.
     pub role: String,
-    /// This side's address and port.
+    /// Local address and port.
     pub local: SocketAddr,
-    /// The other side's.
+    /// Remote address and port.
     pub remote: SocketAddr,
-    /// When it was established; where `adopted`, since when it is counted.
-    pub began: Moment,
-    /// When it ended, or was looked at.
-    pub ended: Moment,
-    /// How it ended: `fin`, `reset` or `timeout`; `open`: it has not.
+    /// When it was established; if `adopted`, when counting began.
+    pub began: Timestamp,
+    /// When it ended; if it is open, when it was listed.
+    pub ended: Timestamp,
+    /// How it ended: `fin`, `reset` or `timeout`; `open` if it has not.
     pub end: String,
-    /// Whether it is older than `began`: what it moved before is not here.
+    /// Whether the connection is older than `began`. Earlier bytes are not included.
     pub adopted: bool,
-    /// Payload handed to the network, each byte once. Unit: bytes.
+    /// Payload sent, without retransmissions. Unit: bytes.
     pub transmit: u64,
     /// Payload received in order. Unit: bytes.
     pub receive: u64,
-    /// Payload sent again. Unit: bytes.
+    /// Payload retransmitted. Unit: bytes.
     pub retransmit: u64,
 }
 
-/// What is in [`Entry::end`] while it is open.
+/// The value of [`Entry::end`] of an open connection.
 const NOT_ENDED: &str = "open";
 
-/// Whose ledger it is.
+/// The node and party that a ledger belongs to.
 #[derive(Clone, Debug)]
 struct Owner {
     node: String,
@@ -79,8 +79,8 @@ impl Owner {
             role: Role::name(connection.role).to_owned(),
             local: connection.local,
             remote: connection.remote,
-            began: Moment(connection.began),
-            ended: Moment(connection.ended),
+            began: Timestamp(connection.began),
+            ended: Timestamp(connection.ended),
             end: connection.end.map_or(NOT_ENDED, End::name).to_owned(),
             adopted: connection.adopted,
             transmit: connection.transmit,
@@ -89,42 +89,42 @@ impl Owner {
         }
     }
 
-    /// Writes one as a line.
+    /// Writes one connection as a line of JSON.
     fn write(&self, connection: &Connection, out: &mut impl io::Write) -> io::Result<()> {
         serde_json::to_writer(&mut *out, &self.entry(connection))?;
         out.write_all(b"\n")
     }
 }
 
-/// A time, written as RFC 3339 with microseconds.
+/// A time in RFC 3339 with microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(pub SystemTime);
+pub struct Timestamp(pub SystemTime);
 
-impl Moment {
-    /// The end of the last year that has four digits, in seconds since 1970.
+impl Timestamp {
+    /// The end of the year 9999. Unit: seconds since 1970.
     const LAST: Duration = Duration::from_secs(253_402_300_799);
 }
 
-impl fmt::Display for Moment {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // humantime panics before 1970 and fails after 9999; a clock may be set to anything.
+        // humantime panics before 1970 and fails after 9999, and a clock can be set to anything.
         let since = self.0.duration_since(SystemTime::UNIX_EPOCH);
         let since = since.unwrap_or_default().min(Self::LAST);
         humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + since).fmt(f)
     }
 }
 
-impl Serialize for Moment {
+impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Moment {
+impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_rfc3339(&text)
             .map(Self)
-            .map_err(|error| D::Error::custom(format!("{text:?} is no time: {error}")))
+            .map_err(|error| D::Error::custom(format!("{text:?} is not a time: {error}")))
     }
 }

@@ -1,4 +1,4 @@
-//! The file that connections are appended to, whole lines only.
+//! A segment: the file that whole lines are appended to.
 
 use std::{
     fs::File,
@@ -10,12 +10,12 @@ use std::{
 
 use super::files;
 
-/// A file that is written to.
+/// The file that is written to.
 pub(super) struct Segment {
     file: File,
     pub(super) path: PathBuf,
     pub(super) begun: Instant,
-    /// What of it is whole lines; what is written next goes there. Unit: bytes.
+    /// The length of its whole lines, where the next write goes. Unit: bytes.
     pub(super) length: u64,
 }
 
@@ -29,7 +29,7 @@ impl Segment {
         })
     }
 
-    /// Appends lines, and gives how many bytes of them are written, which are whole lines, and why not all.
+    /// Appends lines. Returns how many bytes of whole lines were written, and why not all.
     pub(super) fn append(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
         let (done, outcome) = write_at(&self.file, lines, self.length);
         let whole = match outcome {
@@ -38,19 +38,19 @@ impl Segment {
         };
         self.length += whole as u64;
         if outcome.is_err() {
-            // Where this fails, too, the same line is written over what is left of it.
+            // If this fails too, the next write overwrites what is left of the line.
             drop(self.file.set_len(self.length));
         }
         (whole, outcome)
     }
 
-    /// Whether somebody has removed it: what is written to it then is lost.
+    /// Whether the file was removed: what is written to it then is lost.
     pub(super) fn is_gone(&self) -> bool {
         self.file.metadata().is_ok_and(|data| data.nlink() == 0)
     }
 }
 
-/// How many bytes were written, and why not all.
+/// Returns how many bytes were written, and why not all.
 fn write_at(file: &File, bytes: &[u8], offset: u64) -> (usize, io::Result<()>) {
     let mut done = 0;
     while done < bytes.len() {
@@ -64,7 +64,7 @@ fn write_at(file: &File, bytes: &[u8], offset: u64) -> (usize, io::Result<()>) {
     (done, Ok(()))
 }
 
-/// The bytes of the lines that are whole within the first `most`.
+/// The length of the whole lines within the first `most` bytes.
 pub(super) fn whole_lines(text: &[u8], most: usize) -> usize {
     let text = &text[..most.min(text.len())];
     let end = text.iter().rposition(|byte| *byte == b'\n');
@@ -91,7 +91,7 @@ mod tests {
         let mut segment = Segment::create(&path).unwrap();
         let (written, outcome) = segment.append(b"one\n");
         assert_eq!((written, outcome.is_ok()), (4, true));
-        // As a failure leaves it that could not be cut off.
+        // The start of a line that a failed write has left and could not cut off.
         segment.file.write_at(b"tw", 4).unwrap();
         let (written, outcome) = segment.append(b"two\n");
         assert_eq!((written, outcome.is_ok()), (4, true));

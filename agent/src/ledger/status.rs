@@ -1,4 +1,4 @@
-//! How the ledger is doing: counts of connections, and what cannot be done at the moment.
+//! The state of the ledger: counts of connections, and what fails at the moment.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use crate::sample::Ledger;
 
-/// What the writer does that can fail by itself.
+/// What can fail independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
     /// Write connections that have ended.
@@ -21,7 +21,7 @@ pub(super) enum Task {
 impl Task {
     const ALL: [Self; 3] = [Self::Write, Self::Remove, Self::List];
 
-    /// For "cannot …".
+    /// A verb phrase that follows "cannot".
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Write => "write connections",
@@ -31,7 +31,7 @@ impl Task {
     }
 }
 
-/// Shared between the writer and who shows it.
+/// Shared between the worker and those who read it.
 #[derive(Debug, Default)]
 pub struct Counts {
     accepted: AtomicU64,
@@ -42,9 +42,9 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Now. Every connection that has ended is in one of `written`, `overflow`, `failed` and `pending`.
+    /// The current state. Each ended connection is in one of `written`, `overflow`, `failed` and `pending`.
     pub fn get(&self) -> Ledger {
-        // What is done is read first, so that nothing seems done that was not accepted.
+        // Read in this order, `written` and `failed` never exceed `accepted`.
         let written = self.written.load(Ordering::Acquire);
         let failed = self.failed.load(Ordering::Acquire);
         let accepted = self.accepted.load(Ordering::Acquire);
@@ -59,33 +59,33 @@ impl Counts {
         }
     }
 
-    /// One waits to be written. Said before it is handed over.
+    /// Counts a connection that is about to be queued.
     pub(super) fn accept(&self) {
         self.accepted.fetch_add(1, Ordering::Release);
     }
 
-    /// One that was accepted could not be handed over: too many wait.
+    /// Counts a connection that the full queue has refused.
     pub(super) fn overflow(&self) {
         self.accepted.fetch_sub(1, Ordering::Release);
         self.overflow.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many are in a file.
+    /// Counts connections that are in a file.
     pub(super) fn written(&self, connections: u64) {
         self.written.fetch_add(connections, Ordering::Release);
     }
 
-    /// So many never will be.
+    /// Counts connections that could not be written.
     pub(super) fn failed(&self, connections: u64) {
         self.failed.fetch_add(connections, Ordering::Release);
     }
 
-    /// So many never will be, so far.
+    /// How many connections were lost so far.
     pub(super) fn lost(&self) -> u64 {
         self.failed.load(Ordering::Acquire) + self.overflow.load(Ordering::Relaxed)
     }
 
-    /// Sets or clears what is wrong with a task; gives whether anything was wrong before.
+    /// Sets or clears the failure of a task. Returns whether it was failing before.
     pub(super) fn set(&self, task: Task, problem: Option<String>) -> bool {
         let before = std::mem::replace(&mut self.problems()[task as usize], problem);
         before.is_some()

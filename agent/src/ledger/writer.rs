@@ -1,4 +1,4 @@
-//! Takes connections as they end and hands them to a thread of its own, so that a slow disk delays nothing but this.
+//! Passes connections to the ledger's thread as they end, so that a slow disk delays nothing else.
 
 use std::{
     error::Error,
@@ -15,9 +15,8 @@ use tracing::{info, warn};
 
 pub use super::status::Counts;
 use super::{
-    Owner,
-    book::{Book, Item},
-    files,
+    Owner, files,
+    worker::{Item, LedgerWorker},
 };
 use crate::{
     config::Config,
@@ -25,12 +24,12 @@ use crate::{
     sample::{Connection, Witness},
 };
 
-/// How many connections may wait for the thread.
-const WAITING: usize = 65_536;
-/// How long the end of the agent may wait for what is not yet written.
-const LAST: Duration = Duration::from_secs(2);
+/// How many connections the queue holds.
+const QUEUE_LENGTH: usize = 65_536;
+/// How long the agent waits at its end for connections that are not written yet.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Takes connections in and never waits.
+/// Accepts connections and never blocks.
 pub struct Writer {
     to: SyncSender<Item>,
     wants_open: Arc<AtomicBool>,
@@ -38,37 +37,37 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Makes the directory and starts the thread; `None` where no ledger is wanted.
+    /// Creates the directory and starts the thread; `None` if no ledger is configured.
     ///
     /// # Errors
-    /// When the directory cannot be written to, or the operating system has no thread left.
+    /// If the directory cannot be written to, or the thread cannot be started.
     pub fn start(config: &Config) -> anyhow::Result<Option<Self>> {
-        let Some(wanted) = &config.network.ledger else {
+        let Some(limits) = &config.network.ledger else {
             return Ok(None);
         };
-        let place = wanted.directory.display();
+        let place = limits.directory.display();
         let failed = |error: &dyn Error| {
             anyhow::anyhow!(
-                "network.ledger: cannot write to {place}: {error}; name a directory that can be made"
+                "network.ledger: cannot write to {place}: {error}; help: name a directory that can be created"
             )
         };
-        // It is evidence: nobody else may put files there, or another directory in its place.
-        safe_dir::open_or_create(&wanted.directory, 0o700).map_err(|error| failed(&error))?;
+        // The ledger is evidence: nobody else may add files or replace the directory.
+        safe_dir::open_or_create(&limits.directory, 0o700).map_err(|error| failed(&error))?;
         let counts = Arc::<Counts>::default();
         let wants_open = Arc::<AtomicBool>::default();
         let owner = Owner {
             node: config.node.clone(),
             party_id: config.party_id.clone(),
         };
-        let lock = files::lock(&wanted.directory).map_err(|error| failed(&error))?;
-        let book = Book::open(wanted.clone(), owner, Arc::clone(&counts));
-        let mut book = book.map_err(|error| failed(&error))?;
-        let (to, from) = sync_channel(WAITING);
+        let lock = files::lock(&limits.directory).map_err(|error| failed(&error))?;
+        let worker = LedgerWorker::open(limits.clone(), owner, Arc::clone(&counts));
+        let mut worker = worker.map_err(|error| failed(&error))?;
+        let (to, from) = sync_channel(QUEUE_LENGTH);
         let wants = Arc::clone(&wants_open);
         thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || {
-                book.keep(&from, &wants);
+                worker.run(&from, &wants);
                 drop(lock);
             })?;
         info!("the ledger of connections is in {place}");
@@ -79,7 +78,7 @@ impl Writer {
         }))
     }
 
-    /// How it is doing, while it is with another.
+    /// The counts, also for after the writer has been given away.
     pub fn counts(&self) -> Arc<Counts> {
         Arc::clone(&self.counts)
     }
@@ -99,16 +98,16 @@ impl Witness for Writer {
     }
 
     fn open(&mut self, connections: Vec<Connection>) {
-        // Where there is no room, it is asked again.
+        // If the queue is full, the request stays.
         if self.to.try_send(Item::Open(connections)).is_ok() {
             self.wants_open.store(false, Ordering::Relaxed);
         }
     }
 }
 
-/// At the end of the agent: waits a little for what is not yet written, and says what never will be.
+/// Waits at the end of the agent for connections that are not written yet, and logs how many never will be.
 pub fn finish(counts: &Counts) {
-    let end = Instant::now() + LAST;
+    let end = Instant::now() + SHUTDOWN_TIMEOUT;
     loop {
         let now = counts.get();
         if now.pending == 0 {
@@ -116,7 +115,7 @@ pub fn finish(counts: &Counts) {
         }
         if !now.is_writable || Instant::now() > end {
             let pending = now.pending;
-            warn!("the agent ends with {pending} connections that are not in the ledger");
+            warn!("{pending} connections are not in the ledger at the end of the agent");
             return;
         }
         thread::sleep(Duration::from_millis(5));

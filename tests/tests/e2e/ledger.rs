@@ -272,12 +272,12 @@ fn what_cannot_be_is_told_in_one_line() {
     told(
         &["ledger", "compare", wrong, wrong],
         2,
-        "wrong.jsonl:1: no connection",
+        "wrong.jsonl:1: not a connection",
     );
     told(
         &["ledger", "export", "--since", "then"],
         64,
-        "write how long ago",
+        "give an age such as 2h",
     );
 }
 

@@ -1,35 +1,35 @@
-//! Which connection of one party is which of the other's: first by both ends, then, for what is left, by what an address
-//! translation leaves alone.
+//! Pairs the connections of the two parties: first by both endpoints, then by what network address translation (NAT)
+//! leaves unchanged.
 
 use std::{collections::HashMap, hash::Hash, time::SystemTime};
 
 use agent_ebpf::Role;
 
 use super::{
-    APART,
-    read::{Name, Place, Record, Seen},
+    MAX_CLOCK_SKEW,
+    read::{Endpoint, Name, Record, Seen},
 };
 
-/// Two records of one connection, by their places in the two lists.
+/// Two records of one connection, by their indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pair {
     pub(super) a: usize,
     pub(super) b: usize,
 }
 
-/// What was matched, and what was not.
+/// The result of a matching.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Matched {
     pub(super) pairs: Vec<Pair>,
-    /// How many of them could as well have been matched otherwise: they were in the order of time.
+    /// How many pairs are ambiguous and were matched in the order of time.
     pub(super) by_order: u64,
 }
 
-/// When a record is to overlap with its other one, give or take [`APART`].
+/// The time in which a record must overlap with its counterpart, plus or minus [`MAX_CLOCK_SKEW`].
 type Window = fn(&Record) -> (SystemTime, SystemTime);
 
-/// Matches records with the same key whose windows overlap, in the order of time; what has no key is not matched. `left`
-/// are the places of records in the order of time, and what is matched is taken out of it.
+/// Matches records with the same key whose windows overlap, in the order of time. Records without a key are not matched.
+/// `left` has the indices of unmatched records in the order of time; matched ones are removed.
 fn by_key<K: Eq + Hash>(
     (a, b): (&[Record], &[Record]),
     left: &mut [Vec<usize>; 2],
@@ -49,8 +49,8 @@ fn by_key<K: Eq + Hash>(
             group[0].push(*at);
         }
     }
-    // Whether the first is over before the other begins.
-    let is_before = |one: &Record, other: &Record| window(one).1 + APART < window(other).0;
+    // Whether the first ends before the other begins.
+    let is_before = |one: &Record, other: &Record| window(one).1 + MAX_CLOCK_SKEW < window(other).0;
     let fits = |one: Option<&usize>, other: Option<&usize>| {
         let both = one.zip(other).map(|(one, other)| (&a[*one], &b[*other]));
         both.is_some_and(|(a, b)| !is_before(a, b) && !is_before(b, a))
@@ -84,12 +84,12 @@ fn by_key<K: Eq + Hash>(
     found
 }
 
-/// A connection that both have with the same ends, once they overlap in time: ports are used again.
+/// Matches connections with the same two endpoints that overlap in time: ports are reused.
 ///
-/// What is matched is taken out of `left`, the places of records in the order of time.
+/// `left` has the indices of unmatched records in the order of time; matched ones are removed.
 pub(super) fn by_ends(a: &[Record], b: &[Record], left: &mut [Vec<usize>; 2]) -> Vec<Pair> {
     let window: Window = |it| (it.began, it.ended);
-    // Where a port is used again, bytes that agree tell which is which, whatever the clocks say.
+    // Where a port is reused, equal byte counts identify a connection better than clocks do.
     let same = by_key(
         (a, b),
         left,
@@ -107,15 +107,15 @@ pub(super) fn by_ends(a: &[Record], b: &[Record], left: &mut [Vec<usize>; 2]) ->
     [same.pairs, rest.pairs].concat()
 }
 
-/// What both know of a connection across an address translation: an end, the protocol, and what A has sent and received.
-type Known = (Place, Name, u64, u64);
+/// What NAT leaves unchanged: one endpoint, the protocol, and the bytes that A sent and received.
+type Known = (Endpoint, Name, u64, u64);
 
-/// A connection that both have seen whole, with the same bytes both ways, begun at the same time as far as clocks go, of
-/// which they agree on one end: the acceptor's, where its clients are translated, or the initiator's, where the service is.
+/// Matches connections across NAT: both parties saw them whole, with the same bytes both ways, begun at the same time as
+/// far as clocks go, and they agree on one endpoint: the acceptor's (source NAT) or the initiator's (destination NAT).
 ///
 /// `left` is as in [`by_ends`].
 pub(super) fn translated(a: &[Record], b: &[Record], left: &mut [Vec<usize>; 2]) -> Matched {
-    let known = |it: &Record, of: Role, common: Role| -> Option<(Place, Name)> {
+    let known = |it: &Record, of: Role, common: Role| -> Option<(Endpoint, Name)> {
         let end = if of == common { it.local } else { it.remote };
         (it.seen == Seen::Whole && it.role == of).then_some((end, it.protocol))
     };

@@ -1,15 +1,15 @@
-//! `partymeter ledger compare A B`: what one party sent and the other did not receive, connection by connection, added
-//! up by who sent to whom. `read` reads and checks the two files, `whose` tells which connections are between the two,
-//! `matching` puts them together, `verdict` adds up, `print` says it.
+//! `partymeter ledger compare A B`: compares what one party sent with what the other received, per connection, and sums it
+//! up per direction. `read` reads and checks the two files, `peers` decides which connections are between the two parties,
+//! `matching` pairs them, `verdict` sums up, `print` prints.
 //!
-//! Only connections that both have seen from their beginning to their end can be compared. The others are told apart,
-//! with the reason. One of the two files is not one's own: nothing in it is believed that the other does not say as well.
+//! Only connections that both parties saw from beginning to end can be compared; the others are listed with the reason.
+//! One file comes from the other party and is not trusted: nothing in it counts that one's own file does not confirm.
 
 mod matching;
+mod peers;
 mod print;
 mod read;
 mod verdict;
-mod whose;
 
 use std::{io::Write, os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
 
@@ -19,28 +19,28 @@ use self::{
 };
 use crate::text::printable;
 
-/// How far apart the clocks of two parties may be.
-const APART: Duration = Duration::from_secs(30);
+/// The largest difference between the clocks of two parties.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(30);
 
-/// Why nothing could be compared: a file that cannot be read or believed, or with nothing in it.
+/// Why nothing could be compared: a file is unreadable, impossible or empty.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Incomparable(String);
 
-/// Reads both files and prints what is different; gives whether all that could be compared agrees, and something could.
+/// Reads both files and prints the differences. Returns whether something was compared and all of it agrees.
 ///
 /// # Errors
-/// [`Incomparable`], and what printing has.
+/// [`Incomparable`], or a failure to print.
 pub fn compare(first: &Path, second: &Path, out: &mut impl Write) -> anyhow::Result<bool> {
     let mut names = Names::default();
     let a = read::read(first, &mut names)?;
     let b = read::read(second, &mut names)?;
     let places = [first, second].map(|path| printable(path.as_os_str().as_bytes()));
-    settle(&a, &b, &places, &names, out)
+    compare_statements(&a, &b, &places, &names, out)
 }
 
-/// As [`compare`], once both are read; `places` are where they come from.
-fn settle(
+/// As [`compare`], for files that are read; `places` are their names.
+fn compare_statements(
     a: &Statement,
     b: &Statement,
     places: &[String; 2],
@@ -49,14 +49,14 @@ fn settle(
 ) -> anyhow::Result<bool> {
     for (statement, place) in [a, b].into_iter().zip(places) {
         if statement.records.is_empty() {
-            let why = format!("nothing could be compared: no connection is in {place}");
+            let why = format!("nothing could be compared: {place} has no connection");
             return Err(Incomparable(why).into());
         }
     }
     if a.party.is_some() && a.party == b.party {
         let [first, second] = places;
         let why = format!(
-            "nothing could be compared: {first} and {second} are the same party's; give each party's own"
+            "nothing could be compared: {first} and {second} are from the same party; help: give one file of each party"
         );
         return Err(Incomparable(why).into());
     }
@@ -67,7 +67,7 @@ fn settle(
         party.or_else(|| Some(printable(names.text(statement.node?))))
     };
     let parties = match (called(a), called(b)) {
-        // Without a party's name, nodes of two parties may have the same.
+        // Without party ids, nodes of two parties may have the same name.
         (Some(a), Some(b)) if a != b => [a, b],
         _ => places.clone(),
     };
@@ -77,7 +77,7 @@ fn settle(
         Outcome::Agreed => Ok(true),
         Outcome::Disagreed => Ok(false),
         Outcome::Nothing => {
-            let why = "nothing could be compared: no connection is in both files, whole";
+            let why = "nothing could be compared: no connection is complete in both files";
             Err(Incomparable(why.to_owned()).into())
         }
     }

@@ -1,18 +1,18 @@
-//! A verdict in words. Every name in it comes from a file of somebody else's and is made safe to show before it gets here.
+//! Prints a verdict. Names come from untrusted files and are escaped.
 
 use std::io::{self, Write};
 
 use super::{
-    super::Moment,
+    super::Timestamp,
     read::{Names, Record, Statement},
     verdict::{Flow, Outcome, Sum, Verdict},
 };
 use crate::text::printable;
 
-/// So many connections of one kind are shown one by one.
-const SHOWN: usize = 1000;
+/// How many connections of one kind are listed.
+const MAX_LISTED: usize = 1000;
 
-/// Prints all of it; `parties` are the two, safe to show.
+/// Prints the verdict; `parties` are the escaped names of the two.
 pub(super) fn print(
     verdict: &Verdict,
     statements: [&Statement; 2],
@@ -31,21 +31,20 @@ pub(super) fn print(
     if verdict.sums.is_empty() {
         writeln!(
             out,
-            "no connection that both have seen from its beginning to its end"
+            "no connection that both parties saw from beginning to end"
         )?;
     }
     if verdict.by_order > 0 {
         writeln!(
             out,
-            "note: {} of the connections with a translated address have the same bytes and times that fit: matched in \
-             the order of time",
+            "note: {} of the connections matched across NAT are ambiguous: they have the same bytes and overlap in time",
             verdict.by_order
         )?;
     }
     if verdict.renamed > 0 {
         writeln!(
             out,
-            "note: {} connections have another protocol's name in the ledger of {}",
+            "note: {} connections have another protocol name in the ledger of {}",
             verdict.renamed, parties[1]
         )?;
     }
@@ -60,7 +59,7 @@ pub(super) fn print(
 
 fn print_sum(sum: &Sum, translated: bool, out: &mut impl Write) -> io::Result<()> {
     let how = if translated {
-        " matched by bytes and time (address translated)"
+        " matched by bytes and time (NAT)"
     } else {
         ""
     };
@@ -78,17 +77,17 @@ fn print_sum(sum: &Sum, translated: bool, out: &mut impl Write) -> io::Result<()
     writeln!(out)
 }
 
-/// What was not compared.
+/// Prints what was not compared.
 fn print_left_out(
     verdict: &Verdict,
     parties: &[String; 2],
     out: &mut impl Write,
 ) -> io::Result<()> {
     for (count, what) in [
-        (verdict.open, "still open: their bytes are under way"),
+        (verdict.open, "still open: their bytes are in flight"),
         (
             verdict.adopted,
-            "older than an agent: what they moved before is not known",
+            "older than an agent: their earlier bytes are unknown",
         ),
     ] {
         if count > 0 {
@@ -100,8 +99,8 @@ fn print_left_out(
         for (count, what) in [
             (verdict.third[side], "third parties".to_owned()),
             (
-                verdict.nobody[side],
-                format!("addresses that neither file gives to {other}"),
+                verdict.unassigned[side],
+                format!("addresses that neither file assigns to {other}"),
             ),
         ] {
             if count > 0 {
@@ -115,7 +114,7 @@ fn print_left_out(
     Ok(())
 }
 
-/// What does not agree, one by one.
+/// Lists what does not agree.
 fn print_differences(
     verdict: &Verdict,
     statements: [&Statement; 2],
@@ -123,7 +122,7 @@ fn print_differences(
     names: &Names,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    for pair in verdict.different.iter().take(SHOWN) {
+    for pair in verdict.different.iter().take(MAX_LISTED) {
         let (a, b) = (
             &statements[0].records[pair.a],
             &statements[1].records[pair.b],
@@ -142,8 +141,8 @@ fn print_differences(
         if verdict.unconfirmed[side] > 0 {
             writeln!(
                 out,
-                "NOT CONFIRMED BY {own}: {} connections that {other} has seen from beginning to end and {own} has as open \
-                 or older than its agent; if they were open, export again",
+                "NOT CONFIRMED BY {own}: {} connections that {other} saw from beginning to end and {own} has as open or \
+                 older than its agent; help: if they were open, export again",
                 verdict.unconfirmed[side]
             )?;
         }
@@ -154,7 +153,7 @@ fn print_differences(
                 verdict.duplicates[side]
             )?;
         }
-        for at in verdict.alone[side].iter().take(SHOWN) {
+        for at in verdict.alone[side].iter().take(MAX_LISTED) {
             write!(out, "ONLY IN THE LEDGER OF {own}, not of {other}: ")?;
             print_record(&statements[side].records[*at], names, out)?;
             writeln!(out)?;
@@ -165,9 +164,9 @@ fn print_differences(
     Ok(())
 }
 
-/// Of many, how many were not shown.
+/// Prints how many connections were not listed.
 fn rest(count: usize, what: &str, out: &mut impl Write) -> io::Result<()> {
-    match count.saturating_sub(SHOWN) {
+    match count.saturating_sub(MAX_LISTED) {
         0 => Ok(()),
         rest => writeln!(out, "and {rest} more connections {what}"),
     }
@@ -180,8 +179,8 @@ fn print_record(record: &Record, names: &Names, out: &mut impl Write) -> io::Res
         out,
         "{} {local} to {remote}, {} to {}, sent {} bytes, received {}",
         printable(names.text(record.protocol)),
-        Moment(record.began),
-        Moment(record.ended),
+        Timestamp(record.began),
+        Timestamp(record.ended),
         record.transmit,
         record.receive
     )

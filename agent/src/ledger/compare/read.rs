@@ -1,5 +1,5 @@
-//! A file of one party, read and checked: what is in it may be meant to mislead. Everything is bounded before it is kept,
-//! and a line that cannot be true ends the comparison with what is wrong in it.
+//! Reads and checks one party's file, which is not trusted: everything is bounded before it is kept, and an impossible line
+//! ends the comparison with an error.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,25 +15,25 @@ use agent_ebpf::{End, Role};
 
 use super::{
     super::{
-        Entry, Moment, NOT_ENDED,
-        lines::{LONGEST, Line, Lines},
+        Entry, NOT_ENDED, Timestamp,
+        lines::{Line, Lines, MAX_LINE},
     },
-    APART, Incomparable,
+    Incomparable, MAX_CLOCK_SKEW,
 };
 use crate::text::printable;
 
-/// So many connections are read of one file: some 500 MB of memory.
-const MOST: usize = 4_000_000;
+/// The most connections in one file: some 500 MB of memory.
+const MAX_CONNECTIONS: usize = 4_000_000;
 /// The longest name of a node, a party or a protocol. Unit: bytes.
-const NAME: usize = 256;
-/// So many different names may be in one file.
-const NAMES: usize = 8192;
-/// No connection is older: 2020-01-01, in time since 1970.
-const FIRST: Duration = Duration::from_hours(438_288);
-/// How far ahead of this machine's the clock of the other may be.
-const AHEAD: Duration = Duration::from_hours(24);
+const MAX_NAME: usize = 256;
+/// The most different names in one file.
+const MAX_NAMES: usize = 8192;
+/// The earliest time of a connection: 2020-01-01, since 1970.
+const EARLIEST: Duration = Duration::from_hours(438_288);
+/// How far the other party's clock may be ahead.
+const MAX_AHEAD: Duration = Duration::from_hours(24);
 
-/// Names by number: a file has few of them, and very often.
+/// Interned names: a file repeats few names many times.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     all: Vec<String>,
@@ -53,7 +53,7 @@ impl Names {
         if let Some(number) = self.numbers.get(text) {
             return *number;
         }
-        // Two files have at most twice `NAMES`.
+        // Two files have at most twice `MAX_NAMES`.
         let number = Name(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
         self.all.push(text.to_owned());
         self.numbers.insert(text.to_owned(), number);
@@ -61,17 +61,17 @@ impl Names {
     }
 }
 
-/// One end of a connection. Without the scope of an IPv6 address, which is each host's own.
-pub(super) type Place = (IpAddr, u16);
+/// An endpoint, without the scope of an IPv6 address, which differs between hosts.
+pub(super) type Endpoint = (IpAddr, u16);
 
-/// One connection, as one party has it.
+/// One connection, as one party recorded it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Record {
     pub(super) peer: Name,
     pub(super) protocol: Name,
     pub(super) role: Role,
-    pub(super) local: Place,
-    pub(super) remote: Place,
+    pub(super) local: Endpoint,
+    pub(super) remote: Endpoint,
     pub(super) began: SystemTime,
     pub(super) ended: SystemTime,
     pub(super) seen: Seen,
@@ -81,27 +81,27 @@ pub(super) struct Record {
     pub(super) receive: u64,
 }
 
-/// How much of a connection a party has seen.
+/// How much of a connection a party saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     /// From its beginning to its end.
     Whole,
-    /// It was open.
+    /// It was still open.
     Open,
-    /// It is older than the agent.
+    /// It was older than the agent.
     Adopted,
 }
 
-/// What one party says.
+/// The contents of one party's file.
 #[derive(Debug)]
 pub(super) struct Statement {
-    /// The party's id; `None`: no line has one.
+    /// The party id, if any line has one.
     pub(super) party: Option<Name>,
-    /// The first line's node; `None`: there is no line.
+    /// The node of the first line, if there is one.
     pub(super) node: Option<Name>,
-    /// Each once, in the order of their beginning.
+    /// Without duplicates, in the order of their beginning.
     pub(super) records: Vec<Record>,
-    /// Lines that say again what another line says.
+    /// Lines that repeat another line.
     pub(super) duplicates: u64,
 }
 
@@ -113,13 +113,13 @@ pub(super) fn read(path: &Path, names: &mut Names) -> Result<Statement, Incompar
     parse(BufReader::new(file), &place, names)
 }
 
-/// Reads lines, each of which must be a connection of one and the same party.
+/// Parses lines, which must all be connections of the same party.
 pub(super) fn parse(
     reader: impl BufRead,
     place: &str,
     names: &mut Names,
 ) -> Result<Statement, Incomparable> {
-    let latest = SystemTime::now() + AHEAD;
+    let latest = SystemTime::now() + MAX_AHEAD;
     let before = names.all.len();
     let mut lines = Lines::new(reader);
     let mut seen = HashSet::new();
@@ -137,25 +137,27 @@ pub(super) fn parse(
             None => break,
             Some(Line::Whole(text) | Line::Torn(text)) => text,
             Some(Line::TooLong) => {
-                return Err(wrong(format!("longer than {LONGEST} bytes: no connection")));
+                return Err(wrong(format!(
+                    "longer than {MAX_LINE} bytes: not a connection"
+                )));
             }
         };
         let entry = serde_json::from_slice::<Entry>(text).map_err(|error| {
             wrong(format!(
-                "no connection, `partymeter ledger export` writes them: {}",
+                "not a connection as `partymeter ledger export` writes it: {}",
                 printable(error.to_string())
             ))
         })?;
         let record = check(&entry, latest, names).map_err(wrong)?;
         let node = names.number(&entry.node);
         let party = entry.party_id.as_deref().map(|id| names.number(id));
-        if names.all.len() - before > NAMES {
-            return Err(wrong(format!("more than {NAMES} different names")));
+        if names.all.len() - before > MAX_NAMES {
+            return Err(wrong(format!("more than {MAX_NAMES} different names")));
         }
         match (statement.party, party) {
             (Some(one), Some(other)) if one != other => {
                 return Err(wrong(format!(
-                    "this is party {}'s, and above are party {}'s; compare one party's file at a time",
+                    "this line is of party {}, and lines above are of party {}; help: give one file per party",
                     printable(names.text(other)),
                     printable(names.text(one))
                 )));
@@ -168,9 +170,9 @@ pub(super) fn parse(
             statement.duplicates += 1;
             continue;
         }
-        if statement.records.len() == MOST {
+        if statement.records.len() == MAX_CONNECTIONS {
             return Err(wrong(format!(
-                "more than {MOST} connections; export fewer, by --since and --peer"
+                "more than {MAX_CONNECTIONS} connections; help: export fewer with --since and --peer"
             )));
         }
         statement.records.push(record);
@@ -181,7 +183,7 @@ pub(super) fn parse(
     Ok(statement)
 }
 
-/// A connection that can be, or what in it cannot.
+/// Checks that a connection is possible.
 fn check(entry: &Entry, latest: SystemTime, names: &mut Names) -> Result<Record, String> {
     for (what, name) in [
         ("node", Some(&entry.node)),
@@ -190,31 +192,31 @@ fn check(entry: &Entry, latest: SystemTime, names: &mut Names) -> Result<Record,
         ("protocol", Some(&entry.protocol)),
     ] {
         let length = name.map_or(1, String::len);
-        if !(1..=NAME).contains(&length) {
-            return Err(format!("{what} has {length} bytes, not 1 to {NAME}"));
+        if !(1..=MAX_NAME).contains(&length) {
+            return Err(format!("{what} has {length} bytes, not 1 to {MAX_NAME}"));
         }
     }
     for (what, moment) in [("began", entry.began), ("ended", entry.ended)] {
-        if moment.0 < SystemTime::UNIX_EPOCH + FIRST || moment.0 > latest {
+        if moment.0 < SystemTime::UNIX_EPOCH + EARLIEST || moment.0 > latest {
             return Err(format!(
-                "{what} is {moment}, not between {} and {}; its clock or this one is wrong",
-                Moment(SystemTime::UNIX_EPOCH + FIRST),
-                Moment(latest)
+                "{what} is {moment}, not between {} and {}; a clock is wrong",
+                Timestamp(SystemTime::UNIX_EPOCH + EARLIEST),
+                Timestamp(latest)
             ));
         }
     }
-    if entry.began.0 > entry.ended.0 + APART {
+    if entry.began.0 > entry.ended.0 + MAX_CLOCK_SKEW {
         return Err(format!(
             "it ended at {} before it began at {}",
             entry.ended, entry.began
         ));
     }
     let role = Role::ALL.into_iter().find(|it| it.name() == entry.role);
-    let role = role.ok_or_else(|| format!("role {} is none", printable(&entry.role)))?;
+    let role = role.ok_or_else(|| format!("role {} is unknown", printable(&entry.role)))?;
     let seen = if entry.end == NOT_ENDED {
         Seen::Open
     } else if End::ALL.into_iter().all(|it| it.name() != entry.end) {
-        return Err(format!("end {} is none", printable(&entry.end)));
+        return Err(format!("end {} is unknown", printable(&entry.end)));
     } else if entry.adopted {
         Seen::Adopted
     } else {
@@ -222,15 +224,15 @@ fn check(entry: &Entry, latest: SystemTime, names: &mut Names) -> Result<Record,
     };
     for (what, address) in [("local", entry.local), ("remote", entry.remote)] {
         if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
-            return Err(format!("{what} is {address}, which no connection has"));
+            return Err(format!("{what} is {address}, which no connection can have"));
         }
     }
     Ok(Record {
         peer: names.number(&entry.peer),
         protocol: names.number(&entry.protocol),
         role,
-        local: place(entry.local),
-        remote: place(entry.remote),
+        local: endpoint(entry.local),
+        remote: endpoint(entry.remote),
         began: entry.began.0,
         ended: entry.ended.0,
         seen,
@@ -239,6 +241,6 @@ fn check(entry: &Entry, latest: SystemTime, names: &mut Names) -> Result<Record,
     })
 }
 
-fn place(address: SocketAddr) -> Place {
+fn endpoint(address: SocketAddr) -> Endpoint {
     (address.ip().to_canonical(), address.port())
 }

@@ -83,7 +83,7 @@ fn compared_text(a: &str, b: &str) -> (String, u8) {
         let a = read::parse(a.as_bytes(), "a", &mut names)?;
         let b = read::parse(b.as_bytes(), "b", &mut names)?;
         let places = ["a".to_owned(), "b".to_owned()];
-        settle(&a, &b, &places, &names, &mut out)
+        compare_statements(&a, &b, &places, &names, &mut out)
     })();
     let mut said = String::from_utf8(out).unwrap();
     let code = match outcome {
@@ -176,7 +176,7 @@ fn sums_do_not_wrap() {
     expect(
         compared_text(&self::text(&[A]), &text),
         2,
-        &["b:1: no connection"],
+        &["b:1: not a connection"],
     );
 }
 
@@ -266,13 +266,13 @@ fn what_one_has_whole_the_other_must_have_whole() {
 #[test]
 fn nothing_is_no_agreement() {
     for (a, b) in [("", ""), (&text(&[A]), ""), ("", &text(&[B]))] {
-        expect(
-            compared_text(a, b),
-            2,
-            &["nothing could be compared: no connection is in"],
-        );
+        expect(compared_text(a, b), 2, &["nothing could be compared: "]);
     }
-    expect(compared(&[A], &[A]), 2, &["a and b are the same party's"]);
+    expect(
+        compared(&[A], &[A]),
+        2,
+        &["a and b are from the same party"],
+    );
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn lines_that_cannot_be_true_end_it() {
         (
             "2026-01-31T12:10:00Z",
             "1969-12-31T23:59:59Z",
-            "b:1: no connection",
+            "b:1: not a connection",
         ),
         (
             "2026-01-31T12:10:00Z",
@@ -316,25 +316,33 @@ fn lines_that_cannot_be_true_end_it() {
         (
             "2026-01-31T12:10:00Z",
             "12345-01-31T12:11:00Z",
-            "b:1: no connection",
+            "b:1: not a connection",
         ),
-        ("\"fin\"", "\"whatever\"", "b:1: end whatever is none"),
-        ("acceptor", "bystander", "b:1: role bystander is none"),
+        ("\"fin\"", "\"whatever\"", "b:1: end whatever is unknown"),
+        ("acceptor", "bystander", "b:1: role bystander is unknown"),
         ("10.0.0.1:40000", "10.0.0.1:0", "b:1: remote is 10.0.0.1:0"),
         ("10.0.0.1:40000", "0.0.0.0:1", "b:1: remote is 0.0.0.0:1"),
-        ("10.0.0.1:40000", "example.org:1", "b:1: no connection"),
+        ("10.0.0.1:40000", "example.org:1", "b:1: not a connection"),
         (
             "\"protocol\":\"p\"",
             &format!("\"protocol\":\"{long}\""),
             "b:1: protocol has 257 bytes",
         ),
         ("\"node\":\"n\"", "\"node\":\"\"", "b:1: node has 0 bytes"),
-        ("\"receive\":1000", "\"receive\":-1", "b:1: no connection"),
-        ("\"receive\":1000", "\"receive\":1e3", "b:1: no connection"),
+        (
+            "\"receive\":1000",
+            "\"receive\":-1",
+            "b:1: not a connection",
+        ),
+        (
+            "\"receive\":1000",
+            "\"receive\":1e3",
+            "b:1: not a connection",
+        ),
         (
             "\"transmit\":7",
             "\"transmit\":7,\"transmit\":7",
-            "b:1: no connection",
+            "b:1: not a connection",
         ),
     ] {
         assert!(b.contains(what));
@@ -353,7 +361,7 @@ fn lines_that_cannot_be_true_end_it() {
     expect(
         compared_text(&good, &format!("{b}\n{b}")),
         2,
-        &["b:2: no connection"],
+        &["b:2: not a connection"],
     );
     let other = Entry {
         party: Some("2"),
@@ -363,7 +371,7 @@ fn lines_that_cannot_be_true_end_it() {
     expect(
         compared(&[A], &[B, other]),
         2,
-        &["b:2: this is party 2's, and above are party 1's"],
+        &["b:2: this line is of party 2, and lines above are of party 1"],
     );
 }
 
@@ -461,7 +469,7 @@ fn parties_that_are_named_differently_are_known_by_what_both_have() {
         compared(&[unlike], &[b]),
         2,
         &[
-            "not compared: 1 connections of party 0 with addresses that neither file gives to party 1",
+            "not compared: 1 connections of party 0 with addresses that neither file assigns to party 1",
         ],
     );
 }
@@ -487,7 +495,7 @@ fn parties_may_be_addresses() {
     expect(
         compared(&[a.clone(), third], std::slice::from_ref(&b)),
         0,
-        &["1 connections of a with addresses that neither file gives to b"],
+        &["1 connections of a with addresses that neither file assigns to b"],
     );
     let hidden = Entry {
         peer: "unknown",
@@ -546,7 +554,7 @@ fn clients_behind_a_translation_are_matched_by_bytes_and_time() {
         remote: "192.0.2.1:61000",
         ..B
     };
-    let how = "p: 1 connections matched by bytes and time (address translated), sent 1000 bytes, received 1000\n";
+    let how = "p: 1 connections matched by bytes and time (NAT), sent 1000 bytes, received 1000\n";
     let (said, code) = compared(&[A], std::slice::from_ref(&b));
     assert!(
         said.contains(how) && !said.contains("in the order of time"),
@@ -620,7 +628,7 @@ fn a_service_behind_a_translation_is_matched_by_bytes_and_time() {
     expect(
         compared(std::slice::from_ref(&a), &[B]),
         0,
-        &["1 connections matched by bytes and time (address translated)"],
+        &["1 connections matched by bytes and time (NAT)"],
     );
     // Where both ends are translated, nothing is left to go by.
     let b = Entry {
@@ -645,14 +653,14 @@ fn those_that_look_alike_across_a_translation_are_told() {
         1,
         &[
             "2 connections matched by bytes",
-            "2 of the connections with a translated address have the same bytes",
+            "2 of the connections matched across NAT are ambiguous",
             "ONLY IN THE LEDGER OF party 0, not of party 1: p 10.0.0.1:40002",
         ],
     );
     expect(
         compared(&a[..2], &b),
         0,
-        &["2 of the connections with a translated address"],
+        &["2 of the connections matched across NAT are ambiguous"],
     );
     // Minutes apart they do not look alike.
     let later = |entry: &Entry| Entry {
@@ -672,7 +680,7 @@ fn a_protocol_of_another_name_is_told() {
     expect(
         compared(&[A], &[b]),
         0,
-        &["note: 1 connections have another protocol's name in the ledger of party 1"],
+        &["note: 1 connections have another protocol name in the ledger of party 1"],
     );
 }
 

@@ -1,25 +1,25 @@
-//! What two statements come to: sums by who sent to whom, and everything that could not be compared, with the reason.
+//! The result of a comparison: sums per direction, and what could not be compared, with the reason.
 
 use std::collections::BTreeMap;
 
 use super::{
     matching::{self, Pair},
+    peers::{Peer, PeerIdentity},
     read::{Name, Names, Record, Seen, Statement},
-    whose::{Whose, With},
 };
 
-/// How it comes out.
+/// The outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Something was compared, and all that was agrees.
+    /// Something was compared, and all of it agrees.
     Agreed,
-    /// Something does not agree, or one party does not have what the other has.
+    /// Something differs, or is missing from one file.
     Disagreed,
-    /// There is nothing that can be compared.
+    /// Nothing could be compared.
     Nothing,
 }
 
-/// Of connections in one direction. Unit of bytes: bytes; no sum of 64-bit numbers exceeds these.
+/// Sums over the connections in one direction. Unit: bytes. 128 bits cannot overflow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sum {
     pub(super) connections: u64,
@@ -41,39 +41,39 @@ impl Sum {
     }
 }
 
-/// Whose bytes a [`Sum`] has.
+/// The direction and protocol of a [`Sum`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Flow {
-    /// Which of the two sent them.
+    /// The index of the sender.
     pub(super) from: usize,
-    /// As the first of the two calls it.
+    /// The protocol, as the first party names it.
     pub(super) protocol: Name,
-    /// Whether the connections were matched across an address translation.
+    /// Whether the connections were matched across NAT.
     pub(super) translated: bool,
 }
 
-/// All that there is to say. What has two parts is of the first and of the second.
+/// Everything that is printed. Arrays have one element per party.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     pub(super) sums: BTreeMap<Flow, Sum>,
-    /// Pairs with different bytes.
+    /// Pairs with different byte counts.
     pub(super) different: Vec<Pair>,
-    /// Pairs that were open for both, or for one while the other's is older than its agent.
+    /// Pairs that were open for both, or open for one and adopted by the other.
     pub(super) open: u64,
-    /// Pairs that are older than both agents.
+    /// Pairs that both adopted.
     pub(super) adopted: u64,
-    /// Pairs that this one has not seen whole and the other has.
+    /// Pairs that only the other party saw whole.
     pub(super) unconfirmed: [u64; 2],
-    /// Pairs that are called differently.
+    /// Pairs with different protocol names.
     pub(super) renamed: u64,
-    /// Pairs across an address translation that could as well have been matched otherwise.
+    /// Ambiguous pairs across NAT.
     pub(super) by_order: u64,
-    /// Connections with the other that only this one has.
+    /// Connections with the other party that only this party has.
     pub(super) alone: [Vec<usize>; 2],
     /// Connections with third parties.
     pub(super) third: [u64; 2],
-    /// Connections with addresses that neither gives to anybody.
-    pub(super) nobody: [u64; 2],
+    /// Connections with addresses that neither file assigns to a party.
+    pub(super) unassigned: [u64; 2],
     pub(super) duplicates: [u64; 2],
 }
 
@@ -128,24 +128,24 @@ pub(super) fn judge(a: &Statement, b: &Statement, names: &Names) -> Verdict {
         duplicates: [a.duplicates, b.duplicates],
         ..Verdict::default()
     };
-    let mut whose = [Whose::new(a, b), Whose::new(b, a)];
+    let mut identities = [PeerIdentity::new(a, b), PeerIdentity::new(b, a)];
     let both = [of_a, of_b];
     let mut left = [0, 1].map(|side| {
         let all = both[side].iter().enumerate();
-        let all = all.filter(|(_, record)| !whose[side].is_third(record, names));
+        let all = all.filter(|(_, record)| !identities[side].is_third(record, names));
         let left: Vec<usize> = all.map(|(at, _)| at).collect();
         verdict.third[side] = (both[side].len() - left.len()) as u64;
         left
     });
     for pair in matching::by_ends(of_a, of_b, &mut left) {
         let (a, b) = (&of_a[pair.a], &of_b[pair.b]);
-        whose[0].learn(a, names);
-        whose[1].learn(b, names);
+        identities[0].learn(a, names);
+        identities[1].learn(b, names);
         verdict.pair(pair, (a, b), false);
     }
     for side in [0, 1] {
         left[side].retain(|at| {
-            let is_third = whose[side].with(&both[side][*at], names) == With::Third;
+            let is_third = identities[side].peer_of(&both[side][*at], names) == Peer::Third;
             verdict.third[side] += u64::from(is_third);
             !is_third
         });
@@ -157,10 +157,10 @@ pub(super) fn judge(a: &Statement, b: &Statement, names: &Names) -> Verdict {
     }
     for side in [0, 1] {
         for at in std::mem::take(&mut left[side]) {
-            match whose[side].with(&both[side][at], names) {
-                With::Other => verdict.alone[side].push(at),
-                With::Third => verdict.third[side] += 1,
-                With::Nobody => verdict.nobody[side] += 1,
+            match identities[side].peer_of(&both[side][at], names) {
+                Peer::Other => verdict.alone[side].push(at),
+                Peer::Third => verdict.third[side] += 1,
+                Peer::Unassigned => verdict.unassigned[side] += 1,
             }
         }
     }

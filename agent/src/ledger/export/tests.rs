@@ -22,7 +22,7 @@ fn exported(peers: &Peers, text: &str) -> (Vec<String>, Notes) {
     };
     let (mut out, mut notes) = (Vec::new(), Notes::new());
     export.print(Lines::new(text.as_bytes()), &mut out).unwrap();
-    export.tell("here", &mut notes);
+    export.add_notes("here", &mut notes);
     let out = String::from_utf8(out).unwrap();
     (out.lines().map(str::to_owned).collect(), notes)
 }
@@ -41,7 +41,7 @@ fn dealings_with_others_stay_here() {
     assert!(found.is_empty());
     assert_eq!(
         notes,
-        ["no connection in here is with 3; it has those with 1, 2, unknown"]
+        ["no connection in here is with 3; the peers in it are 1, 2, unknown"]
     );
 }
 
@@ -54,8 +54,8 @@ fn what_is_cut_short_is_told_apart_from_what_is_broken() {
     assert_eq!(
         notes,
         [
-            "1 files in here end in the middle of a line, as where an agent was killed: those lines are left out",
-            "2 lines in here are no connections: they are left out",
+            "1 files in here end within a line, as after a kill: those lines are left out",
+            "2 lines in here are not connections: they are left out",
         ]
     );
 }

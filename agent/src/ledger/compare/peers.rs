@@ -1,8 +1,7 @@
-//! Which of a party's connections are the other party's business. Those with a third are not: they are neither compared
-//! nor missing.
+//! Decides which connections of one party are with the other. Those with third parties are neither compared nor missing.
 //!
-//! A party is known by its id where this side's configuration has it. Where the two name it differently, or parties are
-//! addresses, it is known by the connections that both have.
+//! A party is known by its id if this side's configuration names it so. Otherwise (other names, or addresses as parties) it
+//! is known by the connections that both files have.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -11,29 +10,29 @@ use std::{
 
 use super::read::{Name, Names, Record, Statement};
 
-/// With whom a connection is.
+/// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum With {
+pub(super) enum Peer {
     /// The other party.
     Other,
-    /// A third.
+    /// A third party.
     Third,
-    /// An address that neither file gives to anybody.
-    Nobody,
+    /// An address that neither file assigns to a party.
+    Unassigned,
 }
 
-/// What one side knows the other by.
+/// What identifies the other party in one party's file.
 #[derive(Debug)]
-pub(super) struct Whose {
-    /// Names that are the other's.
+pub(super) struct PeerIdentity {
+    /// Its names.
     names: BTreeSet<Name>,
-    /// Whether these are all that it has.
+    /// Whether the list of names is complete.
     is_named: bool,
     addresses: HashSet<IpAddr>,
 }
 
-impl Whose {
-    /// Before anything is matched.
+impl PeerIdentity {
+    /// Creates it before any connection is matched.
     pub(super) fn new(own: &Statement, other: &Statement) -> Self {
         let named = other.party.filter(|party| {
             let mut peers = own.records.iter().map(|record| record.peer);
@@ -51,45 +50,45 @@ impl Whose {
         }
     }
 
-    /// A connection is with the other for sure: what it is called is the other's name.
+    /// Learns from a connection that is certainly with the other party.
     pub(super) fn learn(&mut self, record: &Record, names: &Names) {
-        if !self.is_named && !is_nobody(names.text(record.peer)) {
+        if !self.is_named && !is_reserved(names.text(record.peer)) {
             self.names.insert(record.peer);
         }
         self.addresses.insert(record.remote.0);
     }
 
-    /// Whether a connection cannot be with the other: this side names both, and differently.
+    /// Whether a connection is certainly with a third party: the file names both parties.
     pub(super) fn is_third(&self, record: &Record, names: &Names) -> bool {
         self.is_named && !self.names.contains(&record.peer) && is_party(names.text(record.peer))
     }
 
-    /// With whom it is, once all is learned.
-    pub(super) fn with(&self, record: &Record, names: &Names) -> With {
+    /// The peer of a connection, once all matches are learned.
+    pub(super) fn peer_of(&self, record: &Record, names: &Names) -> Peer {
         if self.names.contains(&record.peer) {
-            return With::Other;
+            return Peer::Other;
         }
         if is_party(names.text(record.peer)) {
             return if self.names.is_empty() {
-                With::Nobody
+                Peer::Unassigned
             } else {
-                With::Third
+                Peer::Third
             };
         }
         if self.addresses.contains(&record.remote.0) {
-            With::Other
+            Peer::Other
         } else {
-            With::Nobody
+            Peer::Unassigned
         }
     }
 }
 
-/// Whether the peer is called what no party is: those share the name.
-fn is_nobody(peer: &str) -> bool {
+/// Whether the name is shared by peers that are not parties.
+fn is_reserved(peer: &str) -> bool {
     peer == "unknown" || peer == "other"
 }
 
-/// Whether the peer is a party that is configured.
+/// Whether the name is that of a configured party.
 fn is_party(peer: &str) -> bool {
-    !is_nobody(peer) && peer.parse::<IpAddr>().is_err()
+    !is_reserved(peer) && peer.parse::<IpAddr>().is_err()
 }

@@ -24,8 +24,8 @@ fn connection() -> Connection {
     }
 }
 
-fn book(directory: &Directory) -> Book {
-    let wanted = Wanted {
+fn worker(directory: &Directory) -> LedgerWorker {
+    let limits = Limits {
         directory: directory.0.clone(),
         mebibytes: 1,
         age: Duration::from_hours(1),
@@ -34,18 +34,18 @@ fn book(directory: &Directory) -> Book {
         node: "node".to_owned(),
         party_id: None,
     };
-    Book::open(wanted, owner, Arc::default()).unwrap()
+    LedgerWorker::open(limits, owner, Arc::default()).unwrap()
 }
 
-impl Book {
+impl LedgerWorker {
     /// As the other end does it.
     fn end(&mut self, connection: &Connection) {
         self.counts.accept();
-        self.take(connection);
+        self.append(connection);
     }
 
     fn paths(&self) -> Vec<PathBuf> {
-        let all = files::list(&self.wanted.directory).unwrap().ended;
+        let all = files::list(&self.limits.directory).unwrap().ended;
         all.into_iter().map(|file| file.path).collect()
     }
 }
@@ -58,23 +58,23 @@ fn text(paths: &[PathBuf]) -> String {
 #[test]
 fn a_burst_leaves_the_newest_and_no_more_than_may_be() {
     let directory = Directory::new("burst");
-    let mut book = book(&directory);
+    let mut worker = worker(&directory);
     let mut connection = connection();
     // Some 6 MiB within one round.
     for number in 0..20_000 {
         connection.transmit = number;
-        book.end(&connection);
+        worker.end(&connection);
     }
-    book.flush();
-    let now = book.counts.get();
+    worker.flush();
+    let now = worker.counts.get();
     assert_eq!((now.written, now.failed, now.pending), (20_000, 0, 0));
-    let all = text(&book.paths());
+    let all = text(&worker.paths());
     let whole = 1 << 20;
     assert!(
         all.len() > whole * 7 / 8 && all.len() <= whole,
         "{} bytes in {} files",
         all.len(),
-        book.paths().len()
+        worker.paths().len()
     );
     // The newest, in order, and none missing between.
     let numbers = all.lines().map(|line| {
@@ -89,16 +89,16 @@ fn a_burst_leaves_the_newest_and_no_more_than_may_be() {
 #[test]
 fn what_is_not_in_a_file_is_not_written() {
     let directory = Directory::new("counts");
-    let mut book = book(&directory);
+    let mut worker = worker(&directory);
     let connection = connection();
-    book.end(&connection);
+    worker.end(&connection);
     assert_eq!(
-        (book.counts.get().written, book.counts.get().pending),
+        (worker.counts.get().written, worker.counts.get().pending),
         (0, 1)
     );
-    book.flush();
+    worker.flush();
     assert_eq!(
-        (book.counts.get().written, book.counts.get().pending),
+        (worker.counts.get().written, worker.counts.get().pending),
         (1, 0)
     );
 }
@@ -107,20 +107,20 @@ fn what_is_not_in_a_file_is_not_written() {
 #[test]
 fn a_failure_loses_what_does_not_fit_and_ends_without_a_restart() {
     let directory = Directory::new("failure");
-    let mut book = book(&directory);
+    let mut worker = worker(&directory);
     let line = {
         let mut line = Vec::new();
-        book.owner.write(&connection(), &mut line).unwrap();
+        worker.owner.write(&connection(), &mut line).unwrap();
         line.len()
     };
     fs::remove_dir_all(&directory.0).unwrap();
     fs::write(&directory.0, "").unwrap();
-    let many = 2 * HOLD / line;
+    let many = 2 * MAX_PENDING / line;
     for _ in 0..many {
-        book.end(&connection());
-        book.renew(Instant::now());
+        worker.end(&connection());
+        worker.rotate(Instant::now());
     }
-    let now = book.counts.get();
+    let now = worker.counts.get();
     assert!(!now.is_writable);
     assert!(
         now.problems[0].starts_with("cannot write connections in"),
@@ -132,23 +132,23 @@ fn a_failure_loses_what_does_not_fit_and_ends_without_a_restart() {
     assert!(now.failed > 0 && now.pending > 0, "{now:?}");
 
     fs::remove_file(&directory.0).unwrap();
-    book.renew(Instant::now());
-    book.flush();
-    let after = book.counts.get();
+    worker.rotate(Instant::now());
+    worker.flush();
+    let after = worker.counts.get();
     assert!(after.is_writable && after.problems.is_empty(), "{after:?}");
     assert_eq!((after.written, after.pending), (now.pending, 0));
-    assert_eq!(text(&book.paths()).lines().count() as u64, after.written);
+    assert_eq!(text(&worker.paths()).lines().count() as u64, after.written);
 }
 
 #[test]
 fn a_file_that_somebody_removes_is_begun_anew() {
     let directory = Directory::new("removed");
-    let mut book = book(&directory);
-    fs::remove_file(&book.paths()[0]).unwrap();
-    book.renew(Instant::now());
-    book.end(&connection());
-    book.flush();
-    assert_eq!(text(&book.paths()).lines().count(), 1);
+    let mut worker = worker(&directory);
+    fs::remove_file(&worker.paths()[0]).unwrap();
+    worker.rotate(Instant::now());
+    worker.end(&connection());
+    worker.flush();
+    assert_eq!(text(&worker.paths()).lines().count(), 1);
 }
 
 #[test]
@@ -170,11 +170,11 @@ fn only_own_files_that_are_too_old_go() {
     }
     // As an agent leaves it that was killed before anything ended.
     fs::write(at("ended-2026-01-31T120000.000003Z.jsonl"), "").unwrap();
-    let mut book = book(&directory);
-    book.renew(Instant::now());
+    let mut worker = worker(&directory);
+    worker.rotate(Instant::now());
     assert!(at("ended-mine.jsonl").exists() && at("notes").exists());
     assert!(!at(old).exists() && at(new).exists());
-    assert_eq!(book.paths().len(), 2, "the newer, and what is written to");
+    assert_eq!(worker.paths().len(), 2, "the newer, and what is written to");
 }
 
 #[test]
@@ -196,17 +196,17 @@ fn the_clock_for_ages_does_not_jump_ahead() {
 #[test]
 fn all_that_ended_is_there_before_what_is_open() {
     let directory = Directory::new("order");
-    let mut book = book(&directory);
+    let mut worker = worker(&directory);
     let (to, from) = sync_channel(8);
     let mut open = connection();
     open.end = None;
-    book.counts.accept();
+    worker.counts.accept();
     to.send(Item::Ended(Box::new(connection()))).unwrap();
     to.send(Item::Open(vec![open])).unwrap();
     drop(to);
-    book.keep(&from, &AtomicBool::default());
-    assert_eq!(text(&book.paths()).lines().count(), 1);
+    worker.run(&from, &AtomicBool::default());
+    assert_eq!(text(&worker.paths()).lines().count(), 1);
     let list = fs::read_to_string(directory.0.join(OPEN)).unwrap();
     assert!(list.contains("\"end\":\"open\"") && list.lines().count() == 1);
-    assert_eq!(book.counts.get().written, 1);
+    assert_eq!(worker.counts.get().written, 1);
 }
