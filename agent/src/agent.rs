@@ -31,7 +31,7 @@ use crate::{
         network::{
             NetworkSource,
             pin::Pins,
-            resolve::{self, Answer},
+            resolve::{self, Answer, Resolver},
         },
     },
 };
@@ -81,9 +81,10 @@ pub fn run(
         .with_context(|| started("network"))?;
     let given_up = privilege::drop_all();
 
-    let answers = host_names(config)?;
+    let resolver = Resolver::default();
+    let answers = host_names(config, &resolver)?;
     let mut reload = Reload::new(options, config, pins.layout(config), logging);
-    reload.found(&answers);
+    reload.found(&answers, resolver);
     let ledger = Writer::start(config)?;
     let writes = ledger.as_ref().map(Writer::counts);
     let unwritten = writes.clone();
@@ -148,12 +149,9 @@ pub fn run(
     Ok(())
 }
 
-/// What the configuration's host names are found to be.
-fn host_names(config: &Config) -> Result<Vec<Answer>, crate::Misconfigured> {
-    if !config.network.enabled {
-        return Ok(Vec::new());
-    }
-    let answers = resolve::ask(config);
+/// What the configuration's host names stand for, as far as they are answered in time.
+fn host_names(config: &Config, resolver: &Resolver) -> Result<Vec<Answer>, crate::Misconfigured> {
+    let answers = resolve::at_start(config, resolver);
     let missing = resolve::unresolved(&answers);
     if config.network.unresolved == Unresolved::Retry {
         for name in &missing {
@@ -161,11 +159,10 @@ fn host_names(config: &Config) -> Result<Vec<Answer>, crate::Misconfigured> {
             warn!("{name}; looking it up again every {interval}");
         }
     } else if !missing.is_empty() {
-        let lines: Vec<String> = missing.iter().map(ToString::to_string).collect();
         let mend = "to start without it, set network.unresolved = \"retry\"";
         return Err(crate::Misconfigured(format!(
             "{}; {mend}",
-            lines.join("\n")
+            missing.join("\n")
         )));
     }
     Ok(answers)

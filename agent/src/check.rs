@@ -4,11 +4,14 @@ use std::io::{self, Write};
 
 use crate::{
     admin,
-    config::{AdminSocket, Config, Signal},
+    config::{AdminSocket, Config, Signal, Unresolved},
     export::otlp::{self, Outbox},
     source::{
         gpu,
-        network::{Finding, probe, resolve},
+        network::{
+            Finding, probe,
+            resolve::{self, Resolver},
+        },
     },
 };
 
@@ -28,11 +31,12 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
         optional: false,
     }];
     if config.network.enabled {
-        let missing = resolve::unresolved(&resolve::ask(config));
-        findings.extend(missing.iter().map(|name| Finding {
+        let answers = resolve::at_start(config, &Resolver::default());
+        let missing = resolve::unresolved(&answers);
+        findings.extend(missing.into_iter().map(|line| Finding {
             what: "host names",
-            result: Err(name.to_string()),
-            optional: false,
+            result: Err(line),
+            optional: config.network.unresolved == Unresolved::Retry,
         }));
         findings.extend(probe(config));
     }

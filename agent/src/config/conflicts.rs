@@ -68,7 +68,7 @@ fn endpoints(parties: &[(String, Party)]) -> Vec<Problem> {
     for (net, port, place, party) in nets {
         around.retain(|(outer, ..)| outer.contains(&net));
         let clash = around.iter().find(|(_, outer_port, outer)| {
-            outer.id != party.id && (outer_port.is_none() || port.is_none() || *outer_port == port)
+            (outer_port.is_none() || port.is_none() || *outer_port == port) && outer.id != party.id
         });
         if let Some((outer, outer_port, other)) = clash {
             let fault = overlap(
@@ -87,7 +87,7 @@ fn endpoints(parties: &[(String, Party)]) -> Vec<Problem> {
         let Host::Name(name) = host else { continue };
         let before = names.entry(name).or_default();
         let clash = before.iter().find(|(other, other_port)| {
-            other.id != party.id && (other_port.is_none() || port.is_none() || other_port == port)
+            (other_port.is_none() || port.is_none() || other_port == port) && other.id != party.id
         });
         if let Some((other, _)) = clash {
             let fault = overlap(name, &party.id, name, &other.id);
@@ -142,32 +142,32 @@ fn capacity(parties: &[(String, Party)], protocols: &[(String, Protocol)]) -> Ve
         (
             "parties.endpoints",
             "endpoints with a port",
-            2 * with_port,
-            2 * (ENDPOINT_CAPACITY / 2),
+            with_port,
+            ENDPOINT_CAPACITY / 2,
+            "leave the port out where a party has its address to itself",
         ),
         (
             "parties.endpoints",
             "prefixes",
             endpoints().count() - with_port,
             PREFIX_CAPACITY,
+            "write neighbouring addresses as one prefix",
         ),
         (
             "parties",
             "pairs of party and protocol",
             slots,
             SLOT_CAPACITY,
+            "give fewer protocols, or make one party of all addresses of one owner",
         ),
     ]
     .into_iter()
-    .filter(|(.., have, most)| *have > *most as usize)
-    .map(|(key, what, have, most)| {
+    .filter(|(.., have, most, _)| *have > *most as usize)
+    .map(|(key, what, have, most, help)| {
         let place = parties
             .first()
             .map_or_else(String::new, |(place, _)| place.clone());
-        let fault = fault(
-            format!("{have} {what} are too many"),
-            format!("give up to {most}"),
-        );
+        let fault = fault(format!("{have} {what} are more than {most}"), help);
         Problem::new(place, key, fault)
     })
     .collect()

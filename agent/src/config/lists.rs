@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     Endpoint, Given, Options, Party, Protocol, Transport,
+    limits::{ENDPOINTS, Limit, PARTIES, PORTS, PROTOCOLS},
     resolve::Reader,
     value::{self, Fault, Value, fault},
 };
@@ -18,7 +19,15 @@ impl Reader<'_> {
         table: &DeTable<'_>,
     ) -> Vec<(String, Party)> {
         let mut parties = Vec::new();
-        if !options.parties.is_empty() {
+        if let Some(first) = options.parties.first() {
+            let endpoints = |given: &Given| given.text.split(',').count();
+            let endpoints = options.parties.iter().map(endpoints).sum();
+            let place = first.place.clone();
+            if self.exceeds(PARTIES, &place, "parties", options.parties.len())
+                || self.exceeds(ENDPOINTS, &place, "parties.endpoints", endpoints)
+            {
+                return parties;
+            }
             for given in &options.parties {
                 if let Some((id, endpoints)) = self.pair(given, "parties", "1=10.0.0.2,10.0.1.0/24")
                 {
@@ -35,7 +44,19 @@ impl Reader<'_> {
             }
             return parties;
         }
-        for (place, entry) in self.entries(table, "parties") {
+        let entries = self.entries(table, "parties", PARTIES);
+        let written = entries.iter().filter_map(|(_, it)| it.get("endpoints"));
+        let endpoints = written.map(|it| Value::Toml(it.get_ref()).length()).sum();
+        let first = entries.first().map(|(place, _)| place.clone());
+        if self.exceeds(
+            ENDPOINTS,
+            &first.unwrap_or_default(),
+            "parties.endpoints",
+            endpoints,
+        ) {
+            return parties;
+        }
+        for (place, entry) in entries {
             let id = self.field(&place, entry, "parties.id", |value| {
                 label(value.text()?, &["unknown", "other"])
             });
@@ -73,17 +94,16 @@ impl Reader<'_> {
         table: &DeTable<'_>,
     ) -> Vec<(String, Protocol)> {
         let mut protocols = Vec::new();
-        if !options.protocols.is_empty() {
+        if let Some(first) = options.protocols.first() {
+            let (place, have) = (first.place.clone(), options.protocols.len());
+            if self.exceeds(PROTOCOLS, &place, "protocols", have) {
+                return protocols;
+            }
             for given in &options.protocols {
                 if let Some((name, ports)) = self.pair(given, "protocols", "aby3=1212-1220,5000") {
                     let (name, transport) = of_transport(name);
                     let name = self.take(&given.place, "protocols.name", label(name, &["other"]));
-                    let ports = self.items(
-                        "protocols.ports",
-                        &given.place,
-                        &Value::Text(ports),
-                        value::ports,
-                    );
+                    let ports = self.ports(&given.place, &Value::Text(ports));
                     let protocol = name.map(|name| Protocol {
                         name,
                         transport,
@@ -94,7 +114,7 @@ impl Reader<'_> {
             }
             return protocols;
         }
-        for (place, entry) in self.entries(table, "protocols") {
+        for (place, entry) in self.entries(table, "protocols", PROTOCOLS) {
             let name = self.field(&place, entry, "protocols.name", |value| {
                 label(value.text()?, &["other"])
             });
@@ -108,12 +128,7 @@ impl Reader<'_> {
             };
             let ports: Option<Vec<RangeInclusive<u16>>> = entry.get("ports").map(|value| {
                 let place = self.place(value.span().start);
-                self.items(
-                    "protocols.ports",
-                    &place,
-                    &Value::Toml(value.get_ref()),
-                    value::ports,
-                )
+                self.ports(&place, &Value::Toml(value.get_ref()))
             });
             if ports.is_none() || entry.get("ports").is_some_and(|it| is_empty(it.get_ref())) {
                 let fault = fault(
@@ -132,6 +147,15 @@ impl Reader<'_> {
             }
         }
         protocols
+    }
+
+    /// The ports of one protocol.
+    fn ports(&mut self, place: &str, written: &Value<'_>) -> Vec<RangeInclusive<u16>> {
+        let key = "protocols.ports";
+        if self.exceeds(PORTS, place, key, written.length()) {
+            return Vec::new();
+        }
+        value::disjoint(self.items(key, place, written, value::ports))
     }
 
     fn pair<'g>(
@@ -156,6 +180,7 @@ impl Reader<'_> {
         &mut self,
         table: &'t DeTable<'_>,
         list: &str,
+        limit: Limit,
     ) -> Vec<(String, &'t DeTable<'t>)> {
         let Some(value) = table.get(list) else {
             return Vec::new();
@@ -170,6 +195,10 @@ impl Reader<'_> {
             return Vec::new();
         };
         let mut tables = Vec::new();
+        let place = self.place(value.span().start);
+        if self.exceeds(limit, &place, list, entries.len()) {
+            return tables;
+        }
         for entry in entries {
             let place = self.place(entry.span().start);
             match entry.get_ref() {

@@ -1,15 +1,18 @@
 //! The validated configuration: everything in it is meaningful, nothing in it needs a second look.
 
 mod conflicts;
+mod file;
 mod frameworks;
+mod limits;
 mod lists;
 pub mod options;
 pub mod otlp;
 mod resolve;
 mod value;
 
+pub use file::{not_answered, read, resolve, text_again};
 pub use otlp::{Histograms, Otlp, Signal, Temporality};
-pub use resolve::{Given, LEVELS, Options, Surroundings, level_name, level_named, read, resolve};
+pub use resolve::{Given, LEVELS, Options, Surroundings, level_name, level_named};
 
 use std::{
     fmt,

@@ -6,6 +6,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use hyper::Uri;
 
 use super::{
+    limits::SIGNALS,
     resolve::Values,
     value::{Fault, Value, boolean, fault},
 };
@@ -250,7 +251,7 @@ impl Values<'_, '_, '_> {
             return self.take(&place, "", choice).unwrap_or(false);
         }
         let words = Signal::ALL.map(|signal| (signal.name(), signal));
-        let signals = self.list("otlp.signals", |value| value.choice(&words));
+        let signals = self.list("otlp.signals", SIGNALS, |value| value.choice(&words));
         signals.contains(&signal)
     }
 

@@ -1,7 +1,7 @@
 //! From what the user wrote (flags, variables, a file) to the configuration, or to every error in it at once.
 //! A flag goes over a variable, a variable over the file, the file over the default.
 
-use std::{collections::HashMap, io::ErrorKind, path::PathBuf, time::Duration};
+use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use toml::{
     Spanned,
@@ -11,11 +11,11 @@ use toml::{
 use super::{
     Admin, AdminSocket, Config, Gpu, Ledger, Log, LogFormat, Network, Pin, Problem, Unresolved,
     conflicts, frameworks,
+    limits::{ALLOWED, HOSTS, LISTEN, Limit},
     lists::label,
     options::{OPTIONS, Opt},
     value::{self, Fault, Value, fault},
 };
-use crate::input::{self, Unreadable};
 
 /// What came from the command line and the environment, as text.
 #[derive(Clone, Debug, Default)]
@@ -59,55 +59,6 @@ impl Surroundings {
     }
 }
 
-/// How long a pipe may take that is given as the file.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Makes the configuration.
-///
-/// # Errors
-/// Everything that is wrong, each with its place and mend.
-pub fn resolve(options: &Options, around: &Surroundings) -> Result<Config, Vec<Problem>> {
-    let Some(path) = &options.file else {
-        return Reader::new("", "").resolve(options, around);
-    };
-    let name = path.display().to_string();
-    if path.as_os_str().is_empty() {
-        let fault = fault("is empty", "name a file, or unset it");
-        let place = "PARTYMETER_CONFIG".to_owned();
-        return Err(vec![Problem::new(place, "", fault)]);
-    }
-    let text = input::file_or_pipe(path, input::LARGEST, PATIENCE).and_then(input::text);
-    match text {
-        Ok(text) => read(&name, &text, options, around),
-        Err(error) => {
-            let kind = match &error {
-                Unreadable::Failed(error) => Some(error.kind()),
-                _ => None,
-            };
-            let mend = match kind {
-                Some(ErrorKind::NotFound) => "create it, or name another with --config",
-                Some(ErrorKind::PermissionDenied) => "let this user read it",
-                _ => "name a readable TOML file with --config",
-            };
-            let fault = fault(error.to_string(), mend);
-            Err(vec![Problem::new(name, "", fault)])
-        }
-    }
-}
-
-/// As [`resolve`], of a file's text that has been read; `name` is what its lines are told by.
-///
-/// # Errors
-/// As [`resolve`].
-pub fn read(
-    name: &str,
-    text: &str,
-    options: &Options,
-    around: &Surroundings,
-) -> Result<Config, Vec<Problem>> {
-    Reader::new(name, text).resolve(options, around)
-}
-
 pub(super) struct Reader<'a> {
     name: &'a str,
     text: &'a str,
@@ -122,7 +73,7 @@ pub(super) struct Reader<'a> {
 const MOST: usize = 100;
 
 impl<'a> Reader<'a> {
-    fn new(name: &'a str, text: &'a str) -> Self {
+    pub(super) fn new(name: &'a str, text: &'a str) -> Self {
         let newlines = text.match_indices('\n').map(|(at, _)| at).collect();
         Self {
             name,
@@ -167,7 +118,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn resolve(mut self, options: &Options, around: &Surroundings) -> Result<Config, Vec<Problem>> {
+    pub(super) fn resolve(
+        mut self,
+        options: &Options,
+        around: &Surroundings,
+    ) -> Result<Config, Vec<Problem>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         let table = table.into_inner();
         for error in errors {
@@ -198,8 +153,8 @@ impl<'a> Reader<'a> {
         let network = values.network();
         let gpu = values.gpu();
         let host_enabled = values.get("host.enabled", value::boolean);
-        let prometheus_listen = values.list("prometheus.listen", value::listen);
-        let prometheus_hosts = values.list("prometheus.allowed_hosts", value::host_name);
+        let prometheus_listen = values.list("prometheus.listen", LISTEN, value::listen);
+        let prometheus_hosts = values.list("prometheus.allowed_hosts", HOSTS, value::host_name);
         let log_format = values.get("log.format", |value| {
             value.choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
         });
@@ -362,7 +317,7 @@ impl Values<'_, '_, '_> {
             None => Some(Pin::Mounted),
             Some(_) => self.get("network.pin", value::pin),
         };
-        let allow = self.list("network.allow", value::net);
+        let allow = self.list("network.allow", ALLOWED, value::net);
         let max_auto_parties = self.get("network.max_auto_parties", |value| {
             value.integer(1..=agent_ebpf::AUTO_PARTY_CAPACITY)
         });
@@ -478,8 +433,15 @@ impl Values<'_, '_, '_> {
     pub(super) fn list<T>(
         &mut self,
         key: &str,
+        limit: Limit,
         parse: impl Fn(&Value<'_>) -> Result<T, Fault> + Copy,
     ) -> Vec<T> {
+        let found = self.find(key).map(|(place, value)| (place, value.length()));
+        if let Some((place, length)) = found
+            && self.reader.exceeds(limit, &place, key, length)
+        {
+            return Vec::new();
+        }
         let owned = self.find(key).map(|(place, value)| {
             let items: Vec<_> = value
                 .list()

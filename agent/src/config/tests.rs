@@ -66,7 +66,7 @@ fn around() -> Surroundings {
 }
 
 /// Resolves a file's text, and what came beside it.
-fn resolve_with(text: &str, mut options: Options) -> Result<Config, Vec<String>> {
+pub(super) fn resolve_with(text: &str, mut options: Options) -> Result<Config, Vec<String>> {
     let unique = format!("{}-{:?}", std::process::id(), std::thread::current().id());
     let file = std::env::temp_dir().join(format!("partymeter-config-{unique}.toml"));
     std::fs::write(&file, text).unwrap();
@@ -80,11 +80,11 @@ fn resolve_with(text: &str, mut options: Options) -> Result<Config, Vec<String>>
     })
 }
 
-fn resolved(text: &str) -> Config {
+pub(super) fn resolved(text: &str) -> Config {
     resolve_with(text, Options::default()).unwrap()
 }
 
-fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     resolve_with(text, Options::default()).unwrap_err()
 }
 

@@ -204,6 +204,26 @@ pub(super) fn ports(value: &Value<'_>) -> Parsed<RangeInclusive<u16>> {
     Ok(first..=last)
 }
 
+/// The same ports, none of them twice; as they were written where that is so already.
+pub(super) fn disjoint(ports: Vec<RangeInclusive<u16>>) -> Vec<RangeInclusive<u16>> {
+    let mut sorted = ports.clone();
+    sorted.sort_unstable_by_key(|range| (*range.start(), *range.end()));
+    let is_disjoint = |pair: &[RangeInclusive<u16>]| pair[0].end() < pair[1].start();
+    if sorted.windows(2).all(is_disjoint) {
+        return ports;
+    }
+    let mut joined: Vec<RangeInclusive<u16>> = Vec::new();
+    for range in sorted {
+        match joined.last_mut() {
+            Some(last) if range.start() <= last.end() => {
+                *last = *last.start()..=*last.end().max(range.end());
+            }
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
 pub(super) fn endpoint(value: &Value<'_>) -> Parsed<Endpoint> {
     place(value.text()?)
 }

@@ -1,33 +1,35 @@
 //! What changes while the agent runs: the configuration is read again on SIGHUP and when its file changes, and host
 //! names are looked up again and again. Parties and protocols follow at the network source's next round; what is
-//! fixed at the start stays, and says so. A file that is wrong changes nothing.
+//! fixed at the start stays, and says so. A file that is wrong changes nothing. This runs on the thread that serves the
+//! metrics page, and never blocks it: the file is read and parsed on other threads, host names are looked up on others
+//! still.
 
 mod changes;
 mod watch;
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{
     signal::unix::Signal,
+    sync::Semaphore,
     task::spawn_blocking,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tracing::{error, info, warn};
 
 use self::watch::Watch;
 use crate::{
     config::{self, Config, Options, Problem, Surroundings},
-    input,
     log::Logging,
     sample::Configuration,
     source::network::{
         layout::Layout,
-        resolve::{Answer, Book, News, Resolved, ask, shared},
+        resolve::{self, Answer, DnsCache, Resolved, Resolver, shared},
         wanted::{Plan, Wanted},
     },
 };
@@ -36,6 +38,12 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(10);
 /// A file is taken in once it reads the same twice, so long apart: an editor may still be writing it.
 const SETTLED: Duration = Duration::from_millis(200);
+/// A file system that has not answered by then does not work. The thread that waits for it is left to itself.
+const READ: Duration = Duration::from_secs(10);
+/// How many threads may be left to themselves like that.
+const READS: usize = 4;
+/// Answers of the resolver that come within this time are taken in together.
+const TOGETHER: Duration = Duration::from_millis(100);
 /// An address that a host name has lost is kept for this many intervals.
 const GRACE: u32 = 10;
 
@@ -68,14 +76,15 @@ impl Status {
 
 /// Reads again what may change.
 pub struct Reload {
-    options: Options,
+    options: Arc<Options>,
     /// The file, if it can be read again.
     file: Option<PathBuf>,
     config: Config,
     /// Whether there was a protocol on UDP at the start.
     udp: bool,
     layout: Layout,
-    book: Book,
+    resolver: Resolver,
+    dns_cache: DnsCache,
     wanted: Arc<Wanted>,
     status: Arc<Status>,
     logging: Arc<Logging>,
@@ -83,10 +92,12 @@ pub struct Reload {
     seen: Option<Contents>,
     /// Addresses of two parties, as they have been told.
     shared: BTreeSet<String>,
+    /// One permit for each thread that may read the file.
+    reads: Arc<Semaphore>,
 }
 
-/// A file's bytes, or why it could not be read.
-type Contents = Result<Vec<u8>, String>;
+/// A file's text, or why it cannot be read.
+type Contents = Result<String, Problem>;
 
 /// Why the file is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,23 +122,27 @@ impl Reload {
         let again = |path: &PathBuf| std::fs::metadata(path).map_or(true, |it| it.is_file());
         let file = options.file.clone().filter(again);
         Self {
-            seen: file.as_deref().map(contents),
+            seen: file.as_deref().map(config::text_again),
             file,
-            options,
+            options: Arc::new(options),
             config: config.clone(),
             udp: config.wants_udp(),
             layout: plan.layout.clone(),
-            book: Book::default(),
+            resolver: Resolver::default(),
+            dns_cache: DnsCache::default(),
             shared: BTreeSet::new(),
+            reads: Arc::new(Semaphore::new(READS)),
             wanted: Wanted::new(plan),
             status: Status::new(),
             logging: Arc::clone(logging),
         }
     }
 
-    /// Before the start: what the configuration's host names were found to be.
-    pub fn found(&mut self, answers: &[Answer]) {
-        self.book.take(answers, Instant::now(), grace(&self.config));
+    /// Before the start: what the configuration's host names were found to be, and who answers from now on.
+    pub fn found(&mut self, answers: &[Answer], resolver: Resolver) {
+        self.resolver = resolver;
+        self.dns_cache
+            .take(answers, Instant::now(), grace(&self.config));
         self.want();
     }
 
@@ -151,12 +166,25 @@ impl Reload {
         // The first tick is at once, and all has just been read.
         resolve.tick().await;
         loop {
-            tokio::select! {
-                _ = hangup.recv() => self.reload(Cause::Signal).await,
-                () = watch.changed() => self.reload(Cause::File).await,
-                _ = look.tick() => self.reload(Cause::File).await,
-                _ = resolve.tick() => self.look_up().await,
-            }
+            let cause = tokio::select! {
+                _ = hangup.recv() => Cause::Signal,
+                () = watch.changed() => Cause::File,
+                _ = look.tick() => {
+                    // Names that are overdue say nothing.
+                    self.take_answers();
+                    Cause::File
+                }
+                _ = resolve.tick() => {
+                    resolve::ask(&self.config, &self.resolver);
+                    continue;
+                }
+                () = self.resolver.answered() => {
+                    sleep(TOGETHER).await;
+                    self.take_answers();
+                    continue;
+                }
+            };
+            self.reload(cause).await;
         }
     }
 
@@ -167,14 +195,13 @@ impl Reload {
             }
             return;
         };
-        let Some(now) = self.read(path.clone(), cause).await else {
+        let Some(now) = self.read(&path, cause).await else {
             return;
         };
         self.seen = Some(now.clone());
         let result = match now {
-            Ok(bytes) => self.parse(&path, bytes),
-            // Asked for the problem with its mend.
-            Err(_) => config::resolve(&self.options, &Surroundings::of_this_machine()),
+            Ok(text) => self.parse(&path, text).await,
+            Err(problem) => Err(vec![problem]),
         };
         let result = match result {
             Ok(config) => self.take(config, cause).await,
@@ -193,36 +220,50 @@ impl Reload {
     }
 
     /// The file, if it is to be looked at: it is another than before, and nobody is writing it.
-    async fn read(&self, path: PathBuf, cause: Cause) -> Option<Contents> {
-        let read = async || {
-            let path = path.clone();
-            spawn_blocking(move || contents(&path)).await.ok()
-        };
-        let mut now = read().await?;
+    async fn read(&self, path: &Path, cause: Cause) -> Option<Contents> {
+        let mut now = self.contents(path).await;
         if cause == Cause::Signal {
             return Some(now);
         }
         while self.seen.as_ref() != Some(&now) {
             sleep(SETTLED).await;
-            let again = read().await?;
-            // An empty file is a valid configuration, and more often one that is about to be written.
-            if again == now && again.as_ref() != Ok(&Vec::new()) {
-                return Some(now);
-            }
+            let again = self.contents(path).await;
             if again == now {
-                return None;
+                // An empty file is a valid configuration, and more often one that is about to be written.
+                let is_empty = now.as_ref().is_ok_and(String::is_empty);
+                return (!is_empty).then_some(now);
             }
             now = again;
         }
         None
     }
 
-    fn parse(&self, path: &std::path::Path, bytes: Vec<u8>) -> Result<Config, Vec<Problem>> {
-        let around = Surroundings::of_this_machine();
-        match String::from_utf8(bytes) {
-            Ok(text) => config::read(&path.display().to_string(), &text, &self.options, &around),
-            Err(_) => config::resolve(&self.options, &around),
+    /// What the file is now.
+    async fn contents(&self, path: &Path) -> Contents {
+        let Ok(permit) = Arc::clone(&self.reads).try_acquire_owned() else {
+            return Err(config::not_answered(path, READ));
+        };
+        let file = path.to_owned();
+        let read = spawn_blocking(move || {
+            let contents = config::text_again(&file);
+            drop(permit);
+            contents
+        });
+        match timeout(READ, read).await {
+            Ok(Ok(contents)) => contents,
+            Ok(Err(_)) | Err(_) => Err(config::not_answered(path, READ)),
         }
+    }
+
+    async fn parse(&self, path: &Path, text: String) -> Result<Config, Vec<Problem>> {
+        let (name, options) = (path.display().to_string(), Arc::clone(&self.options));
+        let parse = move || {
+            let around = Surroundings::of_this_machine();
+            config::read(&name, &text, &options, &around)
+        };
+        // An error is the end of the agent: nothing here panics.
+        let parsed = spawn_blocking(parse).await;
+        parsed.unwrap_or_else(|_| Err(vec![config::not_answered(path, READ)]))
     }
 
     /// Goes over to a new configuration, as far as that can be while the agent runs.
@@ -256,9 +297,7 @@ impl Reload {
             }
             return Ok(());
         }
-        if let Some(answers) = answers_of(next.clone()).await {
-            self.tell(&answers, &next);
-        }
+        self.wait_for_new_names(&next).await;
         for line in changes::told(&self.config, &next) {
             info!("{line}");
         }
@@ -272,30 +311,45 @@ impl Reload {
         Ok(())
     }
 
-    async fn look_up(&mut self) {
-        let Some(answers) = answers_of(self.config.clone()).await else {
-            return;
+    /// Gives names that are new a moment to resolve. Those that take longer follow later.
+    async fn wait_for_new_names(&mut self, next: &Config) {
+        resolve::ask(next, &self.resolver);
+        self.dns_cache.keep(next);
+        let answered = async {
+            while self.dns_cache.lacks(next) {
+                self.resolver.answered().await;
+                self.tell(&resolve::take(next, &self.resolver), next);
+            }
         };
-        let before = self.book.resolved();
+        // Late is as good as in time.
+        let _ = timeout(resolve::SHORT_PATIENCE, answered).await;
+    }
+
+    fn take_answers(&mut self) {
+        let before = self.dns_cache.resolved();
+        let answers = resolve::take(&self.config, &self.resolver);
         self.tell(&answers, &self.config.clone());
-        if self.book.resolved() != before {
+        if self.dns_cache.resolved() != before {
             self.want();
         }
     }
 
     fn tell(&mut self, answers: &[Answer], config: &Config) {
-        let news: Vec<News> = self.book.take(answers, Instant::now(), grace(config));
-        for news in &news {
-            if news.is_bad() {
-                warn!("{news}");
-            } else {
-                info!("{news}");
-            }
+        let news = self.dns_cache.take(answers, Instant::now(), grace(config));
+        let (bad, good): (Vec<_>, Vec<_>) = news.iter().partition(|news| news.is_bad());
+        let lines = |news: Vec<&resolve::News>| {
+            resolve::first(news.iter().map(ToString::to_string).collect())
+        };
+        for line in lines(bad) {
+            warn!("{line}");
+        }
+        for line in lines(good) {
+            info!("{line}");
         }
     }
 
     fn want(&mut self) {
-        let resolved = self.book.resolved();
+        let resolved = self.dns_cache.resolved();
         let shared = shared(&self.config, &resolved);
         for line in shared.difference(&self.shared) {
             warn!("{line}");
@@ -307,18 +361,6 @@ impl Reload {
             layout: self.layout.clone(),
         });
     }
-}
-
-/// On a thread of its own: a resolver may take its time.
-async fn answers_of(config: Config) -> Option<Vec<Answer>> {
-    if !config.network.enabled {
-        return None;
-    }
-    spawn_blocking(move || ask(&config)).await.ok()
-}
-
-fn contents(path: &std::path::Path) -> Contents {
-    input::file(path, input::LARGEST).map_err(|error| error.to_string())
 }
 
 fn grace(config: &Config) -> Duration {

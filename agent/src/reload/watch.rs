@@ -7,10 +7,14 @@ use std::{
     io,
     os::fd::{AsFd as _, AsRawFd, RawFd},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    task::{JoinHandle, spawn_blocking},
+};
 use tracing::warn;
 
 /// Symbolic links on the way that are followed; the kernel follows no more (`MAXSYMLINKS`).
@@ -23,9 +27,11 @@ struct Watched {
     path: PathBuf,
     events: AsyncFd<Events>,
     way: Way,
+    /// Looking where the way leads now, on a thread of its own: a file system on it may not answer.
+    arming: Option<JoinHandle<Way>>,
 }
 
-struct Events(Inotify);
+struct Events(Arc<Inotify>);
 
 impl AsRawFd for Events {
     fn as_raw_fd(&self) -> RawFd {
@@ -41,14 +47,21 @@ impl Watch {
             .map_err(io::Error::from)
             .and_then(|inotify| {
                 // SAFETY: the descriptor is open, and owned by what is handed over, which never changes it.
-                let events =
-                    unsafe { AsyncFd::register_with_interest(Events(inotify), Interest::READABLE) };
+                let events = unsafe {
+                    AsyncFd::register_with_interest(Events(Arc::new(inotify)), Interest::READABLE)
+                };
                 events.map_err(io::Error::from)
             });
         match events {
             Ok(events) => {
-                let way = arm(&path, &events.get_ref().0);
-                Self(Some(Watched { path, events, way }))
+                let mut watched = Watched {
+                    path,
+                    events,
+                    way: Way::default(),
+                    arming: None,
+                };
+                watched.arm();
+                Self(Some(watched))
             }
             Err(error) => {
                 let path = path.display();
@@ -58,26 +71,48 @@ impl Watch {
         }
     }
 
-    /// Waits until the file may have changed.
+    /// Waits until the file may have changed; at the beginning it may have, too, before it was watched. What is under
+    /// way when this is dropped goes on the next time.
     pub(super) async fn changed(&mut self) {
-        let Some(Watched { path, events, way }) = &mut self.0 else {
+        let Some(watched) = &mut self.0 else {
             return std::future::pending().await;
         };
+        if watched.arming.is_none() {
+            watched.event().await;
+            // The way to the file may be another one now.
+            watched.arm();
+        }
+        if let Some(arming) = &mut watched.arming {
+            // An error is the end of the runtime.
+            if let Ok(way) = arming.await {
+                watched.way = way;
+            }
+            watched.arming = None;
+        }
+    }
+}
+
+impl Watched {
+    fn arm(&mut self) {
+        let (path, inotify) = (self.path.clone(), Arc::clone(&self.events.get_ref().0));
+        self.arming = Some(spawn_blocking(move || arm(&path, &inotify)));
+    }
+
+    /// Waits for an event that is about the file.
+    async fn event(&mut self) {
         let mut matters = false;
         while !matters {
             // An error is of no use to anybody: the file is read now and then as well.
-            let Ok(mut ready) = events.readable().await else {
+            let Ok(mut ready) = self.events.readable().await else {
                 return std::future::pending().await;
             };
             let read = |events: &AsyncFd<Events>| Ok(events.get_ref().0.read_events()?);
             while let Ok(Ok(list)) = ready.try_io(read) {
                 // Without a name: the directory itself, or more events than were kept.
-                let on_the_way = |name: OsString| way.names.contains(&name);
+                let on_the_way = |name: OsString| self.way.names.contains(&name);
                 matters |= list.into_iter().any(|it| it.name.is_none_or(on_the_way));
             }
         }
-        // The way to the file may be another one now.
-        *way = arm(path, &events.get_ref().0);
     }
 }
 

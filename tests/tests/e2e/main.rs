@@ -14,6 +14,7 @@ mod families;
 mod gpu;
 mod hooks;
 mod import;
+mod input;
 mod ledger;
 mod line;
 mod loss;

@@ -253,6 +253,7 @@ fn a_host_that_does_not_resolve_can_wait() {
         lab.config()
     );
     let agent = Agent::start(&config);
+    agent.wait_for("does not resolve");
     assert_eq!(
         agent.log().matches("does not resolve").count(),
         1,

@@ -1,7 +1,7 @@
 //! The network source: bytes by party and protocol, counted by the kernel and attributed by our programs.
 //!
 //! `wanted` is what to count. `layout` gives parties and protocols their numbers, `tables` turns the configuration
-//! into the kernel's tables, `resolve` its host names into addresses, `btf`
+//! into the kernel's tables, `resolve` its host names into addresses, which `lookup` asks for, `btf`
 //! finds the kernel's fields and `cgroup` its sockets, `loader` runs the programs, `decode` names what they counted,
 //! `pin` has what outlives the agent, `upkeep` what somebody takes away, `holders` the processes, `records` the connections one by one, `strangers` tells
 //! who should not be there, `explain` what does not work here.
@@ -16,6 +16,7 @@ mod gaps;
 mod holders;
 pub mod layout;
 mod loader;
+mod lookup;
 pub mod pin;
 mod records;
 pub mod resolve;

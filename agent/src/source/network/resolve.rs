@@ -1,16 +1,23 @@
-//! Host names of parties: looked up before anything starts, and again and again while the agent runs. An address
-//! that comes is taken at once; one that is not among the answers any more is kept for a while, because a resolver
-//! may answer with a few of many.
+//! Host names of parties: what they stand for at the start, and later. An address that comes is taken at once; one that
+//! is not among the answers any more is kept for a while, because a resolver may answer with a few of many. `lookup`
+//! asks.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    net::{IpAddr, ToSocketAddrs as _},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
-pub use super::tables::Resolved;
-use crate::config::{Config, Endpoint, Host};
+use super::lookup::{Addresses, OVERDUE, no_answer};
+pub use super::{lookup::Resolver, tables::Resolved};
+use crate::config::{Config, Endpoint, Host, Unresolved as OnUnresolved};
+
+/// How long new names are waited for where the agent can do without them: a resolver that works answers sooner, and as
+/// long as a party has no address its connections are unexpected.
+pub const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+/// Names that are told one by one at one time.
+const TOLD: usize = 100;
 
 /// A host name that has no address now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,63 +39,105 @@ pub struct Answer {
     addresses: Result<BTreeSet<IpAddr>, String>,
 }
 
-/// Looks every host name of the configuration up. Blocks as long as the system's resolver does.
-pub fn ask(config: &Config) -> Vec<Answer> {
-    let mut asked = BTreeSet::new();
-    let mut answers = Vec::new();
-    for party in &config.parties {
+/// Every host name of a configuration, and the first party that has it.
+fn names(config: &Config) -> BTreeMap<&str, &str> {
+    let mut names = BTreeMap::new();
+    for party in config.parties.iter().filter(|_| config.network.enabled) {
         for endpoint in &party.endpoints {
-            let Host::Name(name) = &endpoint.host else {
-                continue;
-            };
-            if !asked.insert(name) {
-                continue;
+            if let Host::Name(name) = &endpoint.host {
+                names.entry(name.as_str()).or_insert(party.id.as_str());
             }
-            let addresses = match (name.as_str(), 0).to_socket_addrs() {
-                Ok(found) => {
-                    let found = found.map(|address| address.ip().to_canonical());
-                    Some(found.collect::<BTreeSet<_>>())
-                        .filter(|found| !found.is_empty())
-                        .ok_or_else(|| "it has no address".to_owned())
-                }
-                Err(error) => Err(error.to_string()),
-            };
-            answers.push(Answer {
-                party: party.id.clone(),
-                name: name.clone(),
-                addresses,
-            });
         }
     }
-    answers
+    names
 }
 
-/// Those of the answers that are none.
-pub fn unresolved(answers: &[Answer]) -> Vec<Unresolved> {
-    let without = |answer: &Answer| {
-        let why = answer.addresses.as_ref().err()?;
-        Some(Unresolved {
-            party: answer.party.clone(),
-            name: answer.name.clone(),
-            why: why.clone(),
+/// Looks all host names of a configuration up, in the background.
+pub fn ask(config: &Config, resolver: &Resolver) {
+    resolver.ask(&names(config).into_keys().collect());
+}
+
+/// The answers that have come since the last time, of the names that a configuration has.
+pub fn take(config: &Config, resolver: &Resolver) -> Vec<Answer> {
+    answers(&names(config), resolver.take())
+}
+
+fn answers(names: &BTreeMap<&str, &str>, found: BTreeMap<String, Addresses>) -> Vec<Answer> {
+    let answer = |(name, addresses): (String, Addresses)| {
+        Some(Answer {
+            party: (*names.get(&*name)?).to_owned(),
+            name,
+            addresses,
         })
     };
-    answers.iter().filter_map(without).collect()
+    found.into_iter().filter_map(answer).collect()
+}
+
+/// Looks all host names up at the same time, and waits for them together: up to 10 s where the agent does not start
+/// without them, else up to 1 s. Those that have not answered by then have failed.
+pub fn at_start(config: &Config, resolver: &Resolver) -> Vec<Answer> {
+    let patience = match config.network.unresolved {
+        OnUnresolved::Refuse => OVERDUE,
+        OnUnresolved::Retry => SHORT_PATIENCE,
+    };
+    let names = names(config);
+    let wanted: BTreeSet<&str> = names.keys().copied().collect();
+    resolver.ask(&wanted);
+    let mut found = resolver.wait(&wanted, patience);
+    for name in wanted {
+        found
+            .entry(name.to_owned())
+            .or_insert_with(|| Err(no_answer(patience)));
+    }
+    answers(&names, found)
+}
+
+/// Those of the answers that are failures, a line each; of many the first, and how many more.
+pub fn unresolved(answers: &[Answer]) -> Vec<String> {
+    let line = |answer: &Answer| {
+        let unresolved = Unresolved {
+            party: answer.party.clone(),
+            name: answer.name.clone(),
+            why: answer.addresses.as_ref().err()?.clone(),
+        };
+        Some(unresolved.to_string())
+    };
+    first(answers.iter().filter_map(line).collect())
+}
+
+/// The first of many lines, and how many more there are.
+pub fn first(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(TOLD);
+    if more > 0 {
+        lines.truncate(TOLD);
+        lines.push(format!("the same of {more} more host names"));
+    }
+    lines
 }
 
 /// Every name's addresses, and when each was last among the answers.
 #[derive(Debug, Default)]
-pub struct Book {
+pub struct DnsCache {
     known: BTreeMap<String, BTreeMap<IpAddr, Instant>>,
     failing: BTreeSet<String>,
 }
 
-impl Book {
-    /// Takes answers in: what is new for a person to know. Names that were not asked for are forgotten.
+impl DnsCache {
+    /// Forgets the names that a configuration does not have.
+    pub fn keep(&mut self, config: &Config) {
+        let names = names(config);
+        self.known.retain(|name, _| names.contains_key(&**name));
+        self.failing.retain(|name| names.contains_key(&**name));
+    }
+
+    /// Whether a configuration has names that neither resolved nor failed yet.
+    pub fn lacks(&self, config: &Config) -> bool {
+        let seen = |name: &&str| self.known.contains_key(*name) || self.failing.contains(*name);
+        !names(config).keys().all(seen)
+    }
+
+    /// Takes answers in: what is new for a person to know.
     pub fn take(&mut self, answers: &[Answer], now: Instant, grace: Duration) -> Vec<News> {
-        let asked: BTreeSet<&str> = answers.iter().map(|answer| &*answer.name).collect();
-        self.known.retain(|name, _| asked.contains(&**name));
-        self.failing.retain(|name| asked.contains(&**name));
         let mut news = Vec::new();
         for Answer {
             party,
@@ -226,41 +275,41 @@ mod tests {
 
     #[test]
     fn an_address_comes_at_once_and_goes_after_the_grace() {
-        let (mut book, start) = (Book::default(), Instant::now());
-        let news = book.take(&[answer("h", Ok(&["10.0.0.1"]))], start, GRACE);
+        let (mut cache, start) = (DnsCache::default(), Instant::now());
+        let news = cache.take(&[answer("h", Ok(&["10.0.0.1"]))], start, GRACE);
         assert_eq!(
             lines(&news),
             ["party \"1\": the host name \"h\" has the address 10.0.0.1 now"]
         );
         let moved = [answer("h", Ok(&["10.0.0.2"]))];
-        let news = book.take(&moved, start + GRACE, GRACE);
+        let news = cache.take(&moved, start + GRACE, GRACE);
         assert_eq!(
             lines(&news),
             ["party \"1\": the host name \"h\" has the address 10.0.0.2 now"]
         );
-        assert_eq!(book.resolved()["h"].len(), 2);
-        let news = book.take(&moved, start + 2 * GRACE, GRACE);
+        assert_eq!(cache.resolved()["h"].len(), 2);
+        let news = cache.take(&moved, start + 2 * GRACE, GRACE);
         assert_eq!(
             lines(&news),
             ["party \"1\": the host name \"h\" has the address 10.0.0.1 no more"]
         );
         assert_eq!(
-            book.resolved()["h"],
+            cache.resolved()["h"],
             ["10.0.0.2".parse::<IpAddr>().unwrap()]
         );
     }
 
     #[test]
     fn a_resolver_that_is_down_takes_no_address_away_and_is_told_once() {
-        let (mut book, start) = (Book::default(), Instant::now());
-        book.take(&[answer("h", Ok(&["10.0.0.1"]))], start, GRACE);
+        let (mut cache, start) = (DnsCache::default(), Instant::now());
+        cache.take(&[answer("h", Ok(&["10.0.0.1"]))], start, GRACE);
         let down = [answer("h", Err("no answer"))];
-        let news = book.take(&down, start + 2 * GRACE, GRACE);
+        let news = cache.take(&down, start + 2 * GRACE, GRACE);
         assert!(news.len() == 1 && news[0].is_bad(), "{news:?}");
-        assert_eq!(book.take(&down, start + 3 * GRACE, GRACE), []);
-        assert_eq!(book.resolved()["h"].len(), 1);
+        assert_eq!(cache.take(&down, start + 3 * GRACE, GRACE), []);
+        assert_eq!(cache.resolved()["h"].len(), 1);
         let back = [answer("h", Ok(&["10.0.0.1"]))];
-        let news = book.take(&back, start + 4 * GRACE, GRACE);
+        let news = cache.take(&back, start + 4 * GRACE, GRACE);
         assert_eq!(
             lines(&news),
             ["party \"1\": the host name \"h\" resolves now"]
@@ -271,12 +320,7 @@ mod tests {
     fn an_address_of_two_parties_is_told() {
         let text = "[[parties]]\nid = \"a\"\nendpoints = [\"h\", \"10.0.0.9\"]\n\
                     [[parties]]\nid = \"b\"\nendpoints = [\"i\", \"j:7\"]\n";
-        let around = crate::config::Surroundings {
-            node_name: None,
-            host_name: None,
-        };
-        let config =
-            crate::config::read("f", text, &crate::config::Options::default(), &around).unwrap();
+        let config = config(text);
         let address = |text: &str| vec![text.parse().unwrap()];
         let mut resolved = Resolved::from([
             ("h".to_owned(), address("10.0.0.1")),
@@ -292,11 +336,35 @@ mod tests {
         );
     }
 
+    fn config(text: &str) -> Config {
+        let around = crate::config::Surroundings {
+            node_name: None,
+            host_name: None,
+        };
+        crate::config::read("f", text, &crate::config::Options::default(), &around).unwrap()
+    }
+
     #[test]
     fn a_name_that_is_not_configured_any_more_is_forgotten() {
-        let (mut book, start) = (Book::default(), Instant::now());
-        book.take(&[answer("h", Ok(&["10.0.0.1"]))], start, GRACE);
-        book.take(&[answer("i", Ok(&["10.0.0.1"]))], start, GRACE);
-        assert_eq!(book.resolved().keys().collect::<Vec<_>>(), ["i"]);
+        let (mut cache, start) = (DnsCache::default(), Instant::now());
+        let next = config("[[parties]]\nid = \"a\"\nendpoints = [\"i\", \"j\"]\n");
+        cache.take(&[answer("h", Ok(&["10.0.0.1"]))], start, GRACE);
+        cache.take(&[answer("i", Ok(&["10.0.0.1"]))], start, GRACE);
+        cache.keep(&next);
+        assert_eq!(cache.resolved().keys().collect::<Vec<_>>(), ["i"]);
+        assert!(cache.lacks(&next), "nothing is known of j");
+        cache.take(&[answer("j", Err("no answer"))], start, GRACE);
+        assert!(!cache.lacks(&next));
+    }
+
+    #[test]
+    fn of_many_names_the_first_are_told() {
+        let answers: Vec<Answer> = (0..150)
+            .map(|number| answer(&format!("h{number}"), Err("no answer")))
+            .collect();
+        let lines = unresolved(&answers);
+        assert_eq!(lines.len(), 101);
+        assert_eq!(lines[100], "the same of 50 more host names");
+        assert_eq!(unresolved(&answers[..100]).len(), 100);
     }
 }

@@ -105,6 +105,7 @@ impl Agent {
     /// Starts an agent and waits until it counts.
     pub fn start(config: &str) -> Self {
         let agent = Self::launch(config, &[]);
+        // On a busy machine attaching may take longer than a round may.
         until_true(
             || agent.get("/-/ready").contains("200 OK"),
             || format!("{}\n{}", agent.get("/-/ready"), agent.log()),
