@@ -62,6 +62,8 @@ pub struct Offsets {
     pub callback_flags: u32,
     /// `sock.sk_err`, `int`.
     pub error: u32,
+    /// `sock.sk_type`, `u16`.
+    pub kind: u32,
     /// `sock.sk_bpf_storage`, `struct bpf_local_storage *`.
     pub storage: u32,
     /// `task_struct.tgid`, `pid_t`.

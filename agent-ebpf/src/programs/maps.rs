@@ -176,7 +176,10 @@ pub(super) unsafe fn open_account(
         // Of what the socket was connected to before; nobody has told that it was used again.
         // SAFETY: the caller's.
         unsafe { drop_account(sock) };
-        stored = NonNull::new(store(account).cast());
+        // Where it could not be taken away (7.0 and later give up a lock that they do not get), it is still the old one.
+        stored = NonNull::new(store(account).cast())
+            // SAFETY: as above.
+            .filter(|now: &NonNull<Account>| !unsafe { is_closed(now.as_ptr()) });
     }
     if stored.is_none() {
         count_drop(Drop::SocketStorage);
@@ -190,7 +193,7 @@ pub(super) unsafe fn open_account(
 /// `sock` must be a socket that the verifier knows as one.
 #[inline(always)]
 pub(super) unsafe fn drop_account(sock: *mut c_void) {
-    // SAFETY: the caller's. It fails only where there is none.
+    // SAFETY: the caller's. It fails where there is none, and where the kernel gives up a lock that it does not get.
     let _ = unsafe { bpf_sk_storage_delete(sockets(), sock) };
 }
 

@@ -22,6 +22,7 @@ pub(super) mod tcp_state {
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+const SOCK_STREAM: u16 = 1;
 /// `SOCK_DONE` of `enum sock_flags`, `include/net/sock.h`: the second since 2.6.
 const SOCK_DONE: u64 = 1 << 1;
 
@@ -54,6 +55,7 @@ static OFFSETS: Offsets = Offsets {
     rack_mstamp: 0,
     callback_flags: 0,
     error: 0,
+    kind: 0,
     storage: 0,
     process: 0,
 };
@@ -134,13 +136,24 @@ impl TcpSock {
         }
     }
 
-    /// From `struct socket *`, as `bpf_sock_from_file` gives it.
+    /// From `struct socket *`, as `bpf_sock_from_file` gives it, of whatever kind.
+    ///
+    /// Looks at its kind first: up to 6.18 the helper asks for the protocol's number alone (`bpf_skc_to_tcp_sock`,
+    /// `net/core/filter.c`; in 7.3 for the kind, too), and raw sockets of TCP, `NETLINK_XFRM` and `CAN_ISOTP` have that as
+    /// well. They are shorter than a `tcp_sock`: what would be read behind their ends is something else's.
     #[inline(always)]
     pub(super) fn from_socket(socket: *mut c_void) -> Option<Self> {
         if socket.is_null() {
             return None;
         }
-        Self::from_sock(load!(socket, socket_sk as *mut c_void))
+        let sock = load!(socket, socket_sk as *mut c_void);
+        if sock.is_null()
+            || load!(sock, kind as u16) != SOCK_STREAM
+            || !matches!(load!(sock, family as u16), AF_INET | AF_INET6)
+        {
+            return None;
+        }
+        Self::from_sock(sock)
     }
 
     /// For `bpf_sk_storage_get` and its like.

@@ -17,6 +17,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use partymeter_tests::kernel_btf;
 
 use super::{
     http::{Client, Format},
@@ -43,6 +44,8 @@ pub(super) struct Setup {
     pub(super) more_protocols: usize,
     /// Whether everything that has a switch is off: bytes and connections only.
     pub(super) bytes_only: bool,
+    /// Whether it must find accounts by open files, as on a kernel whose iterator over socket storage is not safe.
+    pub(super) by_files: bool,
     /// How many GPUs are made up, with everything about them switched on; 0: as it is by default.
     pub(super) gpus: usize,
     /// Whether connections are recorded.
@@ -57,6 +60,7 @@ impl Default for Setup {
             more_parties: 2,
             more_protocols: 3,
             bytes_only: false,
+            by_files: false,
             gpus: 0,
             ledger: false,
         }
@@ -176,6 +180,11 @@ impl Program {
         let output =
             fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut line = wrapper.iter().map(OsString::from).collect::<Vec<_>>();
+        if setup.by_files {
+            let btf = self.directory.join("btf");
+            kernel_btf::with_rework(&btf)?;
+            line.extend(kernel_btf::showing(&btf).into_iter().map(OsString::from));
+        }
         line.push(self.path.clone().into());
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]);

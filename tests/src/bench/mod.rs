@@ -22,6 +22,7 @@ mod report;
 mod scrape;
 mod settle;
 mod statistics;
+mod walks;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -76,6 +77,8 @@ enum Part {
     Programs,
     /// Collecting 1 to 100,000 open MPC sockets
     Settle,
+    /// The same by socket storage and by open files, of which there are 100,000
+    Walks,
     /// Scraping 16 and 4,096 pairs of party and protocol, in both formats
     Scrape,
     /// Eight and sixteen GPUs that are made up, beside nvitop-exporter on the same ones
@@ -101,6 +104,7 @@ impl Part {
             Self::Churn => churn::run(context),
             Self::Programs => programs::run(context),
             Self::Settle => settle::run(context),
+            Self::Walks => walks::run(context),
             Self::Scrape => scrape::run(context),
             Self::Gpus => gpus::run(context),
             Self::Otlp => otlp::run(context),

@@ -26,7 +26,7 @@ const STEPS: [(usize, Option<f64>); 4] = [
     (100_000, Some(50.0)),
 ];
 /// Kernel memory of one socket with its file, rounded up, in bytes.
-const SOCKET_MEMORY: u64 = 8 * 1024;
+pub(super) const SOCKET_MEMORY: u64 = 8 * 1024;
 /// How long the agent may take to see what was opened.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -66,30 +66,9 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
         open = sockets;
         wait_for(&mut agent, open)?;
 
-        let round = over(&mut agent, rounds, setup, |page| {
-            let labels = [("source", "network")];
-            Ok((
-                page.value("partymeter_source_duration_seconds_count", &labels)?,
-                page.value("partymeter_source_duration_seconds_sum", &labels)?,
-            ))
-        })?;
+        let round = over(&mut agent, rounds, setup, whole_rounds)?;
         let statistics = kernel_statistics::enable()?;
-        let program = over(&mut agent, rounds / 2, setup, |page| {
-            // One of the two, by what the kernel allows.
-            let seconds = |program| {
-                let labels = [("program", program)];
-                page.find("partymeter_bpf_program_seconds_total", &labels)
-            };
-            Ok((
-                page.value(
-                    "partymeter_source_duration_seconds_count",
-                    &[("source", "network")],
-                )?,
-                seconds("settle")
-                    .or_else(|| seconds("settle_by_file"))
-                    .unwrap_or(0.0),
-            ))
-        })?;
+        let program = over(&mut agent, rounds / 2, setup, program_alone)?;
         drop(statistics);
 
         let milliseconds = round.mean() * 1e3;
@@ -108,8 +87,28 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
     Ok(vec![table])
 }
 
+/// Rounds, and the seconds that they took.
+pub(super) fn whole_rounds(page: &Page) -> anyhow::Result<(f64, f64)> {
+    let labels = [("source", "network")];
+    Ok((
+        page.value("partymeter_source_duration_seconds_count", &labels)?,
+        page.value("partymeter_source_duration_seconds_sum", &labels)?,
+    ))
+}
+
+/// Rounds, and the seconds that the program took, as the kernel counts them.
+pub(super) fn program_alone(page: &Page) -> anyhow::Result<(f64, f64)> {
+    // One of the two, by what the kernel allows.
+    let seconds = |program| {
+        let labels = [("program", program)];
+        page.find("partymeter_bpf_program_seconds_total", &labels)
+    };
+    let program = seconds("settle").or_else(|| seconds("settle_by_file"));
+    Ok((whole_rounds(page)?.0, program.unwrap_or(0.0)))
+}
+
 /// Until the agent says that it accounts so many.
-fn wait_for(agent: &mut Agent, sockets: usize) -> anyhow::Result<()> {
+pub(super) fn wait_for(agent: &mut Agent, sockets: usize) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
         let entries = agent
@@ -127,19 +126,19 @@ fn wait_for(agent: &mut Agent, sockets: usize) -> anyhow::Result<()> {
 }
 
 /// How often something happened in a time, and how long that took together.
-struct Total {
-    count: f64,
+pub(super) struct Total {
+    pub(super) count: f64,
     seconds: f64,
 }
 
 impl Total {
-    fn mean(&self) -> f64 {
+    pub(super) fn mean(&self) -> f64 {
         self.seconds / self.count
     }
 }
 
 /// What a counter and its sum grow by.
-fn over(
+pub(super) fn over(
     agent: &mut Agent,
     time: Duration,
     setup: Setup,

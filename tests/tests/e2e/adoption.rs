@@ -2,12 +2,19 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     os::fd::AsRawFd as _,
     process::Command,
 };
 
-use crate::support::{Agent, Lab, agent::Bytes, diag, until_true};
+use partymeter_tests::kernel_btf;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::support::{
+    Agent, Lab,
+    agent::{Bytes, Scratch},
+    diag, until_true,
+};
 
 fn exchange(from: &TcpStream, to: &TcpStream, amount: usize) {
     std::thread::scope(|scope| {
@@ -124,6 +131,57 @@ fn shared_by_processes() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+}
+
+/// Raw sockets of TCP and sockets of `NETLINK_XFRM` have TCP's number, and none of its counters.
+#[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
+fn not_what_only_has_the_number_of_tcp() {
+    let lab = Lab::new();
+    let (a, b) = lab.connection();
+    let to_b = SocketAddr::from((lab.v4(2), lab.port(0)));
+    let raw: Vec<Socket> = lab.a.enter(|| {
+        let open = |_| Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP)).unwrap();
+        (0..8).map(open).collect()
+    });
+    for socket in &raw {
+        // What has a peer has the state of an established connection.
+        socket.connect(&to_b.into()).unwrap();
+    }
+    let xfrm = libc::NETLINK_XFRM.into();
+    let _netlink = Socket::new(libc::AF_NETLINK.into(), Type::RAW, Some(xfrm)).unwrap();
+    let agent = Agent::start(&lab.config());
+    exchange(&a, &b, 1000);
+    agent.expect_moved(1000, 0);
+    let open = |party| {
+        let labels = format!("{{party_id=\"{party}\",protocol=\"test\"}}");
+        agent.series(&format!("mpc_connections{labels}"))
+    };
+    assert_eq!((open("a"), open("b")), (Some(1.0), Some(1.0)));
+}
+
+/// On a kernel that an iterator over socket storage could crash: what is open is found by open files, from beginning to end.
+#[test]
+#[ignore = "needs root: `cargo xtask test` runs it"]
+fn by_open_files_where_the_other_way_is_not_safe() {
+    let lab = Lab::new();
+    let (old, b) = lab.connection();
+    let btf = Scratch::new("btf");
+    kernel_btf::with_rework(&btf.0).unwrap();
+    let wrapper = kernel_btf::showing(&btf.0);
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    let agent = Agent::launch(&lab.config(), &wrapper);
+    agent.after_rounds(1);
+    assert!(!agent.finds_all_accounts(), "{}", agent.log());
+    let page = agent.get("/metrics");
+    assert!(page.contains("+task_file\""), "{page}");
+    exchange(&old, &b, 30_000);
+    agent.expect_moved(30_000, 0);
+    let (new, c) = lab.connection();
+    exchange(&c, &new, 500);
+    agent.expect_moved_live(&lab, 30_000, 500);
+    drop((old, b, new, c));
+    agent.expect_moved(30_000, 500);
 }
 
 /// An agent that starts again counts from 0, and all that moves from then on.

@@ -120,6 +120,7 @@ fn offsets(btf: &Btf<'_>) -> Result<Offsets, Error> {
         rack_mstamp: rack("mstamp")?,
         callback_flags: tcp("bpf_sock_ops_cb_flags")?,
         error: btf.offset("sock", "sk_err")?,
+        kind: btf.offset("sock", "sk_type")?,
         storage: btf.offset("sock", "sk_bpf_storage")?,
         process: btf.offset("task_struct", "tgid")?,
     })

@@ -101,6 +101,9 @@ impl Role {
                         slice::run(slice, next_address, line.as_ref()).map(Answer::Measured)
                     }
                     Order::Hold(sockets) => held.open(sockets).map(|()| Answer::Done),
+                    Order::HoldOthers { sockets, files } => {
+                        held.open_others(sockets, files).map(|()| Answer::Done)
+                    }
                     Order::Release => {
                         held = Held::default();
                         Ok(Answer::Done)
@@ -118,6 +121,11 @@ enum Order {
     Slice(Slice),
     /// Keep so many more MPC sockets open.
     Hold(usize),
+    /// Keep so many more sockets of nobody's, and files that are no sockets, open.
+    HoldOthers {
+        sockets: usize,
+        files: usize,
+    },
     /// Close them all.
     Release,
 }
@@ -260,7 +268,13 @@ impl Generator {
         self.0.answer().map(drop)
     }
 
-    /// Closes what `hold` opened.
+    /// Opens so many sockets of nobody's more, and files that are no sockets, and keeps them.
+    pub(super) fn hold_others(&mut self, sockets: usize, files: usize) -> anyhow::Result<()> {
+        self.0.order(&Order::HoldOthers { sockets, files })?;
+        self.0.answer().map(drop)
+    }
+
+    /// Closes what was opened to be kept.
     pub(super) fn release(&mut self) -> anyhow::Result<()> {
         self.0.order(&Order::Release)?;
         self.0.answer().map(drop)
