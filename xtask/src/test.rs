@@ -6,7 +6,9 @@ use anyhow::{Context as _, bail};
 use xshell::cmd;
 
 use crate::{
-    build, kernels,
+    build,
+    ignored::Ignored,
+    kernels,
     privilege::Root,
     project::{Project, say},
     setup::{self, Group},
@@ -15,11 +17,15 @@ use crate::{
 /// Run every test, as root where that can be had: the BPF tests need it
 ///
 /// cargo runs as you, and only the test programs as root (by sudo if you are not). `PARTYMETER_BIN` tells them
-/// where the built agent is. Without root and sudo the tests that need root are reported as ignored. At the end the agent
-/// is checked on other kernels, as `cargo xtask kernels` does, unless only some tests are asked for.
+/// where the built agent is. Tests that cannot run for want of something, as of root, are ignored, and told at the end
+/// with the reason; one that is asked for by its name is an error then. At the end the agent is checked on other kernels,
+/// as `cargo xtask kernels` does, unless only some tests are asked for.
 #[derive(clap::Args)]
 #[command(after_help = "Example: cargo xtask test -- adopt --nocapture")]
 pub(crate) struct Args {
+    /// Fail where a test is ignored for want of root or of what `cargo xtask setup` installs; as with the variable CI
+    #[arg(long)]
+    strict: bool,
     /// Part of the names of the tests to run, and other arguments of the test programs
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -29,35 +35,39 @@ impl Args {
     /// Some tests, as on the command line.
     pub(crate) fn of(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(ToString::to_string).collect();
-        Self { arguments }
+        Self {
+            strict: false,
+            arguments,
+        }
     }
 
     pub(crate) fn run(&self, project: &Project) -> anyhow::Result<()> {
-        let kernels = self.arguments.is_empty() && kernels::can_boot();
-        let groups = [Group::Test, Group::Kernels];
+        let everything = self.arguments.is_empty();
+        let kernels = everything && kernels::can_boot();
+        let strict = self.strict || project.sh.var_os("CI").is_some_and(|it| !it.is_empty());
+        let groups = [Group::Build, Group::Kernels];
         setup::ensure(project, if kernels { &groups } else { &groups[..1] })?;
+        match setup::ensure(project, &[Group::Test]) {
+            Err(error) if strict => return Err(error),
+            // What needs it is ignored.
+            Err(error) => say(format_args!("{error:#}")),
+            Ok(()) => {}
+        }
         let agent = build::agent(project)?;
         let _bin = project.sh.push_env("PARTYMETER_BIN", agent);
         build::fake_nvml(project)?;
-        let root = Root::find(project);
-        let runner = match root {
-            Root::Already => Vec::new(),
+        let runner = match Root::find(project) {
+            Root::Already | Root::None => Vec::new(),
             Root::Sudo => sudo_runner(project)?,
-            Root::None => {
-                say("Not root and no sudo: the tests that need root are ignored.");
-                Vec::new()
-            }
         };
         let (sh, arguments) = (&project.sh, &self.arguments);
-        // What needs root is ignored where it cannot be had, and never passes unseen.
-        let all = match root {
-            Root::None => None,
-            Root::Already | Root::Sudo => Some("--include-ignored"),
-        };
+        let ignored = Ignored::find(project, arguments)?;
+        ignored.refuse(arguments, strict)?;
+        let options = ["--include-ignored"].into_iter().chain(ignored.options());
         // In release, as the agent is: what its build made is used again.
         let tests = cmd!(
             sh,
-            "cargo test --workspace --release --no-fail-fast {runner...} -- {all...} {arguments...}"
+            "cargo test --workspace --release --no-fail-fast {runner...} -- {options...} {arguments...}"
         );
         // Both, so that one run shows everything.
         let tests = tests.run();
@@ -66,6 +76,10 @@ impl Args {
         } else {
             Ok(())
         };
+        ignored.tell();
+        if everything && !kernels::can_boot() {
+            say("ignored: the agent on other kernels, which can be booted on x86-64 only");
+        }
         if tests.is_err() {
             bail!("tests failed, see above");
         }

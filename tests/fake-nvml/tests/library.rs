@@ -56,6 +56,7 @@ impl Told {
     fn change(&mut self, change: impl FnOnce(&mut Scenario)) {
         change(&mut self.scenario);
         self.write();
+        // The library tells nobody when it has read the file.
         thread::sleep(SEEN);
     }
 

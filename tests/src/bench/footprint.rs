@@ -54,6 +54,7 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
         (Duration::from_mins(1), 1_000_000)
     };
     let agent = context.program.start(Setup::default())?;
+    // What starts and ends with the start is not what it costs.
     thread::sleep(Duration::from_secs(2));
 
     let note = format!(

@@ -190,6 +190,7 @@ fn ours(context: &Context, gpus: usize, time: Duration, table: &mut Table) -> an
         gpus,
         ..Setup::default()
     })?;
+    // What starts and ends with the start is not what it costs.
     thread::sleep(Duration::from_secs(3));
     let read = |page: &super::page::Page| -> anyhow::Result<(f64, f64)> {
         let (mut rounds, mut seconds) = (0.0, 0.0);
@@ -273,6 +274,7 @@ fn theirs(exporter: &Path, gpus: usize, time: Duration, table: &mut Table) -> an
         ensure!(Instant::now() < end, "nvitop-exporter does not answer");
         thread::sleep(Duration::from_millis(50));
     }
+    // As for the agent.
     thread::sleep(Duration::from_secs(3));
     let process = running.0.id();
     let percent = processor(process, time)?;

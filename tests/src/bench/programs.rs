@@ -104,6 +104,7 @@ fn rows(table: &mut Table, load: &str, sockets: &str, runs: &Runs, traffic: Opti
 
 /// What the page says once it holds all that has happened until now.
 fn settled(agent: &mut Agent, setup: Setup) -> anyhow::Result<Runs> {
+    // The page is asked once only: each scrape is work that would be measured.
     thread::sleep(setup.interval * 2 + Duration::from_millis(50));
     let page = agent.page()?;
     let mut all = Runs::new();

@@ -116,14 +116,15 @@ fn the_tracepoint_is_attached_while_it_is_needed() {
 
 /// From Linux 6.12 on what is older than the agent is armed like everything else, in the agent's own network namespace.
 #[test]
-#[ignore = "needs root: `cargo xtask test` runs it"]
+#[ignore = "needs root, Linux 6.12: `cargo xtask test` runs it"]
 fn what_is_older_is_armed_in_the_agents_own_namespace() {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(['.', '-']).map(|it| it.parse().unwrap_or(0));
-    if (numbers.next(), numbers.next()) < (Some(6), Some(12)) {
-        eprintln!("skipped: Linux {} cannot", release.trim_end());
-        return;
-    }
+    assert!(
+        (numbers.next(), numbers.next()) >= (Some(6), Some(12)),
+        "needs Linux 6.12: this is {}",
+        release.trim_end()
+    );
     let lab = Lab::new();
     let files = FileSystem::new();
     // On no protocol's port: only A's end is with a party.

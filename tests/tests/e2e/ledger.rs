@@ -300,6 +300,7 @@ fn a_time_namespace_changes_no_time() {
     let agent = Agent::launch(&config(&lab, &directory.0), &wrapper);
     let (mut a, mut b) = lab.connection();
     exchange((&mut a, &mut b), 100, 0);
+    // This is what B keeps A waiting, which is looked at below.
     std::thread::sleep(Duration::from_secs(1));
     exchange((&mut a, &mut b), 0, 10);
     drop((a, b));

@@ -1,7 +1,7 @@
 //! Multipath TCP: a connection of the program's is several of TCP's, which are what is counted.
 
 use std::{
-    io::{self, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     thread,
 };
@@ -15,9 +15,10 @@ use crate::support::{
     lab::{Namespace, run},
 };
 
-/// A socket of a namespace, or why this kernel has none.
-fn socket(namespace: &Namespace) -> io::Result<Socket> {
-    namespace.enter(|| Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)))
+/// A socket of a namespace.
+fn socket(namespace: &Namespace) -> Socket {
+    let socket = namespace.enter(|| Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)));
+    socket.unwrap_or_else(|error| panic!("needs MPTCP, which this kernel has not: {error}"))
 }
 
 fn of_a(role: &str, agent: &Agent) -> Option<f64> {
@@ -29,15 +30,11 @@ fn of_a(role: &str, agent: &Agent) -> Option<f64> {
 /// Over two addresses of A's to one of B's. The page says what the subflows have moved, and not once more for the
 /// connection that they are of.
 #[test]
-#[ignore = "needs root: `cargo xtask test` runs it"]
+#[ignore = "needs root, MPTCP: `cargo xtask test` runs it"]
 fn each_byte_of_two_subflows_is_counted_once() {
     const UP: usize = 30_000_000;
     const DOWN: usize = 3_000_000;
     let lab = Lab::new();
-    if let Err(error) = socket(&lab.a) {
-        eprintln!("skipped: this kernel has no MPTCP: {error}");
-        return;
-    }
     let (first, second) = (lab.v4(1), lab.v4(11));
     let (a, b) = (&lab.a.name, &lab.b.name);
     run(&format!("ip -n {a} addr add {second}/24 dev eth"));
@@ -56,10 +53,10 @@ fn each_byte_of_two_subflows_is_counted_once() {
     let agent = Agent::start(&config);
 
     let address = SocketAddr::from((lab.v4(2), lab.port(0)));
-    let listener = socket(&lab.b).unwrap();
+    let listener = socket(&lab.b);
     listener.bind(&address.into()).unwrap();
     listener.listen(1).unwrap();
-    let client = socket(&lab.a).unwrap();
+    let client = socket(&lab.a);
     client.connect(&address.into()).unwrap();
     let server = TcpStream::from(listener.accept().unwrap().0);
     let client = TcpStream::from(client);

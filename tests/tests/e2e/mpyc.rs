@@ -86,9 +86,9 @@ fn agree<T: PartialEq + Debug>(wanted: &T, outputs: &[String], settled: impl Fn(
 }
 
 #[test]
-#[ignore = "needs root: `cargo xtask test` runs it"]
+#[ignore = "needs root, Python: `cargo xtask test` runs it"]
 fn three_parties_count_what_they_print() {
-    let Some(python) = python("mpyc") else { return };
+    let python = python("mpyc");
     let hosts = Hosts::new(3);
     let at = |party: u8| SocketAddr::from((hosts.address(party), hosts.port(party.into())));
     let parties: String = (0..3)
@@ -116,9 +116,9 @@ fn three_parties_count_what_they_print() {
 
 /// As its developers run it. Party 0 only opens connections and listens nowhere, 2 only accepts them.
 #[test]
-#[ignore = "needs root: `cargo xtask test` runs it"]
+#[ignore = "needs root, Python: `cargo xtask test` runs it"]
 fn three_parties_on_one_host_count_what_they_print() {
-    let Some(python) = python("mpyc") else { return };
+    let python = python("mpyc");
     let hosts = Hosts::new(1);
     let at = |party: u8| SocketAddr::from((Ipv4Addr::LOCALHOST, hosts.port(party.into())));
     let parties: String = (0..3).map(|party| Hosts::party(party, at(party))).collect();
@@ -145,11 +145,11 @@ fn three_parties_on_one_host_count_what_they_print() {
 /// Party 0 takes its time before each of its messages. What the hosts 1 and 2 see, each by itself: to 2, party 1 is
 /// where it comes from, and 1 calls 2 by another address than 0 does; 1 listens on another port than 2.
 #[test]
-#[ignore = "needs root: `cargo xtask test` runs it"]
+#[ignore = "needs root, Python: `cargo xtask test` runs it"]
 fn the_slow_party_is_found() {
     const PRODUCTS: u32 = 10;
     const PAUSE: Duration = Duration::from_millis(100);
-    let Some(python) = python("mpyc") else { return };
+    let python = python("mpyc");
     let hosts = Hosts::new(3);
     let agent = Agent::start(&format!(
         "{}{}{}{}{}",

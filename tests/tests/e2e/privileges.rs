@@ -1,16 +1,12 @@
 //! What each thread of the agent may do.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs};
 
 use partymeter_fake_nvml::{SCENARIO, Scenario, models::Model};
 
 use crate::{
     gpu::library,
-    support::{Agent, Lab, agent::Scratch},
+    support::{Agent, Lab, agent::Scratch, until},
 };
 
 /// Of all capabilities, 1 << 39: `CAP_BPF`.
@@ -69,16 +65,15 @@ fn every_thread_has_what_it_needs_and_no_more() {
         "host",
         "otlp",
     ];
-    let end = Instant::now() + Duration::from_secs(20);
-    let found = loop {
-        let found = threads(agent.id());
-        let attached = agent.log().contains("the network source keeps these");
-        if attached && wanted.iter().all(|name| found.contains_key(*name)) {
-            break found;
-        }
-        assert!(Instant::now() < end, "{:?}\n{}", found.keys(), agent.log());
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let found = until(
+        || {
+            let found = threads(agent.id());
+            let attached = agent.log().contains("the network source keeps these");
+            let all = attached && wanted.iter().all(|name| found.contains_key(*name));
+            all.then_some(found)
+        },
+        || format!("{:?}\n{}", threads(agent.id()).keys(), agent.log()),
+    );
     for (name, statuses) in found {
         for status in statuses {
             let reads_maps = name == "network";

@@ -6,8 +6,6 @@ use std::{
     net::TcpStream,
     os::unix::fs::symlink,
     sync::atomic::{AtomicBool, Ordering},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use crate::support::{
@@ -417,11 +415,10 @@ fn a_party_is_never_a_stranger_while_its_entry_changes() {
             let before = agent.series(TIMESTAMP).unwrap();
             fs::write(agent.config(), agent.whole(&config(form))).unwrap();
             agent.signal(libc::SIGHUP);
-            let end = Instant::now() + Duration::from_secs(20);
-            while agent.series(TIMESTAMP).unwrap() <= before {
-                assert!(Instant::now() < end, "not taken in\n{}", agent.log());
-                sleep(Duration::from_millis(20));
-            }
+            until_true(
+                || agent.series(TIMESTAMP).unwrap() > before,
+                || format!("not taken in\n{}", agent.log()),
+            );
         }
         done.store(true, Ordering::Relaxed);
         connect.join().unwrap()

@@ -4,14 +4,13 @@ use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
     process::{Command, Output, Stdio},
-    thread::sleep,
     time::{Duration, Instant},
 };
 
 use crate::support::{
     Agent, Lab,
     agent::{Scratch, free_port, program},
-    until_true,
+    until, until_true,
 };
 
 fn partymeter(arguments: &[&str]) -> Output {
@@ -29,8 +28,8 @@ fn lines(bytes: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// A program of the test group's; `None`, with the reason, where it is not installed.
-fn tool(name: &str) -> Option<Command> {
+/// A program that comes with Prometheus.
+pub(crate) fn tool(name: &str) -> Command {
     let unpacked = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../target/prometheus/usr/bin")
         .join(name);
@@ -41,21 +40,16 @@ fn tool(name: &str) -> Option<Command> {
     };
     let there = Command::new(&path).arg("--version").output().is_ok();
     assert!(
-        there || std::env::var_os("CI").is_none(),
-        "{name} is not installed"
+        there,
+        "needs Prometheus: {name} is not installed; run `cargo xtask setup test`"
     );
-    if !there {
-        eprintln!("skipped: {name} is not installed; cargo xtask setup installs it");
-    }
-    there.then(|| Command::new(path))
+    Command::new(path)
 }
 
 #[test]
-#[ignore = "needs root: `cargo xtask test` runs it"]
+#[ignore = "needs root, Prometheus: `cargo xtask test` runs it"]
 fn promtool_finds_nothing_on_the_page() {
-    let Some(mut promtool) = tool("promtool") else {
-        return;
-    };
+    let mut promtool = tool("promtool");
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let page = agent.get("/metrics");
@@ -84,11 +78,9 @@ fn promtool_finds_nothing_on_the_page() {
 
 /// A real Prometheus scrapes the page and answers the question that operators ask.
 #[test]
-#[ignore = "needs root: `cargo xtask test` runs it"]
+#[ignore = "needs root, Prometheus: `cargo xtask test` runs it"]
 fn prometheus_answers_by_party_and_direction() {
-    let Some(mut prometheus) = tool("prometheus") else {
-        return;
-    };
+    let mut prometheus = tool("prometheus");
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let data = Scratch::new("prometheus");
@@ -116,24 +108,22 @@ fn prometheus_answers_by_party_and_direction() {
         .spawn()
         .unwrap();
 
-    // 10 kB/s from A to B and a tenth of that back.
+    // Some 50 kB/s from A to B and a tenth of that back.
     let (a, b) = lab.connection();
-    let end = Instant::now() + Duration::from_secs(40);
     let query = "sum%20by%20(party_id,%20direction)%20(rate(network_bytes_total%5B1m%5D))";
-    let answer = loop {
+    let path = format!("/api/v1/query?query={query}");
+    let look = || {
         (&a).write_all(&[1; 1000]).unwrap();
         (&b).read_exact(&mut [0; 1000]).unwrap();
         (&b).write_all(&[1; 100]).unwrap();
         (&a).read_exact(&mut [0; 100]).unwrap();
-        sleep(Duration::from_millis(100));
-        let answer = ask(port, &format!("/api/v1/query?query={query}"));
+        let answer = ask(port, &path);
         let rate = |party: &str, direction: &str| rate(&answer, party, direction);
         let full = rate("b", "transmit") > 1000.0 && rate("b", "receive") > 100.0;
-        if full && rate("a", "receive") > 1000.0 && rate("a", "transmit") > 100.0 {
-            break answer;
-        }
-        assert!(Instant::now() < end, "Prometheus answers {answer}");
+        let full = full && rate("a", "receive") > 1000.0 && rate("a", "transmit") > 100.0;
+        full.then_some(answer)
     };
+    let answer = until(look, || format!("Prometheus answers {}", ask(port, &path)));
     server.kill().unwrap();
     server.wait().unwrap();
     let ratio = rate(&answer, "b", "transmit") / rate(&answer, "b", "receive");

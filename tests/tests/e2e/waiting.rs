@@ -81,7 +81,7 @@ impl Trio {
     }
 
     /// All rounds. In each, every party sends to the others and reads from them; the one that `answers` reads first,
-    /// and takes its time before it sends.
+    /// and takes its time before it sends: that time is what is measured.
     fn play(&self, answers: usize, pause: Duration) {
         thread::scope(|scope| {
             for (party, ends) in self.ends.iter().enumerate() {
@@ -136,6 +136,7 @@ fn relay(from: &TcpStream, to: &TcpStream, delay: Duration) {
     thread::spawn(move || {
         let mut data = [0; SIZE];
         while let Ok(length @ 1..) = from.read(&mut data) {
+            // The time that the line takes.
             sleep(delay);
             if to.write_all(&data[..length]).is_err() {
                 break;

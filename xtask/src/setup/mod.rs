@@ -15,6 +15,8 @@ use anyhow::bail;
 use apt::Apt;
 pub(crate) use bpf::has_clippy as has_bpf_clippy;
 use clap::ValueEnum;
+pub(crate) use commands::missing_for_tests as missing_commands;
+pub(crate) use python::is_complete as has_python;
 pub(crate) use suites::Suites;
 
 use crate::project::{Project, say};

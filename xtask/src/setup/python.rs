@@ -56,7 +56,7 @@ pub(super) fn exporter(apt: &Apt<'_>) -> anyhow::Result<()> {
 }
 
 /// Whether the interpreter still exists (the environment links to it) and has the right packages.
-fn is_complete(project: &Project) -> bool {
+pub(crate) fn is_complete(project: &Project) -> bool {
     let home = project.python();
     let installed = |library: std::path::PathBuf| {
         let is_there = |(name, version)| {

@@ -31,7 +31,7 @@ const PACKAGES: [Package; 2] = [
     },
 ];
 
-/// Whoever cannot have one has a test less, which says so.
+/// Where one cannot be had, the test that needs it is ignored.
 pub(super) fn look(apt: &Apt<'_>) {
     for package in PACKAGES {
         let home = (package.home)(apt.project);

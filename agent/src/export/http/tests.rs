@@ -263,11 +263,11 @@ fn keeps_a_connection_for_longer_than_a_request_may_take() {
     for _ in 0..2 {
         stream.write_all(HEALTHY.as_bytes()).unwrap();
         assert!(one_answer(&mut stream).starts_with("HTTP/1.1 200 "));
+        // It is time itself that must not end the connection.
         thread::sleep(LIMITS.request * 2);
     }
-    let began = Instant::now();
+    // Within `LONG` it is closed.
     assert_eq!(rest(&mut stream), "");
-    assert!(began.elapsed() < LIMITS.pause);
 }
 
 #[test]
@@ -278,32 +278,32 @@ fn cuts_off_who_drips_a_head_or_says_nothing() {
     assert!(!one_answer(&mut second).contains("connection: close"));
     let mut silent = server.connect();
     let mut dripping = server.connect();
-    let began = Instant::now();
-    for (at, byte) in HEALTHY.bytes().enumerate() {
-        // The limit is for the whole head, however its bytes come, and for every head of a connection.
-        let gone = dripping.write_all(&[byte]).is_err();
-        if second.write_all(&[byte]).is_err() && gone {
-            break;
-        }
-        assert!(at < 30, "still there after {:?}", began.elapsed());
+    let are_cut_off = HEALTHY.bytes().any(|byte| {
+        // The limit is for the whole head, however its bytes come, and for every head of a connection: they come
+        // slowly, but each well within the limit.
         thread::sleep(LIMITS.request / 10);
-    }
+        let gone = dripping.write_all(&[byte]).is_err();
+        second.write_all(&[byte]).is_err() && gone
+    });
+    assert!(are_cut_off, "heads of four times the limit are taken");
+    // Within `LONG` it is closed.
     assert_eq!(rest(&mut silent), "");
-    assert!(
-        began.elapsed() < LIMITS.request * 5,
-        "{:?}",
-        began.elapsed()
-    );
 }
 
 #[test]
 fn cuts_off_who_does_not_read_its_page() {
-    let server = Server::start(10_000, false);
+    // Long enough for a busy machine to begin with the page.
+    let limits = Limits {
+        request: LIMITS.request * 5,
+        ..LIMITS
+    };
+    let server = Server::with(10_000, false, limits);
     let mut stream = server.connect();
     stream
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
-    thread::sleep(LIMITS.request * 3);
+    // That it does not read for so long is what it is cut off for.
+    thread::sleep(limits.request * 3);
     let answer = rest(&mut stream);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let length = head
@@ -411,7 +411,13 @@ fn a_request_for_another_machine_is_not_answered() {
 
 #[test]
 fn stops_in_time_whatever_its_clients_do() {
-    let server = Server::start(10_000, false);
+    // None of them goes by itself before the test has failed.
+    let limits = Limits {
+        request: LONG * 60,
+        pause: LONG * 60,
+        ..LIMITS
+    };
+    let server = Server::with(10_000, false, limits);
     let mut idle = server.connect();
     idle.write_all(HEALTHY.as_bytes()).unwrap();
     one_answer(&mut idle);
@@ -419,10 +425,11 @@ fn stops_in_time_whatever_its_clients_do() {
     reading
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
-    thread::sleep(Duration::from_millis(50));
+    // Its page has begun.
+    reading.peek(&mut [0]).unwrap();
     let address = server.address;
     let took = server.stop();
-    assert!(took < LIMITS.drain + Duration::from_millis(500), "{took:?}");
+    assert!(took < LONG, "{took:?}");
     assert_eq!(rest(&mut idle), "");
     assert!(TcpStream::connect(address).is_err());
 }

@@ -34,7 +34,7 @@ fn until(
     later: Duration,
     wanted: impl Fn(Option<u32>, &SourceHealth) -> bool,
 ) -> SourceHealth {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_mins(1);
     loop {
         let (sample, health) = place.look(&clock::now().after_running(later));
         if wanted(sample.as_deref().copied(), &health) {

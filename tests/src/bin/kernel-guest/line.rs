@@ -3,12 +3,11 @@
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    thread,
 };
 
 use anyhow::{Context as _, ensure};
 
-use super::{CLIENTS, CONNECTIONS, INTERVAL, OTHER, get, port};
+use super::{CLIENTS, CONNECTIONS, OTHER, after_rounds, get, port};
 
 /// What is said of the line beside bytes, once `ends` is over: connections, how they ended, round-trip times.
 pub(super) fn line() -> anyhow::Result<()> {
@@ -49,7 +48,7 @@ pub(super) fn line() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn value(page: &str, series: &str) -> anyhow::Result<u64> {
+pub(super) fn value(page: &str, series: &str) -> anyhow::Result<u64> {
     let value = page
         .lines()
         .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -72,7 +71,7 @@ pub(super) fn rhythm() -> anyhow::Result<()> {
         server.write_all(&[8; 4])?;
         client.read_exact(&mut [0; 4])?;
     }
-    thread::sleep(INTERVAL * 3);
+    after_rounds(2)?;
     let page = get("/metrics")?;
     let of = "party_id=\"second\",protocol=\"rhythm\"";
     for (series, wanted) in [

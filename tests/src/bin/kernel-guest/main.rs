@@ -189,7 +189,7 @@ fn reloaded() -> anyhow::Result<()> {
     expect("after", 320)?;
     reload(&renamed.replace(&format!("\"{V4}\", "), ""))?;
     let pair = pair.moved(4_000, 4_000)?;
-    thread::sleep(INTERVAL * 3);
+    after_rounds(2)?;
     reload(&renamed)?;
     pair.moved(7, 1)?.close()?;
     expect("after", 328)?;
@@ -215,7 +215,25 @@ fn reload(config: &str) -> anyhow::Result<()> {
         ensure!(Instant::now() < end, "the configuration is not read again");
         thread::sleep(INTERVAL / 2);
     }
-    thread::sleep(INTERVAL * 3);
+    after_rounds(2)
+}
+
+/// Waits until the network source has made that many whole rounds, all of which began after this call.
+fn after_rounds(rounds: u64) -> anyhow::Result<()> {
+    let made = || {
+        let series = "partymeter_source_duration_seconds_count{source=\"network\"}";
+        line::value(&get("/metrics")?, series)
+    };
+    // The one that is under way may have begun before.
+    let enough = made()? + rounds + 1;
+    let end = Instant::now() + PATIENCE;
+    while made()? < enough {
+        ensure!(
+            Instant::now() < end,
+            "the network source makes no more rounds"
+        );
+        thread::sleep(INTERVAL / 2);
+    }
     Ok(())
 }
 
@@ -278,8 +296,8 @@ fn ends() -> anyhow::Result<()> {
         expect("adopted", 12_000)
     };
     all()?;
-    thread::sleep(INTERVAL * 4);
-    all().context("four rounds later")?;
+    after_rounds(3)?;
+    all().context("three rounds later")?;
     let page = get("/metrics")?;
     let dropped = page
         .lines()

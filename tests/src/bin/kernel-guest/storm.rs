@@ -82,6 +82,7 @@ pub(super) fn storm() -> anyhow::Result<()> {
             });
         }
         if began.is_ok() {
+            // The storm itself: for so long, races have their chance.
             thread::sleep(LASTS);
         }
         done.store(true, Relaxed);

@@ -1,9 +1,6 @@
 //! What goes wrong, one thing at a time: it takes its own series away, says why, and comes back by itself.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::path::Path;
 
 use partymeter_fake_nvml::{Gpu, Rule, Scenario, models::Model};
 
@@ -43,9 +40,7 @@ fn a_call_that_hangs_stops_one_gpu_only() {
     // The others go on at their interval, and the page does not wait.
     fake.after_rounds(0, 10);
     fake.after_rounds(2, 10);
-    let began = Instant::now();
     assert_eq!(fake.series(&power(0)), Some(70.0));
-    assert!(began.elapsed() < Duration::from_secs(1));
     assert!(
         fake.agent
             .get("/-/ready")
@@ -326,13 +321,19 @@ fn without_the_library_all_else_runs() {
 
 /// NVIDIA's own library, where `cargo xtask setup` could have it, on a machine without its driver.
 #[test]
+#[ignore = "needs NVML: `cargo xtask test` runs it"]
 fn the_real_library_without_a_driver() {
     let target = program().parent().unwrap().parent().unwrap().to_owned();
     let real = target.join("nvml/usr/lib/x86_64-linux-gnu/nvidia/current/libnvidia-ml.so.1");
-    if !real.exists() || Path::new("/proc/driver/nvidia").exists() {
-        println!("skipped: NVIDIA's library is not unpacked, or its driver is loaded");
-        return;
-    }
+    assert!(
+        real.exists(),
+        "needs NVML: no {}; run `cargo xtask setup test`",
+        real.display()
+    );
+    assert!(
+        !Path::new("/proc/driver/nvidia").exists(),
+        "needs NVML without its driver, which is loaded"
+    );
     let agent = Agent::launch(
         &format!(
             "[gpu]\nlibrary = \"{}\"\n[network]\nenabled = false\n",

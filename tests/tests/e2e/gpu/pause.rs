@@ -10,7 +10,7 @@ use std::{
 use partymeter_fake_nvml::{Rule, SCENARIO, Scenario, models::Model};
 
 use super::{failures::power, library};
-use crate::support::{Agent, agent::Scratch};
+use crate::support::{Agent, agent::Scratch, until_true};
 
 /// Longer than a deadline of these agents: two intervals of 0.2 s, and a second.
 const PAUSE: Duration = Duration::from_secs(4);
@@ -41,6 +41,7 @@ fn the_first_page_after_a_pause_says_that_all_is_up_and_shows_nothing_old() {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, agent.port)).unwrap();
         let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).unwrap();
+        // Nothing can be asked of an agent that stands still: only time passes.
         sleep(PAUSE);
         agent.signal(libc::SIGCONT);
         let mut page = String::new();
@@ -66,9 +67,7 @@ fn the_first_page_after_a_pause_says_that_all_is_up_and_shows_nothing_old() {
         );
         let ready = agent.get("/-/ready");
         assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
-        while agent.series(&power(0)).is_none() {
-            sleep(Duration::from_millis(20));
-        }
+        until_true(|| agent.series(&power(0)).is_some(), || agent.log());
     }
     assert!(!agent.log().contains("is down"), "{}", agent.log());
 }

@@ -87,9 +87,7 @@ fn moves(name: &str) -> bool {
     reason = "one look at one message, point by point"
 )]
 fn arrives_as_on_the_page(transport: &str, keys: &str, compressed: bool) {
-    let Some(receiver) = Receiver::start(&[]) else {
-        return;
-    };
+    let receiver = Receiver::start(&[]);
     let keys = format!(
         "{}{keys}interval = \"1s\"\nheaders = \"x-key=a%20b\"",
         receiver.keys(transport)
@@ -278,16 +276,19 @@ fn arrives_as_on_the_page(transport: &str, keys: &str, compressed: bool) {
 }
 
 #[test]
+#[ignore = "needs Python: `cargo xtask test` runs it"]
 fn arrives_by_grpc_as_on_the_page() {
     arrives_as_on_the_page("grpc", "", true);
 }
 
 #[test]
+#[ignore = "needs Python: `cargo xtask test` runs it"]
 fn arrives_by_http_as_on_the_page() {
     arrives_as_on_the_page("http", "", true);
 }
 
 #[test]
+#[ignore = "needs Python: `cargo xtask test` runs it"]
 fn arrives_uncompressed_as_on_the_page() {
     arrives_as_on_the_page("http", "compression = \"none\"\n", false);
     arrives_as_on_the_page("grpc", "compression = \"none\"\n", false);
@@ -295,11 +296,9 @@ fn arrives_uncompressed_as_on_the_page() {
 
 /// Bytes between parties: as differences they add up to the page's.
 #[test]
-#[ignore = "needs root: `cargo xtask test` runs it"]
+#[ignore = "needs root, Python: `cargo xtask test` runs it"]
 fn differences_add_up_to_what_the_page_has() {
-    let Some(receiver) = Receiver::start(&[]) else {
-        return;
-    };
+    let receiver = Receiver::start(&[]);
     let lab = Lab::new();
     let keys = receiver.keys("grpc");
     let config = format!(
@@ -383,11 +382,9 @@ fn differences_add_up_to_what_the_page_has() {
 
 /// What a stop leaves behind is complete.
 #[test]
-#[ignore = "needs root: `cargo xtask test` runs it"]
+#[ignore = "needs root, Python: `cargo xtask test` runs it"]
 fn the_last_bytes_are_sent_when_the_agent_ends() {
-    let Some(receiver) = Receiver::start(&[]) else {
-        return;
-    };
+    let receiver = Receiver::start(&[]);
     let lab = Lab::new();
     let keys = receiver.keys("http");
     let config = format!("{}\n[otlp]\n{keys}interval = \"1h\"\n", lab.config());
@@ -436,17 +433,15 @@ impl Drop for Stopped {
 
 /// A store that answers queries: it has what the page has.
 #[test]
-#[ignore = "needs root: `cargo xtask test` runs it"]
+#[ignore = "needs root, VictoriaMetrics: `cargo xtask test` runs it"]
 fn victoria_metrics_answers_with_what_the_page_has() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let store = here.join("../target/victoria-metrics/usr/bin/victoria-metrics");
-    if !store.exists() {
-        eprintln!(
-            "skipped: no {}; cargo xtask setup unpacks it where Debian's mirror has it",
-            store.display()
-        );
-        return;
-    }
+    assert!(
+        store.exists(),
+        "needs VictoriaMetrics: no {}; run `cargo xtask setup test`",
+        store.display()
+    );
     let (port, data) = (free_port(), Scratch::new("victoria"));
     let child = Command::new(store)
         .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
@@ -504,10 +499,9 @@ fn victoria_metrics_answers_with_what_the_page_has() {
 
 /// Another receiver, by both ways: it takes all three signals.
 #[test]
+#[ignore = "needs Python: `cargo xtask test` runs it"]
 fn rotel_takes_all_three_signals() {
-    let Some(python) = python("rotel") else {
-        return;
-    };
+    let python = python("rotel");
     let (grpc, http) = (free_port(), free_port());
     let found = Command::new(python)
         .args([

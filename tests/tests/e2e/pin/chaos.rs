@@ -119,6 +119,7 @@ fn churn(lab: &Lab, listener: &TcpListener, truth: &Truth, done: &AtomicBool, ra
             let a = TcpStream::connect(address).unwrap();
             let b = listener.accept().unwrap().0;
             live((a, b), truth, random);
+            // The agent wants a part of the machine, too.
             sleep(Duration::from_millis(1));
         }
     });
@@ -163,11 +164,13 @@ fn nothing_is_lost_in_chaos() {
                 for (a, b) in &long {
                     truth.exchange(a, b, [1000, 300]);
                 }
+                // The agent wants a part of the machine, too.
                 sleep(Duration::from_millis(5));
             }
         });
         let end = Instant::now() + duration();
         while Instant::now() < end {
+            // At any moment, whatever the agent is at, and for any time.
             sleep(Duration::from_millis(random.below(700)));
             let act = random.below(5);
             acts[usize::try_from(act).unwrap()] += 1;

@@ -31,6 +31,7 @@ fn churn(lab: &Lab, listener: &TcpListener, truth: &Truth, done: &AtomicBool) {
             };
             drop(first);
             drop(second);
+            // A connection in each millisecond, so that there is a known load.
             let due = begin + Duration::from_millis(1) * number;
             sleep(due.saturating_duration_since(Instant::now()));
         }
@@ -77,6 +78,7 @@ fn a_hundred_kills_under_load_lose_no_byte() {
             // A half of them in every phase of the start, of which the page tells nothing.
             let early = random.below(2) == 0;
             let longest = if early { 200 } else { 700 };
+            // At any moment, whatever the agent is at.
             sleep(Duration::from_millis(random.below(longest)));
             if !early && agent.answers() && agent.get("/-/ready").contains("network: up") {
                 let now = ["b", "a"].map(|party| agent.bytes(party, "test"));

@@ -218,6 +218,7 @@ fn messages_and_failures_count_once_over_restarts() {
                 move_bytes(&a, &b, 10);
                 move_bytes(&b, &a, 10);
                 rounds += 1;
+                // The agent wants a part of the machine, too.
                 sleep(Duration::from_micros(500));
             }
             rounds
@@ -228,6 +229,7 @@ fn messages_and_failures_count_once_over_restarts() {
                 while !done.load(Relaxed) {
                     TcpStream::connect(closed).unwrap_err();
                     refused += 1;
+                    // As above.
                     sleep(Duration::from_millis(1));
                 }
                 refused

@@ -3,14 +3,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use super::{FileSystem, Truth, expect, expect_truth, move_bytes};
 use crate::{
     hooks::bpf,
-    support::{Agent, Lab, lab::run},
+    support::{Agent, Lab, lab::run, until, until_true},
 };
 
 const GAPS: &str = "partymeter_network_gaps_total{program=\"socket_events\"}";
@@ -18,16 +16,13 @@ const SECONDS: &str = "partymeter_network_gap_seconds_total{program=\"socket_eve
 
 /// A link of the agent's, by where it is pinned.
 fn link(files: &FileSystem, program: &str) -> PathBuf {
-    let end = Instant::now() + Duration::from_secs(10);
-    loop {
-        let mut names = files.names().into_iter();
-        let suffix = format!("-{program}");
-        if let Some(name) = names.find(|it| it.starts_with("link-") && it.ends_with(&suffix)) {
-            return files.directory().join(name);
-        }
-        assert!(Instant::now() < end, "{:?}", files.names());
-        sleep(Duration::from_millis(20));
-    }
+    let suffix = format!("-{program}");
+    let is_it = |name: &String| name.starts_with("link-") && name.ends_with(&suffix);
+    let name = until(
+        || files.names().into_iter().find(is_it),
+        || format!("{:?}", files.names()),
+    );
+    files.directory().join(name)
 }
 
 /// `bpftool link detach`.
@@ -40,21 +35,6 @@ fn detach(link: &Path) {
     bpf(DETACH, &[u64::from(fd.cast_unsigned())]);
     // SAFETY: a descriptor that is this function's own.
     unsafe { libc::close(fd) };
-}
-
-/// Waits for rounds of the agent.
-fn rounds(agent: &Agent, number: f64) {
-    let rounds = || {
-        agent
-            .series("partymeter_source_duration_seconds_count{source=\"network\"}")
-            .unwrap()
-    };
-    let end = Instant::now() + Duration::from_secs(20);
-    let before = rounds();
-    while rounds() < before + number {
-        assert!(Instant::now() < end, "{}", agent.log());
-        sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -83,7 +63,7 @@ fn a_program_that_is_detached_is_attached_again_and_the_gap_is_told() {
     let seconds = agent.series(SECONDS).unwrap();
     assert!(seconds > 0.0 && seconds < 60.0, "{seconds}");
     agent.wait_for("somebody has detached the program socket_events; it is attached again");
-    rounds(&agent, 2.0);
+    agent.after_rounds(2);
     // All that is open counts, and all that comes.
     count(&before);
     count(&during);
@@ -198,19 +178,17 @@ fn pins_that_are_removed_are_put_back_and_nothing_is_lost() {
     move_bytes(&a, &b, 1000);
     let mut sum = 1000;
     let pinned = |on: &str| {
-        let end = Instant::now() + Duration::from_secs(10);
         let label = format!(",pin=\"{on}\",");
-        while !agent.get("/metrics").contains(&label) {
-            assert!(Instant::now() < end, "{}", agent.log());
-            sleep(Duration::from_millis(50));
-        }
+        until_true(
+            || agent.get("/metrics").contains(&label),
+            || format!("no {label} on the page\n{}", agent.log()),
+        );
     };
     let back = || {
-        let end = Instant::now() + Duration::from_secs(10);
-        while !files.directory().exists() || files.names() != names {
-            assert!(Instant::now() < end, "{names:?}\n{}", agent.log());
-            sleep(Duration::from_millis(50));
-        }
+        until_true(
+            || files.directory().exists() && files.names() == names,
+            || format!("not {names:?}\n{}", agent.log()),
+        );
     };
     // All files; and the directory with them.
     for directory in [false, true] {
@@ -283,20 +261,15 @@ fn detached_and_unpinned_under_load() {
     }
     burst();
     expect(&agent, GAPS, 1.0);
-    rounds(&agent, 2.0);
+    agent.after_rounds(2);
     let sent = agent.bytes("b", "test").transmit;
     assert!((5000..=10_000).contains(&sent), "{sent}");
     burst();
     let sum = sent + 5000;
-    let end = Instant::now() + Duration::from_secs(10);
-    while agent.bytes("b", "test").transmit != sum {
-        assert!(
-            Instant::now() < end,
-            "{sum}: {:?}",
-            agent.bytes("b", "test")
-        );
-        sleep(Duration::from_millis(50));
-    }
+    until_true(
+        || agent.bytes("b", "test").transmit == sum,
+        || format!("{:?}, not {sum}", agent.bytes("b", "test")),
+    );
     link(&files, "socket_events");
 }
 
@@ -318,7 +291,7 @@ fn the_tracepoint_counts_where_the_program_cannot_be_attached_again() {
     detach(&link(&files, "socket_events"));
     agent.wait_for("the tracepoint counts instead");
     files.expect_tracepoint(true);
-    rounds(&agent, 1.0);
+    agent.after_rounds(1);
     let seconds = agent.series(SECONDS);
     let ready = agent.get("/-/ready");
     assert!(
@@ -341,7 +314,7 @@ fn the_tracepoint_counts_where_the_program_cannot_be_attached_again() {
     }
     inside(&format!("mount -t cgroup2 none {path}"));
     agent.wait_for("the program socket_events is attached again");
-    rounds(&agent, 1.0);
+    agent.after_rounds(1);
     assert!(agent.get("/metrics").contains("{bytes=\"sock_ops+"));
     assert!(!agent.get("/-/ready").contains("somebody has detached"));
     let (a, b) = lab.connection();

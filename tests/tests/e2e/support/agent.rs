@@ -105,15 +105,16 @@ impl Agent {
     /// Starts an agent and waits until it counts.
     pub fn start(config: &str) -> Self {
         let agent = Self::launch(config, &[]);
-        // On a busy machine attaching may take longer than a round may.
+        let ready = || agent.get("/-/ready");
         until_true(
-            || agent.get("/-/ready").contains("200 OK"),
-            || format!("{}\n{}", agent.get("/-/ready"), agent.log()),
+            || ready().contains("200 OK"),
+            || format!("{}\n{}", ready(), agent.log()),
         );
         agent
     }
 
-    /// Starts an agent, behind a wrapper like `setpriv …`, and waits until it answers.
+    /// Starts an agent, behind a wrapper like `setpriv …`, and waits until it answers and knows how each
+    /// source is: on a busy machine its page is there before.
     pub fn launch(config: &str, wrapper: &[&str]) -> Self {
         Self::launch_from(Scratch::new("config.toml"), config, wrapper)
     }
@@ -122,8 +123,13 @@ impl Agent {
     pub fn launch_from(file: Scratch, config: &str, wrapper: &[&str]) -> Self {
         let agent = Self::spawn(file, config, wrapper);
         until_true(
-            || agent.answers(),
-            || format!("the agent does not answer\n{}", agent.log()),
+            || agent.answers() && !agent.get("/-/ready").contains("has not been read yet"),
+            || {
+                format!(
+                    "the agent does not answer, or has not begun\n{}",
+                    agent.log()
+                )
+            },
         );
         agent
     }

@@ -18,6 +18,12 @@ pub struct Namespace {
 
 impl Namespace {
     pub(super) fn new(name: String) -> Self {
+        // SAFETY: it only reads who runs this process.
+        let is_root = unsafe { libc::geteuid() } == 0;
+        assert!(
+            is_root,
+            "needs root: `cargo xtask test` has it, or gets it by sudo"
+        );
         run(&format!("ip netns add {name}"));
         run(&format!("ip -n {name} link set lo up"));
         Self { name }
