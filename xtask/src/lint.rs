@@ -11,6 +11,9 @@ use crate::{
     setup::{self, Group},
 };
 
+/// The fuzz targets, a package outside the workspace.
+const FUZZ: &str = "tests/fuzz/Cargo.toml";
+
 /// A check: its name and what it runs.
 type Step = (&'static str, fn(&Project) -> anyhow::Result<()>);
 
@@ -48,16 +51,28 @@ impl Args {
 
 fn format(project: &Project) -> anyhow::Result<()> {
     let sh = &project.sh;
-    Ok(cmd!(sh, "cargo fmt --all --check").run()?)
+    cmd!(sh, "cargo fmt --all --check").run()?;
+    Ok(cmd!(sh, "cargo fmt --manifest-path {FUZZ} --check").run()?)
 }
 
 fn clippy(project: &Project) -> anyhow::Result<()> {
     let sh = &project.sh;
-    Ok(cmd!(
+    cmd!(
         sh,
-        "cargo clippy --workspace --all-targets --locked -- -D warnings"
+        "cargo clippy --workspace --all-targets --features partymeter/fuzz --locked -- -D warnings"
     )
-    .run()?)
+    .run()?;
+    // Without libFuzzer itself, which is C++. In the same directory: what both depend on is checked once.
+    let target = &project.target;
+    cmd!(
+        sh,
+        "cargo clippy --manifest-path {FUZZ} --target-dir {target} --no-default-features --locked -- -D warnings"
+    )
+    .run()
+    .context(
+        "clippy of the fuzz targets; if their Cargo.lock is not up to date, \
+         `cargo update --workspace --manifest-path tests/fuzz/Cargo.toml` mends it",
+    )
 }
 
 /// Clippy of the BPF toolchain, or where it has none, its compiler with warnings as errors.
@@ -100,6 +115,11 @@ fn dependencies(project: &Project) -> anyhow::Result<()> {
         "cargo deny --locked check --hide-inclusion-graph licenses bans sources"
     )
     .run()?;
+    cmd!(
+        sh,
+        "cargo deny --manifest-path {FUZZ} --locked check --hide-inclusion-graph licenses bans sources"
+    )
+    .run()?;
     let fetched = cmd!(sh, "timeout 60 cargo deny fetch db")
         .ignore_stdout()
         .ignore_stderr()
@@ -108,7 +128,12 @@ fn dependencies(project: &Project) -> anyhow::Result<()> {
         say("Advisories were not checked: their database cannot be fetched from here.");
         return Ok(());
     }
-    Ok(cmd!(sh, "cargo deny --locked check --disable-fetch advisories").run()?)
+    cmd!(sh, "cargo deny --locked check --disable-fetch advisories").run()?;
+    Ok(cmd!(
+        sh,
+        "cargo deny --manifest-path {FUZZ} --locked check --disable-fetch advisories"
+    )
+    .run()?)
 }
 
 fn documentation(project: &Project) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ mod bpf_toolchain;
 mod build;
 mod chaos;
 mod docs;
+mod fuzz;
 mod gpu_check;
 mod ignored;
 mod kernels;
@@ -33,6 +34,7 @@ enum Verb {
     Lint(lint::Args),
     Bench(bench::Args),
     Chaos(chaos::Args),
+    Fuzz(fuzz::Args),
     Kernels(kernels::Args),
     GpuCheck(gpu_check::Args),
     Docs(docs::Args),
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Verb::Lint(args) => args.run(&project),
         Verb::Bench(args) => args.run(&project),
         Verb::Chaos(args) => args.run(&project),
+        Verb::Fuzz(args) => args.run(&project),
         Verb::Kernels(args) => args.run(&project),
         Verb::GpuCheck(args) => args.run(&project),
         Verb::Docs(args) => args.run(&project),

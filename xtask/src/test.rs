@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, those that need root too, and the agent on other kernels.
+//! `cargo xtask test`: every test, those that need root too, the fuzz targets, and the agent on other kernels.
 
 use std::ffi::OsString;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use xshell::cmd;
 
 use crate::{
-    build,
+    build, fuzz,
     ignored::Ignored,
     kernels,
     privilege::Root,
@@ -18,8 +18,9 @@ use crate::{
 ///
 /// cargo runs as you, and only the test programs as root (by sudo if you are not). `PARTYMETER_BIN` tells them
 /// where the built agent is. Tests that cannot run for want of something, as of root, are ignored, and told at the end
-/// with the reason; one that is asked for by its name is an error then. At the end the agent is checked on other kernels,
-/// as `cargo xtask kernels` does, unless only some tests are asked for.
+/// with the reason; one that is asked for by its name is an error then. Unless only some tests are asked for, each fuzz
+/// target then runs for a minute, as by `cargo xtask fuzz`, and at the end the agent is checked on other kernels, as by
+/// `cargo xtask kernels`.
 #[derive(clap::Args)]
 #[command(after_help = "Example: cargo xtask test -- adopt --nocapture")]
 pub(crate) struct Args {
@@ -69,8 +70,13 @@ impl Args {
             sh,
             "cargo test --workspace --release --no-fail-fast {runner...} -- {options...} {arguments...}"
         );
-        // Both, so that one run shows everything.
+        // All, so that one run shows everything.
         let tests = tests.run();
+        let fuzz = if everything {
+            fuzz_targets(project, strict)
+        } else {
+            Ok(())
+        };
         let kernels = if kernels {
             kernels::Args::default().run(project)
         } else {
@@ -83,8 +89,21 @@ impl Args {
         if tests.is_err() {
             bail!("tests failed, see above");
         }
-        kernels
+        fuzz.and(kernels)
     }
+}
+
+/// Runs the fuzz targets, or ignores them where what they need cannot be had.
+fn fuzz_targets(project: &Project, strict: bool) -> anyhow::Result<()> {
+    match setup::ensure(project, &[Group::Fuzz]) {
+        Err(missing) if strict => return Err(missing),
+        Err(missing) => {
+            say(format_args!("ignored: the fuzz targets: {missing:#}"));
+            return Ok(());
+        }
+        Ok(()) => {}
+    }
+    fuzz::Args::default().run(project)
 }
 
 /// The options that make cargo start the test programs by sudo, with this environment and search path.

@@ -64,38 +64,95 @@ fn endpoints(parties: &[(String, Party)]) -> Vec<Problem> {
         .collect();
     nets.sort_by_key(|(net, port, ..)| (net.network(), net.prefix_len(), *port));
     let mut problems = Vec::new();
-    let mut around: Vec<(IpNet, Option<u16>, &Party)> = Vec::new();
+    let mut around: Vec<(IpNet, Claims<'_>)> = Vec::new();
     for (net, port, place, party) in nets {
-        around.retain(|(outer, ..)| outer.contains(&net));
-        let clash = around.iter().find(|(_, outer_port, outer)| {
-            (outer_port.is_none() || port.is_none() || *outer_port == port) && outer.id != party.id
-        });
-        if let Some((outer, outer_port, other)) = clash {
+        around.retain(|(outer, _)| outer.contains(&net));
+        let clash = around
+            .iter()
+            .find_map(|(outer, claims)| Some((*outer, claims.clash(party, port)?)));
+        if let Some((outer, (other, outer_port))) = clash {
             let fault = overlap(
                 &written(net, port),
                 &party.id,
-                &written(*outer, *outer_port),
+                &written(outer, outer_port),
                 &other.id,
             );
             problems.push(Problem::new(place.clone(), "parties.endpoints", fault));
         }
-        around.push((net, port, party));
+        match around.last_mut() {
+            Some((last, claims)) if *last == net => claims.add(party, port),
+            _ => {
+                let mut claims = Claims::default();
+                claims.add(party, port);
+                around.push((net, claims));
+            }
+        }
     }
 
-    let mut names = HashMap::<&str, Vec<(&Party, Option<u16>)>>::new();
+    let mut names = HashMap::<&str, Claims<'_>>::new();
     for (place, party, Endpoint { host, port }) in all {
         let Host::Name(name) = host else { continue };
-        let before = names.entry(name).or_default();
-        let clash = before.iter().find(|(other, other_port)| {
-            (other_port.is_none() || port.is_none() || other_port == port) && other.id != party.id
-        });
-        if let Some((other, _)) = clash {
+        let claims = names.entry(name).or_default();
+        if let Some((other, _)) = claims.clash(party, *port) {
             let fault = overlap(name, &party.id, name, &other.id);
             problems.push(Problem::new(place.clone(), "parties.endpoints", fault));
         }
-        before.push((party, *port));
+        claims.add(party, *port);
     }
     problems
+}
+
+/// A party at a host: at one of its ports, or at all of them.
+type Claim<'p> = (&'p Party, Option<u16>);
+
+/// Who is at one host. Thousands of parties may be, each at its own port: nothing here looks through all of them.
+#[derive(Default)]
+struct Claims<'p> {
+    by_port: HashMap<u16, Firsts<'p>>,
+    every_port: Firsts<'p>,
+    all: Firsts<'p>,
+}
+
+impl<'p> Claims<'p> {
+    /// Another party that is there.
+    fn clash(&self, party: &Party, port: Option<u16>) -> Option<Claim<'p>> {
+        match port {
+            None => self.all.other(party),
+            Some(port) => self
+                .every_port
+                .other(party)
+                .or_else(|| self.by_port.get(&port)?.other(party)),
+        }
+    }
+
+    fn add(&mut self, party: &'p Party, port: Option<u16>) {
+        let of_port = match port {
+            None => &mut self.every_port,
+            Some(port) => self.by_port.entry(port).or_default(),
+        };
+        for firsts in [of_port, &mut self.all] {
+            firsts.add((party, port));
+        }
+    }
+}
+
+/// The first claims of two parties: one of them is another than any given party's.
+#[derive(Default)]
+struct Firsts<'p>([Option<Claim<'p>>; 2]);
+
+impl<'p> Firsts<'p> {
+    fn other(&self, party: &Party) -> Option<Claim<'p>> {
+        let claims = self.0.iter().flatten();
+        claims.copied().find(|(other, _)| other.id != party.id)
+    }
+
+    fn add(&mut self, claim: Claim<'p>) {
+        match &mut self.0 {
+            [first @ None, _] => *first = Some(claim),
+            [Some((one, _)), second @ None] if one.id != claim.0.id => *second = Some(claim),
+            _ => {}
+        }
+    }
 }
 
 fn written(net: IpNet, port: Option<u16>) -> String {

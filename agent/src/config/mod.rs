@@ -25,6 +25,8 @@ use std::{
 
 use ipnet::IpNet;
 
+use crate::text::printable_to;
+
 /// What the agent runs with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -326,14 +328,20 @@ impl Problem {
     }
 }
 
+/// The most that is shown of each part of a [`Problem`]. Unit: characters.
+const LONGEST: usize = 1024;
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            place,
-            key,
-            what,
-            mend,
-        } = self;
+        // A file may be somebody else's: what is shown of it must not move the cursor or fill the log.
+        let [place, key, what, mend] =
+            [&self.place, &self.key, &self.what, &self.mend].map(|text| {
+                if text.is_empty() {
+                    String::new()
+                } else {
+                    printable_to(text, LONGEST)
+                }
+            });
         if !place.is_empty() {
             write!(f, "{place}: ")?;
         }

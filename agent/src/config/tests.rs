@@ -274,6 +274,27 @@ fn parties_on_one_address_may_have_their_own_ports() {
 }
 
 #[test]
+fn what_a_file_says_is_shown_as_plain_text_and_not_without_end() {
+    let long = "x".repeat(100_000);
+    for text in [
+        "\"a\\n\\u001b[2J\" = 1".to_owned(),
+        "[network]\n\"\u{202e}on\" = 1".to_owned(),
+        format!("{long} = 1"),
+        format!("interval = \"{long}\""),
+    ] {
+        let found = problems(&text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let deceives = |c: char| c.is_control() || c == '\u{202e}';
+        assert!(!found[0].contains(deceives), "{found:?}");
+        assert!(found[0].len() < 4096, "{} bytes", found[0].len());
+    }
+    assert_eq!(
+        problems("\"a\\nb\" = 1"),
+        [r"f:1: a\nb: is an unknown key; did you mean gpu?"]
+    );
+}
+
+#[test]
 fn ten_errors_are_ten_lines() {
     let text = "interval = \"1ms\"\nnode = 1\nx = 1\n[[parties]]\nid = \"\"\nendpoints = [\"10.0.0.1/8\", \"a b\"]\n\
                 [[protocols]]\nname = \"p\"\nports = [0, \"9-1\"]\n[network]\nenabled = 1\nmax_auto_parties = 0\n\
@@ -332,6 +353,61 @@ fn thousands_of_endpoints_are_no_work() {
         "quadratic: {:?}",
         began.elapsed()
     );
+}
+
+#[test]
+fn thousands_of_ports_of_one_host_are_no_work() {
+    for host in ["h", "10.0.0.1"] {
+        let mut text = String::new();
+        for party in 0..50 {
+            let _ = write!(text, "[[parties]]\nid = \"{party}\"\nendpoints = [");
+            for port in 1..=1000 {
+                let _ = write!(text, "\"{host}:{}\",", party * 1000 + port);
+            }
+            text += "]\n";
+        }
+        let began = std::time::Instant::now();
+        let said = resolve_with(&text, Options::default()).map_or_else(|said| said, |_| Vec::new());
+        // Well, or more than the kernel's tables hold: either is known at once.
+        assert!(said.len() <= 1, "{said:?}");
+        let took = began.elapsed();
+        assert!(took < Duration::from_mins(1), "quadratic: {took:?}");
+    }
+}
+
+#[test]
+fn parties_on_one_host_are_told_apart_by_every_port() {
+    let clashes = |endpoints: &[(&str, &str)]| {
+        let party = |(id, endpoints): &(&str, &str)| {
+            format!("[[parties]]\nid = \"{id}\"\nendpoints = [{endpoints}]\n")
+        };
+        match resolve_with(
+            &endpoints.iter().map(party).collect::<String>(),
+            Options::default(),
+        ) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems,
+        }
+    };
+    for host in ["h", "10.0.0.1"] {
+        let at = |ports: &[u16]| {
+            let all = ports.iter().map(|port| format!("\"{host}:{port}\""));
+            all.collect::<Vec<_>>().join(", ")
+        };
+        let whole = format!("\"{host}\"");
+        let well = [("1", &*at(&[1, 2])), ("2", &at(&[3])), ("3", &at(&[4, 5]))];
+        assert_eq!(clashes(&well), Vec::<String>::new());
+        let own = [("1", &*at(&[1, 1]))];
+        assert_eq!(clashes(&own), Vec::<String>::new());
+        for last in [at(&[2]), at(&[3]), whole.clone()] {
+            let all = [("1", &*at(&[1, 2])), ("2", &at(&[3])), ("3", &last)];
+            assert!(!clashes(&all).is_empty(), "{last}");
+        }
+        let first = [("1", &*whole), ("2", &at(&[7]))];
+        assert_eq!(clashes(&first).len(), 1);
+    }
+    let inside = clashes(&[("1", "\"10.0.0.0/8\""), ("2", "\"10.1.0.1:5\"")]);
+    assert_eq!(inside.len(), 1, "{inside:?}");
 }
 
 #[test]

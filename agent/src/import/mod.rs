@@ -19,6 +19,7 @@ use crate::{
     Misconfigured,
     config::{Endpoint, Host},
     input::{self, Unreadable},
+    text::printable_to,
 };
 
 /// A framework whose party file is known.
@@ -69,6 +70,9 @@ fn bounded(line: Option<usize>, parties: u64) -> Result<u64, Mistake> {
 /// How long a pipe may take that is given as the file.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The most that is shown of what is wrong. Unit: characters.
+const LONGEST: usize = 1024;
+
 /// Reads a party file, `-` for standard input, and gives the text for the configuration.
 ///
 /// # Errors
@@ -97,9 +101,13 @@ fn text_of(file: &Path) -> Result<String, Unreadable> {
 }
 
 /// As [`import`], of a text that is called `name`.
-fn convert(framework: Framework, name: &str, text: &str) -> Result<String, Misconfigured> {
+///
+/// # Errors
+/// As [`import`].
+pub fn convert(framework: Framework, name: &str, text: &str) -> Result<String, Misconfigured> {
     let mistake = |Mistake { line, what, mend }: Mistake| {
         let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+        let [name, what] = [name, &*what].map(|text| printable_to(text, LONGEST));
         Misconfigured(format!("{name}{line}: {what}; {mend}"))
     };
     let found = (framework.read)(text).map_err(mistake)?;

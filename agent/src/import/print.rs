@@ -51,8 +51,12 @@ fn written(found: &Found, protocol: &str, origin: &str) -> String {
             "# party_id = \"…\"   # this node's own party, which the file does not tell".to_owned()
         }
     });
+    let mut sharing = BTreeMap::<String, usize>::new();
+    for host in found.parties.iter().filter_map(|party| party.host.as_ref()) {
+        *sharing.entry(host.to_string()).or_default() += 1;
+    }
     for party in &found.parties {
-        let endpoints = endpoints(party, &found.parties);
+        let endpoints = endpoints(party, &sharing);
         if !endpoints.is_empty() {
             lines.push(String::new());
             lines.push("[[parties]]".to_owned());
@@ -72,17 +76,19 @@ fn written(found: &Found, protocol: &str, origin: &str) -> String {
 }
 
 /// With the ports that the file gives, or that tell parties at one address apart; otherwise the address is enough,
-/// and right for a program that is started with other ports, too.
-fn endpoints(party: &Party, all: &[Party]) -> Vec<String> {
+/// and right for a program that is started with other ports, too. `sharing`: how many parties are at each host.
+fn endpoints(party: &Party, sharing: &BTreeMap<String, usize>) -> Vec<String> {
     let Some(host) = &party.host else {
         return Vec::new();
     };
-    let sharing = all.iter().filter(|other| other.host == party.host).count();
+    let is_shared = sharing
+        .get(&host.to_string())
+        .is_some_and(|count| *count > 1);
     let endpoint = |port| {
         let host = host.clone();
         quoted(&Endpoint { host, port }.to_string())
     };
-    if party.ports.is_empty() || !party.given && sharing == 1 {
+    if party.ports.is_empty() || !party.given && !is_shared {
         return vec![endpoint(None)];
     }
     party

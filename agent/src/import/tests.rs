@@ -348,12 +348,35 @@ fn mistakes_in_lines_and_arguments_are_one_line_with_place_and_mend() {
 }
 
 #[test]
+fn what_a_file_says_is_shown_as_plain_text() {
+    let text = format!(
+        "{{\"num_parties\": 3, \"party_ips\": {{\"{}\": 1}}}}",
+        "\u{202e}x".repeat(5000)
+    );
+    for text in [text, "{\"num_parties\": \"\u{1b}[2J\"}".to_owned()] {
+        let said = refused("piranha", &text);
+        assert!(
+            said.chars().all(|c| !c.is_control() && c != '\u{202e}'),
+            "{said}"
+        );
+        assert!(said.len() < 4096, "{} bytes", said.len());
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_is_told() {
     let error = import(framework("falcon"), Path::new("/nowhere/IP")).unwrap_err();
     assert_eq!(
         error.0,
         "/nowhere/IP: cannot be read: No such file or directory (os error 2); give a readable text file, or - for standard input"
     );
+}
+
+#[test]
+fn the_most_parties_on_one_host_are_told_apart_by_their_ports() {
+    let (printed, config) = imported("mpyc", "python3 x.py -M4096 --index=1\n");
+    assert_eq!(config.parties.len(), 4096);
+    assert!(printed.contains("\"localhost:15460\""));
 }
 
 #[test]

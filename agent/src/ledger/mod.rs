@@ -96,6 +96,21 @@ impl Owner {
     }
 }
 
+/// The line of a connection in the ledger of a node.
+///
+/// # Errors
+/// Where it cannot be written as JSON.
+#[cfg(feature = "fuzz")]
+pub fn line(node: &str, party_id: Option<&str>, connection: &Connection) -> io::Result<Vec<u8>> {
+    let owner = Owner {
+        node: node.to_owned(),
+        party_id: party_id.map(str::to_owned),
+    };
+    let mut line = Vec::new();
+    owner.write(connection, &mut line)?;
+    Ok(line)
+}
+
 /// A time in RFC 3339 with microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub SystemTime);

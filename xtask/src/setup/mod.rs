@@ -4,6 +4,7 @@
 mod apt;
 mod bpf;
 mod commands;
+mod fuzz;
 mod lint;
 
 mod prometheus;
@@ -43,6 +44,8 @@ pub(crate) enum Group {
     Lint,
     /// Also QEMU and busybox, for `kernels`
     Kernels,
+    /// Also cargo-fuzz and a C++ compiler
+    Fuzz,
     /// Also nvitop-exporter, to compare with; needs what is for tests
     Bench,
 }
@@ -75,6 +78,9 @@ pub(crate) fn ensure(project: &Project, groups: &[Group]) -> anyhow::Result<()> 
     }
     if groups.contains(&Group::Kernels) {
         parts.push(commands::of_kernels);
+    }
+    if groups.contains(&Group::Fuzz) {
+        parts.extend([fuzz::cargo_fuzz as Part, fuzz::compiler]);
     }
     if groups.contains(&Group::Bench) {
         parts.push(python::exporter);

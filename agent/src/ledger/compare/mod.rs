@@ -39,6 +39,19 @@ pub fn compare(first: &Path, second: &Path, out: &mut impl Write) -> anyhow::Res
     compare_statements(&a, &b, &places, &names, out)
 }
 
+/// As [`compare`], of two texts that are called `A` and `B`.
+///
+/// # Errors
+/// As [`compare`].
+#[cfg(feature = "fuzz")]
+pub fn compare_texts(a: &[u8], b: &[u8], out: &mut impl Write) -> anyhow::Result<bool> {
+    let mut names = Names::default();
+    let places = ["A", "B"].map(str::to_owned);
+    let a = read::parse(a, &places[0], &mut names)?;
+    let b = read::parse(b, &places[1], &mut names)?;
+    compare_statements(&a, &b, &places, &names, out)
+}
+
 /// As [`compare`], for files that are read; `places` are their names.
 fn compare_statements(
     a: &Statement,

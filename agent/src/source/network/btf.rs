@@ -282,10 +282,12 @@ impl<'a> Btf<'a> {
 
     /// Byte offset of a member, also one of an anonymous structure or union inside.
     fn offset(&self, structure: &'static str, field: &'static str) -> Result<u32, Error> {
+        // Each member is looked at about once; in bad data a structure may be inside itself, many times.
+        let mut looks = self.types.len();
         for &at in &self.structures {
             let record = self.record(at)?;
             if self.is_named(record.name, structure)
-                && let Some(bits) = self.bits_of(&record, field, 0)?
+                && let Some(bits) = self.bits_of(&record, field, 0, &mut looks)?
             {
                 return Ok(bits / 8);
             }
@@ -293,9 +295,17 @@ impl<'a> Btf<'a> {
         Err(Error::NoField { structure, field })
     }
 
-    fn bits_of(&self, record: &Record, field: &str, depth: u32) -> Result<Option<u32>, Error> {
+    fn bits_of(
+        &self,
+        record: &Record,
+        field: &str,
+        depth: u32,
+        looks: &mut usize,
+    ) -> Result<Option<u32>, Error> {
         let cut = || Error::Malformed("a member is cut short");
         for index in 0..record.length() {
+            let endless = Error::Malformed("a structure is inside itself");
+            *looks = looks.checked_sub(1).ok_or(endless)?;
             let member = record.body + 12 * index;
             let name = word(self.types, member).ok_or_else(cut)?;
             let type_id = word(self.types, member + 4).ok_or_else(cut)?;
@@ -311,9 +321,10 @@ impl<'a> Btf<'a> {
                 let at = self.records.get(type_id as usize).ok_or_else(cut)?;
                 let inner = self.record(*at)?;
                 if matches!(inner.kind(), STRUCT | UNION)
-                    && let Some(inner_bits) = self.bits_of(&inner, field, depth + 1)?
+                    && let Some(inner_bits) = self.bits_of(&inner, field, depth + 1, looks)?
                 {
-                    return Ok(Some(bits + inner_bits));
+                    let far = Error::Malformed("a member lies too far");
+                    return bits.checked_add(inner_bits).map(Some).ok_or(far);
                 }
             }
         }
@@ -330,11 +341,11 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// BTF of `struct outer { int a; struct { int : 0 bits…; int b; }; }` in the kernel's encoding.
     fn length(bytes: &[u8]) -> u32 {
         u32::try_from(bytes.len()).unwrap()
     }
 
+    /// BTF of `struct outer { int a; struct { int : 0 bits…; int b; }; }` in the kernel's encoding.
     pub(super) fn fixture() -> Vec<u8> {
         let strings = b"\0outer\0a\0b\0int\0word\0call\0";
         let name = |text: &str| {
@@ -423,6 +434,39 @@ mod tests {
                 field: "skc_family"
             })
         );
+    }
+
+    /// BTF of one structure `a` of so many members without a name, which are of the type `of` and lie at `bits`.
+    fn nested(members: u32, of: u32, bits: u32) -> Vec<u8> {
+        let strings = b"\0a\0b\0";
+        let mut types = vec![1, STRUCT << 24 | members, 0];
+        types.extend([0, of, bits].repeat(members as usize));
+        types.extend([0, STRUCT << 24 | 1, 0, 3, 1, bits]);
+        let size = 4 * u32::try_from(types.len()).unwrap();
+        let mut raw = MAGIC.to_ne_bytes().to_vec();
+        raw.extend([1, 0]);
+        for word in [24, 0, size, size, length(strings)].iter().chain(&types) {
+            raw.extend(word.to_ne_bytes());
+        }
+        raw.extend(strings);
+        raw
+    }
+
+    #[test]
+    fn a_structure_inside_itself_is_refused_and_not_followed_for_ever() {
+        // Eight levels of 500 members each would take years.
+        let raw = nested(500, 1, 0);
+        let found = Btf::parse(&raw).unwrap().offset("a", "b");
+        assert_eq!(found, Err(Error::Malformed("a structure is inside itself")));
+    }
+
+    #[test]
+    fn a_member_beyond_all_memory_is_refused() {
+        let raw = nested(1, 2, 1 << 31);
+        let found = Btf::parse(&raw).unwrap().offset("a", "b");
+        assert_eq!(found, Err(Error::Malformed("a member lies too far")));
+        let raw = nested(1, 2, 64);
+        assert_eq!(Btf::parse(&raw).unwrap().offset("a", "b"), Ok(16));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub mod cgroup;
 mod clock;
 mod decode;
 mod explain;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod gaps;
 mod holders;
 pub mod layout;
