@@ -13,12 +13,14 @@ use tracing::{info, warn};
 
 use crate::{
     admin::{self, Opened, Socket},
-    config::{Config, Options, Unresolved},
+    config::{Config, Options},
     export::{
         http,
-        otlp::{self, ConnectionSpans, Outbox},
+        otlp::{self, ConnectionSpans, Outbox, Prepared},
     },
+    finding::Finding,
     ledger::writer::{self, Writer},
+    limits,
     log::Logging,
     model, privilege,
     reload::Reload,
@@ -30,8 +32,9 @@ use crate::{
         idle::IdleSource,
         network::{
             NetworkSource,
+            host_names::{self, Lookup},
             pin::Pins,
-            resolve::{self, Answer, Resolver},
+            resolve::{Answer, Resolver},
         },
     },
 };
@@ -58,7 +61,8 @@ pub fn run(
         let _inside = runtime.enter();
         signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?
     };
-    let otlp = otlp::prepare(config, outbox).map_err(crate::Misconfigured)?;
+    let room = room(config);
+    let otlp = sending(config, outbox)?;
     let listeners = config
         .prometheus_listen
         .iter()
@@ -133,7 +137,7 @@ pub fn run(
     let outcome = runtime.block_on(async {
         let mut reload = pin!(reload.run(hangup));
         tokio::select! {
-            outcome = serve(listeners, administration.socket(), config, sampler, logging) => outcome,
+            outcome = serve(listeners, room, administration.socket(), config, sampler, logging) => outcome,
             () = &mut reload => Ok(()),
         }
     });
@@ -149,27 +153,61 @@ pub fn run(
     Ok(())
 }
 
-/// What the configuration's host names stand for, as far as they are answered in time.
-fn host_names(config: &Config, resolver: &Resolver) -> Result<Vec<Answer>, crate::Misconfigured> {
-    let answers = resolve::at_start(config, resolver);
-    let missing = resolve::unresolved(&answers);
-    if config.network.unresolved == Unresolved::Retry {
-        for name in &missing {
-            let interval = humantime::format_duration(config.network.resolve_interval);
-            warn!("{name}; looking it up again every {interval}");
-        }
-    } else if !missing.is_empty() {
-        let mend = "to start without it, set network.unresolved = \"retry\"";
-        return Err(crate::Misconfigured(format!(
-            "{}; {mend}",
-            missing.join("\n")
-        )));
+/// How many connections clients may have; what the system does not allow is told.
+fn room(config: &Config) -> http::Room {
+    let room = http::room();
+    if let Some(limit) = &room.limit {
+        warn!("{limit}");
     }
+    tell(limits::look(config));
+    room
+}
+
+/// All that sending needs; what will not do is told.
+fn sending(config: &Config, outbox: &Outbox) -> Result<Prepared, crate::Misconfigured> {
+    let prepared = otlp::prepare(config, outbox);
+    let prepared = prepared.map_err(|lines| crate::Misconfigured(of_each(&lines)))?;
+    for limit in prepared.limits() {
+        warn!("{limit}");
+    }
+    Ok(prepared)
+}
+
+/// Several lines, each of which says whose it is, as the command line's end has them.
+fn of_each(lines: &str) -> String {
+    lines.replace('\n', "\npartymeter: ")
+}
+
+/// What the configuration's host names are found to be.
+fn host_names(config: &Config, resolver: &Resolver) -> Result<Vec<Answer>, crate::Misconfigured> {
+    if !config.network.enabled {
+        return Ok(Vec::new());
+    }
+    let Lookup { answers, findings } = host_names::look(config, resolver);
+    let (limits, wrong): (Vec<_>, Vec<_>) = findings.into_iter().partition(|it| it.optional);
+    let wrong: Vec<String> = wrong.into_iter().filter_map(|it| it.result.err()).collect();
+    if !wrong.is_empty() {
+        return Err(crate::Misconfigured(of_each(&wrong.join("\n"))));
+    }
+    // Addresses of two parties are told by the reload, which goes on looking at them.
+    tell(
+        limits
+            .into_iter()
+            .filter(|it| it.what != host_names::SHARED),
+    );
     Ok(answers)
+}
+
+/// What the agent goes without.
+fn tell(limits: impl IntoIterator<Item = Finding>) {
+    for limit in limits.into_iter().filter_map(|it| it.result.err()) {
+        warn!("{limit}");
+    }
 }
 
 async fn serve(
     listeners: Vec<std::net::TcpListener>,
+    room: http::Room,
     administration: Option<&Socket>,
     config: &Config,
     sampler: Arc<Sampler>,
@@ -210,7 +248,7 @@ async fn serve(
         sampler,
         hosts,
         http::Limits {
-            connections: http::for_clients(),
+            connections: room.connections,
             ..http::Limits::default()
         },
         stopped

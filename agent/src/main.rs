@@ -62,7 +62,7 @@ fn carry_out(invocation: Invocation) -> anyhow::Result<bool> {
             let logging = log::init(&config, &outbox)?;
             agent::run(&config, options, &logging, &outbox)?;
         }
-        Invocation::Check(options) => return Ok(check(&resolve(&options)?, out)?),
+        Invocation::Check(options) => return Ok(check(&resolve(&options)?, &options, out)?),
         Invocation::Detach(options) => writeln!(out, "{}", pin::detach(&resolve(&options)?)?)?,
         Invocation::LogLevel(options, level) => {
             let admin = resolve(&options)?.admin;

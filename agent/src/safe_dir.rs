@@ -41,10 +41,10 @@ pub enum Unsafe {
         source: io::Error,
     },
     /// It could lead anywhere.
-    #[error("{} is a symbolic link; name the directory itself", .0.display())]
+    #[error("{} is a symbolic link; help: name the directory itself", .0.display())]
     SymbolicLink(PathBuf),
     /// Its owner can put anything there.
-    #[error("{} belongs to the user {uid}, not to root or this user; change its owner, or name another", path.display())]
+    #[error("{} belongs to the user {uid}, not to root or this user; help: change its owner, or name another", path.display())]
     Owner {
         /// The directory, or one on the way to it.
         path: PathBuf,
@@ -52,7 +52,7 @@ pub enum Unsafe {
         uid: u32,
     },
     /// Others can put things there, or replace what is there.
-    #[error("others can write to {} (mode {mode:04o}); take that away (chmod go-w), or name another", path.display())]
+    #[error("others can write to {} (mode {mode:04o}); help: take that away (chmod go-w), or name another", path.display())]
     Writable {
         /// The directory, or one on the way to it.
         path: PathBuf,

@@ -24,7 +24,7 @@ use crate::{
 #[derive(clap::Args)]
 #[command(after_help = "Example: cargo xtask fuzz ledger --seconds 600")]
 pub(crate) struct Args {
-    /// Which target; by default all, which are the files of tests/fuzz/fuzz_targets
+    /// Which target; by default all, which are the files of `tests/fuzz/fuzz_targets`
     target: Option<String>,
     /// How long each runs
     #[arg(long, default_value_t = 60)]
@@ -41,7 +41,7 @@ impl Default for Args {
 }
 
 /// Bounds on each input: its size, how long it may take, and what the process may hold.
-const LIMITS: [&str; 3] = ["-max_len=16384", "-timeout=5", "-rss_limit_mb=512"];
+const LIMITS: [&str; 3] = ["-max_len=16384", "-timeout=30", "-rss_limit_mb=512"];
 
 impl Args {
     pub(crate) fn run(&self, project: &Project) -> anyhow::Result<()> {
@@ -56,7 +56,7 @@ impl Args {
             seconds: self.seconds,
         };
         // Those that wait, the first one last.
-        let waiting = Mutex::new(Vec::from_iter(targets.iter().rev()));
+        let waiting = Mutex::new(targets.iter().rev().collect::<Vec<_>>());
         let failed = Mutex::new(Vec::new());
         let next = || waiting.lock().ok()?.pop();
         let at_once = thread::available_parallelism().map_or(1, usize::from);

@@ -13,16 +13,18 @@ use nix::{
     errno::Errno,
     fcntl::{AtFlags, OFlag, openat},
     sys::{
+        memfd::{MFdFlags, memfd_create},
         socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
         stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstatat, umask},
     },
-    unistd::{Gid, Group, UnlinkatFlags, fchownat, geteuid, unlinkat},
+    unistd::{Gid, Group, UnlinkatFlags, fchown, fchownat, geteuid, unlinkat},
 };
 
 use crate::{
     Misconfigured,
     config::{Admin, AdminSocket},
-    safe_dir,
+    finding::{Finding, at_least, or_else},
+    lock, safe_dir,
 };
 
 /// Mode of its directory, where that has to be made: who may not open the socket may know that it is there.
@@ -73,35 +75,100 @@ pub fn open(admin: &Admin) -> Result<Opened, Misconfigured> {
         return Ok(Opened::Off);
     };
     let group = group(admin).map_err(|why| Misconfigured(format!("admin.group: {why}")))?;
-    let chosen = admin.socket != AdminSocket::Standard || group.is_some();
-    match Socket::new(path, group) {
+    match look_ahead(path, group).and_then(|()| Socket::new(path, group)) {
         Ok(socket) => Ok(Opened::At(socket)),
-        Err(why) if chosen => Err(Misconfigured(format!(
-            "admin.socket: {why}; or set it to \"\" for none"
-        ))),
-        Err(why) => Ok(Opened::Without(why)),
+        Err(why) if is_chosen(admin) => Err(Misconfigured(unusable(&why))),
+        Err(why) => Ok(Opened::Without(without(&why))),
     }
 }
 
 /// What [`open`] would find; changes nothing.
-pub fn probe(admin: &Admin) -> Result<String, String> {
+pub fn probe(admin: &Admin) -> Finding {
+    const WHAT: &str = "administration";
     let Some(path) = admin.socket.path() else {
-        return Ok("off: admin.socket is \"\"".to_owned());
+        return Finding::required(WHAT, Ok("off: admin.socket is \"\"".to_owned()));
     };
-    group(admin).map_err(|why| format!("admin.group: {why}"))?;
-    let failed = |why: String| format!("admin.socket: {why}");
-    let (parent, name) = split(path).map_err(failed)?;
-    safe_dir::probe(parent).map_err(|error| failed(error.to_string()))?;
-    match safe_dir::open(parent) {
-        Ok(directory) => is_stale(&directory, &name, path).map_err(failed)?,
-        Err(error) if error.is_missing() => false,
-        Err(error) => return Err(failed(error.to_string())),
+    let group = match group(admin) {
+        Ok(group) => group,
+        Err(why) => return Finding::required(WHAT, Err(format!("admin.group: {why}"))),
     };
     let who = admin.group.as_ref().map_or_else(
         || "root".to_owned(),
         |group| format!("root and the group {group}"),
     );
-    Ok(format!("at {}, for {who}", path.display()))
+    match look_ahead(path, group) {
+        Ok(()) => Finding::required(WHAT, Ok(format!("at {}, for {who}", path.display()))),
+        Err(why) if is_chosen(admin) => Finding::required(WHAT, Err(unusable(&why))),
+        Err(why) => Finding::optional(WHAT, Err(without(&why))),
+    }
+}
+
+/// Whether there has to be one. Where nothing is configured, the agent goes on without.
+fn is_chosen(admin: &Admin) -> bool {
+    admin.socket != AdminSocket::Standard || admin.group.is_some()
+}
+
+fn unusable(why: &str) -> String {
+    or_else(&format!("admin.socket: {why}"), "set it to \"\" for none")
+}
+
+fn without(why: &str) -> String {
+    at_least(why.to_owned(), "name another socket with admin.socket")
+}
+
+/// Everything about the socket that can be told before it is made.
+fn look_ahead(path: &Path, group: Option<Gid>) -> Result<(), String> {
+    let (parent, name) = split(path)?;
+    safe_dir::probe(parent).map_err(|error| error.to_string())?;
+    match safe_dir::open(parent) {
+        Ok(directory) => {
+            is_locked(&directory, &name, path)?;
+            is_stale(&directory, &name, path)?;
+        }
+        // Who may make it may make anything in it.
+        Err(error) if error.is_missing() => {}
+        Err(error) => return Err(error.to_string()),
+    }
+    group.map_or(Ok(()), |group| {
+        may_give_to(group).map_err(|error| not_given(path, group, error))
+    })
+}
+
+/// Fails where this process may not give what is its own to that group, by the same rule as for any file.
+fn may_give_to(group: Gid) -> nix::Result<()> {
+    let trial = memfd_create(c"partymeter-group", MFdFlags::MFD_CLOEXEC)?;
+    fchown(trial, None, Some(group))
+}
+
+fn not_given(path: &Path, group: Gid, error: Errno) -> String {
+    let path = path.display();
+    format!(
+        "cannot give {path} to the group {group}: {error}; help: name a group of this user, or run as root"
+    )
+}
+
+/// Fails where another agent has it.
+fn is_locked(directory: &File, name: &OsString, path: &Path) -> Result<(), String> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    match openat(directory, lock_of(name).as_os_str(), flags, Mode::empty()) {
+        Ok(found) => match lock::is_taken(&File::from(found)) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(taken(path)),
+            Err(error) => Err(format!("cannot lock {}.lock: {error}", path.display())),
+        },
+        Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(no_lock(path, error)),
+    }
+}
+
+fn lock_of(name: &OsString) -> OsString {
+    let mut lock = name.clone();
+    lock.push(".lock");
+    lock
+}
+
+fn no_lock(path: &Path, error: Errno) -> String {
+    format!("cannot make {}.lock: {error}", path.display())
 }
 
 /// The group that a configuration names.
@@ -115,9 +182,11 @@ fn group(admin: &Admin) -> Result<Option<Gid>, String> {
     match Group::from_name(name) {
         Ok(Some(group)) => Ok(Some(group.gid)),
         Ok(None) => Err(format!(
-            "there is no group {name:?}; create it, name another, or give its number"
+            "there is no group {name:?}; help: create it, name another, or give its number"
         )),
-        Err(error) => Err(format!("cannot look {name:?} up: {error}; give its number")),
+        Err(error) => Err(format!(
+            "cannot look {name:?} up: {error}; help: give its number"
+        )),
     }
 }
 
@@ -158,7 +227,7 @@ impl Socket {
         };
         if let Some(group) = group {
             let given = socket.give_to(group);
-            given.map_err(|error| format!("cannot give {shown} to the group {group}: {error}"))?;
+            given.map_err(|error| not_given(path, group, error))?;
         }
         Ok(socket)
     }
@@ -191,14 +260,12 @@ impl Drop for Socket {
 
 /// One agent has it at a time.
 fn lock(directory: &File, name: &OsString, path: &Path) -> Result<File, String> {
-    let mut lock = name.clone();
-    lock.push(".lock");
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let mode = Mode::from_bits_truncate(0o600);
-    let lock = openat(directory, lock.as_os_str(), flags, mode)
-        .map_err(|error| format!("cannot make {}.lock: {error}", path.display()))?;
+    let lock = openat(directory, lock_of(name).as_os_str(), flags, mode)
+        .map_err(|error| no_lock(path, error))?;
     let lock = File::from(lock);
-    match lock.try_lock() {
+    match lock::take(&lock) {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(taken(path)),
         Err(TryLockError::Error(error)) => {
@@ -209,7 +276,7 @@ fn lock(directory: &File, name: &OsString, path: &Path) -> Result<File, String> 
 
 fn taken(path: &Path) -> String {
     format!(
-        "another agent listens on {}; stop it, or name another socket",
+        "another agent listens on {}; help: stop it, or name another socket",
         path.display()
     )
 }
@@ -223,11 +290,15 @@ fn is_stale(directory: &File, name: &OsString, path: &Path) -> Result<bool, Stri
         Err(error) => return Err(format!("cannot look at {shown}: {error}")),
     };
     if SFlag::from_bits_truncate(data.st_mode) & SFlag::S_IFMT != SFlag::S_IFSOCK {
-        return Err(format!("{shown} is there and is no socket; name another"));
+        return Err(format!(
+            "{shown} is there and is no socket; help: name another"
+        ));
     }
     if data.st_uid != geteuid().as_raw() {
         let uid = data.st_uid;
-        return Err(format!("{shown} belongs to the user {uid}; name another"));
+        return Err(format!(
+            "{shown} belongs to the user {uid}; help: name another"
+        ));
     }
     match answers(path) {
         Ok(false) => Ok(true),

@@ -34,14 +34,17 @@ use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use tracing::{debug, warn};
 
 use self::{connections::Connections, ready::ready};
-pub use self::{descriptors::for_clients, hosts::Hosts};
+pub use self::{
+    descriptors::{Room, room},
+    hosts::Hosts,
+};
 use super::{
     Format,
     progress::{Phase, Progress},
     prometheus::encode,
     timed::Timed,
 };
-use crate::{sampler::Sampler, text::printable};
+use crate::{finding::Finding, sampler::Sampler, text::printable};
 
 /// Bytes of a request's head, and headers in it.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -81,19 +84,34 @@ type Page = Response<Full<Bytes>>;
 pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
-            anyhow::anyhow!("{address} is in use: stop the other program, or set prometheus.listen")
+            anyhow::anyhow!("{address} is in use; help: stop the other program, or set prometheus.listen")
         }
         io::ErrorKind::AddrNotAvailable => anyhow::anyhow!(
-            "{} is no address of this machine: set prometheus.listen to one that is",
+            "{} is no address of this machine; help: set prometheus.listen to one that is",
             address.ip()
         ),
         io::ErrorKind::PermissionDenied => anyhow::anyhow!(
-            "no permission to listen on {address}: set prometheus.listen to a port of 1024 or above"
+            "no permission to listen on {address}; help: set prometheus.listen to a port of 1024 or above, or give \
+             CAP_NET_BIND_SERVICE"
         ),
-        _ => anyhow::anyhow!("cannot listen on {address}: {error}; set prometheus.listen"),
+        _ => anyhow::anyhow!("cannot listen on {address}: {error}; help: set prometheus.listen"),
     })?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// What [`bind`] finds for each address of a configuration; all are free again once this is over.
+pub fn probe(addresses: &[SocketAddr]) -> Vec<Finding> {
+    // Held until the last was tried: an address may be there twice, or within another.
+    let tried: Vec<_> = addresses.iter().map(|it| (it, bind(*it))).collect();
+    let finding = |(address, outcome): &(&SocketAddr, anyhow::Result<TcpListener>)| {
+        let result = match outcome {
+            Ok(_) => Ok(format!("{address} is free")),
+            Err(error) => Err(error.to_string()),
+        };
+        Finding::required("metrics page", result)
+    };
+    tried.iter().map(finding).collect()
 }
 
 /// Serves on all listeners until `stop` is over, then lets requests in progress finish.

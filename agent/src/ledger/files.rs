@@ -4,20 +4,17 @@
 //! pipe that never ends, or a symbolic link) nor removed.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-    unistd::geteuid,
-};
+use nix::unistd::geteuid;
 
 use super::Timestamp;
+use crate::lock;
 
 /// The list of open connections. The agent writes it whenever it is missing; a reader removes it to get a new one.
 pub(super) const OPEN: &str = "open.jsonl";
@@ -131,15 +128,16 @@ pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// The error where another agent has locked the directory.
+pub(super) const TAKEN: &str = "another agent writes its ledger there";
+
 /// Locks the directory against other agents until dropped. `None` if the file system has no locks.
-pub(super) fn lock(directory: &Path) -> io::Result<Option<Flock<File>>> {
-    match Flock::lock(File::open(directory)?, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err((_, Errno::EWOULDBLOCK)) => Err(io::Error::new(
-            io::ErrorKind::WouldBlock,
-            "another agent writes its ledger there",
-        )),
-        Err(_) => Ok(None),
+pub(super) fn lock(directory: &Path) -> io::Result<Option<File>> {
+    let lock = File::open(directory)?;
+    match lock::take(&lock) {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Err(io::Error::new(io::ErrorKind::WouldBlock, TAKEN)),
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ledger: one line per MPC connection, which two parties can compare. `writer` accepts connections while the agent
 //! runs, `worker` writes them to the files of `files`, `export` prints them, and `compare` compares what two parties have
-//! exported.
+//! exported. `look` says before a start whether it can be written.
 //!
 //! The ledger is sensitive: it contains addresses and the times of computations. It is off by default, readable by root
 //! only, and bounded in size and age.
@@ -9,10 +9,13 @@ pub mod compare;
 pub mod export;
 mod files;
 mod lines;
+mod look;
 mod segment;
 mod status;
 mod worker;
 pub mod writer;
+
+pub use look::probe;
 
 use std::{
     fmt, io,

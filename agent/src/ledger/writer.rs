@@ -1,7 +1,7 @@
 //! Passes connections to the ledger's thread as they end, so that a slow disk delays nothing else.
 
 use std::{
-    error::Error,
+    fmt::Display,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,6 +16,7 @@ use tracing::{info, warn};
 pub use super::status::Counts;
 use super::{
     Owner, files,
+    look::{look, unusable},
     worker::{Item, LedgerWorker},
 };
 use crate::{
@@ -46,11 +47,10 @@ impl Writer {
             return Ok(None);
         };
         let place = limits.directory.display();
-        let failed = |error: &dyn Error| {
-            anyhow::anyhow!(
-                "network.ledger: cannot write to {place}: {error}; help: name a directory that can be created"
-            )
-        };
+        let failed = |error: &dyn Display| anyhow::Error::msg(unusable(&limits.directory, error));
+        if let Some(limit) = look(limits).map_err(anyhow::Error::msg)? {
+            warn!("{limit}");
+        }
         // The ledger is evidence: nobody else may add files or replace the directory.
         safe_dir::open_or_create(&limits.directory, 0o700).map_err(|error| failed(&error))?;
         let counts = Arc::<Counts>::default();

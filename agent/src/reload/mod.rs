@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 use self::watch::Watch;
 use crate::{
     config::{self, Config, Options, Problem, Surroundings},
+    finding::Finding,
     log::Logging,
     sample::Configuration,
     source::network::{
@@ -46,6 +47,18 @@ const READS: usize = 4;
 const TOGETHER: Duration = Duration::from_millis(100);
 /// An address that a host name has lost is kept for this many intervals.
 const GRACE: u32 = 10;
+
+/// What keeps changes of the file from being noticed at once, if anything does.
+pub fn probe(options: &Options) -> Option<Finding> {
+    let line = watch::probe(&again(options)?)?;
+    Some(Finding::optional("configuration", Err(line)))
+}
+
+/// The file, if it can be read again: a pipe has been read once and for all; reading it again would wait, or find nothing.
+fn again(options: &Options) -> Option<PathBuf> {
+    let again = |path: &PathBuf| std::fs::metadata(path).map_or(true, |it| it.is_file());
+    options.file.clone().filter(again)
+}
 
 /// How the configuration is doing, for the metrics page.
 #[derive(Debug)]
@@ -118,9 +131,7 @@ impl Reload {
             resolved: Resolved::new(),
             layout,
         };
-        // A pipe has been read once and for all; reading it again would wait, or find nothing.
-        let again = |path: &PathBuf| std::fs::metadata(path).map_or(true, |it| it.is_file());
-        let file = options.file.clone().filter(again);
+        let file = again(&options);
         Self {
             seen: file.as_deref().map(config::text_again),
             file,

@@ -43,15 +43,13 @@ impl Watch {
     /// Of no file, it never changes.
     pub(super) fn new(path: Option<PathBuf>) -> Self {
         let Some(path) = path else { return Self(None) };
-        let events = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)
-            .map_err(io::Error::from)
-            .and_then(|inotify| {
-                // SAFETY: the descriptor is open, and owned by what is handed over, which never changes it.
-                let events = unsafe {
-                    AsyncFd::register_with_interest(Events(Arc::new(inotify)), Interest::READABLE)
-                };
-                events.map_err(io::Error::from)
-            });
+        let events = init().and_then(|inotify| {
+            // SAFETY: the descriptor is open, and owned by what is handed over, which never changes it.
+            let events = unsafe {
+                AsyncFd::register_with_interest(Events(Arc::new(inotify)), Interest::READABLE)
+            };
+            events.map_err(io::Error::from)
+        });
         match events {
             Ok(events) => {
                 let mut watched = Watched {
@@ -64,8 +62,7 @@ impl Watch {
                 Self(Some(watched))
             }
             Err(error) => {
-                let path = path.display();
-                warn!("cannot watch {path}, it is read now and then instead: {error}");
+                warn!("{}", unwatched(&path, &error));
                 Self(None)
             }
         }
@@ -114,6 +111,25 @@ impl Watched {
             }
         }
     }
+}
+
+fn init() -> io::Result<Inotify> {
+    Ok(Inotify::init(
+        InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC,
+    )?)
+}
+
+fn unwatched(path: &Path, error: &io::Error) -> String {
+    let path = path.display();
+    format!(
+        "cannot watch {path}, it is read now and then instead: {error}; help: raise fs.inotify.max_user_instances"
+    )
+}
+
+/// Why a file would not be watched, if so.
+pub(super) fn probe(path: &Path) -> Option<String> {
+    let error = init().err()?;
+    Some(unwatched(path, &error))
 }
 
 /// Watches every directory on the way to the file. One that is watched already stays so.

@@ -66,7 +66,7 @@ fn a_symbolic_link_is_no_directory_but_may_be_on_the_way() {
     let link = place.join("link");
     for result in [open(&link), open_or_create(&link, 0o700)] {
         let refusal = format!(
-            "{} is a symbolic link; name the directory itself",
+            "{} is a symbolic link; help: name the directory itself",
             link.display()
         );
         assert_eq!(told(result), refusal);

@@ -9,7 +9,6 @@ pub mod idle;
 pub mod network;
 
 pub use driver::{Ahead, Place, Started, ahead, backoff, deadline, spawn, start};
-pub use network::Finding;
 
 use std::{sync::Arc, time::Duration};
 

@@ -188,7 +188,10 @@ fn a_group_may_be_let_in() {
         ];
         refused(&partymeter(&[], &arguments), 64)
     };
-    assert!(run("no-such-group").starts_with("admin.group: there is no group \"no-such-group\"; "));
+    assert!(
+        run("no-such-group")
+            .starts_with("admin.group: there is no group \"no-such-group\"; help: ")
+    );
 }
 
 /// It goes with the agent; what a killed one leaves is replaced; and what is somebody else's never is.
@@ -227,11 +230,11 @@ fn one_agent_has_it_at_a_time_and_it_goes_with_it() {
         assert!(line.contains(&format!("  {word}  ")), "{line}");
         line.to_owned()
     };
-    let taken = format!("another agent listens on {shown}; stop it, or name another socket");
+    let taken = format!("another agent listens on {shown}; help: stop it, or name another socket");
     let line = refused(&partymeter(&[], &run), 64);
     assert_eq!(
         line,
-        format!("admin.socket: {taken}; or set it to \"\" for none")
+        format!("admin.socket: {taken}, or set it to \"\" for none")
     );
     assert!(check("DOWN").contains(&taken));
     first.kill();

@@ -175,7 +175,7 @@ fn without_events_times_are_sampled() {
         "{ready}"
     );
     assert!(
-        ready.contains("/proc is no cgroup2; mend network.cgroup"),
+        ready.contains("/proc is no cgroup2; help: correct network.cgroup"),
         "{ready}"
     );
     assert!(info(off).contains("latency=\"off\""), "{}", info(off));

@@ -8,6 +8,7 @@
 mod admin;
 mod adoption;
 mod attribution;
+mod check;
 mod churn;
 mod ends;
 mod families;

@@ -227,7 +227,7 @@ fn a_missing_file_and_a_host_that_does_not_resolve_are_one_line() {
         "partymeter: party \"1\": the host name \"party1.invalid\" does not resolve: "
     ));
     assert!(
-        told[0].ends_with("; to start without it, set network.unresolved = \"retry\""),
+        told[0].ends_with("; help: correct the name, or what resolves it; to start without it, set network.unresolved = \"retry\""),
         "{}",
         told[0]
     );
@@ -265,7 +265,7 @@ fn a_second_start_on_the_same_port_is_one_line() {
     assert_eq!(
         lines(&output.stderr),
         [format!(
-            "partymeter: {address} is in use: stop the other program, or set prometheus.listen"
+            "partymeter: {address} is in use; help: stop the other program, or set prometheus.listen"
         )]
     );
 }
@@ -332,7 +332,7 @@ fn without_privileges_all_else_runs() {
         "--inh-caps=-all",
     ];
     let agent = Agent::launch("", &nobody);
-    let reason = "the kernel refused to create the BPF maps: no permission; run as root or with CAP_BPF, CAP_PERFMON";
+    let reason = "the kernel refused to create the BPF maps: no permission; help: run as root or with CAP_BPF, CAP_PERFMON";
     let ready = agent.get("/-/ready");
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
     assert!(

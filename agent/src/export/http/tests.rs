@@ -449,12 +449,12 @@ fn names_what_keeps_it_from_listening() {
     let address = first.local_addr().unwrap();
     let error = bind(address).unwrap_err().to_string();
     let mend = "stop the other program, or set prometheus.listen";
-    assert_eq!(error, format!("{address} is in use: {mend}"));
+    assert_eq!(error, format!("{address} is in use; help: {mend}"));
     let error = bind("192.0.2.1:9464".parse().unwrap())
         .unwrap_err()
         .to_string();
     assert_eq!(
         error,
-        "192.0.2.1 is no address of this machine: set prometheus.listen to one that is"
+        "192.0.2.1 is no address of this machine; help: set prometheus.listen to one that is"
     );
 }

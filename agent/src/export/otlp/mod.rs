@@ -1,5 +1,5 @@
 //! OTLP. `metrics` makes messages of snapshots by the catalog, with what `sums` remembers, for the `resource`;
-//! `transport` sends one message, `sender` goes on sending, `queue` holds what waits, `book` knows how it went. All of
+//! `transport` sends one message, over `tls`, `sender` goes on sending, `queue` holds what waits, `book` knows how it went. All of
 //! it runs on a thread of its own, so that nothing else ever waits for a receiver.
 
 mod book;
@@ -13,6 +13,7 @@ mod resource;
 mod rounds;
 mod sender;
 mod sums;
+mod tls;
 mod transport;
 mod words;
 
@@ -137,6 +138,18 @@ impl Otlp {
 }
 
 impl Prepared {
+    /// What is read and will not do, a line each.
+    pub fn limits(&self) -> Vec<String> {
+        let mut lines: Vec<String> = vec![];
+        for limit in self.transports.iter().flatten().flat_map(Transport::limits) {
+            // Signals may share a file.
+            if !lines.contains(limit) {
+                lines.push(limit.clone());
+            }
+        }
+        lines
+    }
+
     /// For people: what goes where.
     pub fn places(&self) -> impl Iterator<Item = (Signal, String)> {
         let transports = Signal::ALL.into_iter().zip(&self.transports);

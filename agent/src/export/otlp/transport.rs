@@ -22,17 +22,13 @@ use opentelemetry_proto::tonic::collector::{
     trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
 };
 use prost::Message;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-};
 use tonic::{
     Code, Status, body::Body, client::Grpc, codec::CompressionEncoding, metadata::MetadataMap,
 };
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
-use super::refusal;
+use super::{refusal, tls};
 use crate::{
     config::otlp::{Protocol, Receiver},
     text::printable,
@@ -119,18 +115,19 @@ pub struct Transport {
     headers: HeaderMap,
     connector: HttpsConnector<HttpConnector>,
     client: Client<HttpsConnector<HttpConnector>, Body>,
+    limits: Vec<String>,
 }
 
 impl Transport {
     /// Reads the certificates; connects to nothing yet.
     ///
     /// # Errors
-    /// What is wrong with certificates, keys or headers, in one line with its key and mend.
+    /// What is wrong with certificates, keys or headers, in one line with its key and a way out.
     pub fn new(receiver: &Receiver) -> Result<Self, String> {
         let headers = headers(receiver)?;
-        let tls = tls(receiver)?;
+        let tls = tls::prepare(receiver, SystemTime::now())?;
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
+            .with_tls_config(tls.config)
             .https_or_http();
         let connector = match receiver.protocol {
             Protocol::Grpc => connector.enable_http2().build(),
@@ -141,7 +138,13 @@ impl Transport {
             receiver: receiver.clone(),
             headers,
             connector,
+            limits: tls.limits,
         })
+    }
+
+    /// What keeps receivers from being reached over TLS, as far as it can be told: a line each.
+    pub fn limits(&self) -> &[String] {
+        &self.limits
     }
 
     /// For people: where it sends to.
@@ -331,7 +334,7 @@ fn headers(receiver: &Receiver) -> Result<HeaderMap, String> {
         // The value may be secret: it is not repeated.
         let wrong = || {
             format!(
-                "otlp.headers: {name:?} is no name of a header, or has no value of one; mend it"
+                "otlp.headers: {name:?} is no name of a header, or has no value of one; help: correct it"
             )
         };
         let key: HeaderName = name.to_lowercase().parse().map_err(|_invalid| wrong())?;
@@ -340,68 +343,6 @@ fn headers(receiver: &Receiver) -> Result<HeaderMap, String> {
         headers.insert(key, value);
     }
     Ok(headers)
-}
-
-fn tls(receiver: &Receiver) -> Result<ClientConfig, String> {
-    let provider = rustls::crypto::ring::default_provider();
-    let config = ClientConfig::builder_with_provider(provider.into())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("otlp: TLS cannot be set up: {error}"))?;
-    let mut roots = RootCertStore::empty();
-    match &receiver.certificate {
-        Some(path) => {
-            for certificate in certificates("otlp.certificate", path)? {
-                roots.add(certificate).map_err(|error| {
-                    format!(
-                        "otlp.certificate: {}: {error}; give certificates of authorities",
-                        path.display()
-                    )
-                })?;
-            }
-        }
-        None if receiver.endpoint.scheme_str() == Some("https") => {
-            let system = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(system.certs);
-            if roots.is_empty() {
-                return Err(
-                    "otlp.certificate: the system has no certificates to trust; name a file"
-                        .to_owned(),
-                );
-            }
-        }
-        None => {}
-    }
-    let config = config.with_root_certificates(roots);
-    let Some((certificate, key)) = &receiver.client else {
-        return Ok(config.with_no_client_auth());
-    };
-    let chain = certificates("otlp.client_certificate", certificate)?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
-        format!(
-            "otlp.client_key: {}: {error}; give a private key in PEM",
-            key.display()
-        )
-    })?;
-    config.with_client_auth_cert(chain, private).map_err(|error| {
-        let (certificate, key) = (certificate.display(), key.display());
-        format!("otlp.client_key: {key} is not of the certificate {certificate}: {error}; give its key")
-    })
-}
-
-fn certificates(key: &str, path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let wrong = |error: String| {
-        format!(
-            "{key}: {}: {error}; give certificates in PEM",
-            path.display()
-        )
-    };
-    let read = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
-    let certificates: Result<Vec<_>, _> = read.collect();
-    let certificates = certificates.map_err(|error| wrong(error.to_string()))?;
-    if certificates.is_empty() {
-        return Err(wrong("has no certificate in it".to_owned()));
-    }
-    Ok(certificates)
 }
 
 #[cfg(test)]

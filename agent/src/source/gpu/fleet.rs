@@ -16,16 +16,17 @@ use super::{
     library,
     open::PROBE,
     own::{Own, State, lock},
-    raw::{Code, ConfCompute, Driver, Trouble},
+    raw::{At, Code, ConfCompute, Driver, Trouble},
     shared::Shared,
 };
 use crate::{
     config::Gpu as Config,
+    finding::{Finding, at_least},
     sample::{
         FailureKind, SourceHealth,
         gpu::{Gpu, Gpus, Range, Reading, System},
     },
-    source::{Failure, Finding, Place, Source, clock::Moment, deadline, start},
+    source::{Failure, Place, Source, clock::Moment, deadline, start},
 };
 
 /// For how long handles are given up on request.
@@ -152,31 +153,50 @@ pub fn spawn(
 
 /// What a look at the library says, for `partymeter check`.
 pub fn probe(config: &Config) -> Vec<Finding> {
-    let result = match library::load(&config.library) {
-        Ok(driver) => driver
-            .count()
-            .map_err(|error| error.to_string())
-            .map(|count| {
-                let version = driver.versions().driver.as_deref().unwrap_or("unknown");
-                let fake = if driver.versions().fake {
-                    "; they are made up by a library for tests"
-                } else {
-                    ""
-                };
-                format!("{count} by NVML, driver {version}{fake}")
-            }),
-        // A machine without GPUs is nothing to mend.
+    const WHAT: &str = "GPUs";
+    let driver = match library::load(&config.library) {
+        Ok(driver) => driver,
+        // A machine without GPUs is nothing to see to, unless somebody names a file of a driver.
         Err(failure) if failure.kind == FailureKind::Absent => {
-            Ok(format!("none: {}", failure.reason))
+            return vec![if config.library.contains('/') {
+                Finding::optional(WHAT, Err(failure.reason))
+            } else {
+                Finding::required(WHAT, Ok(format!("none: {}", failure.reason)))
+            }];
         }
-        Err(failure) => Err(failure.reason),
+        Err(failure) => {
+            let line = at_least(failure.reason, SEE);
+            return vec![Finding::required(WHAT, Err(line))];
+        }
     };
-    vec![Finding {
-        what: "GPUs",
-        result,
-        optional: false,
-    }]
+    let count = match driver.count() {
+        Ok(count) => count,
+        Err(error) => return vec![Finding::required(WHAT, Err(not_read("the GPUs", error)))],
+    };
+    let version = driver.versions().driver.as_deref().unwrap_or("unknown");
+    let fake = if driver.versions().fake {
+        "; they are made up by a library for tests"
+    } else {
+        ""
+    };
+    let all = format!("{count} by NVML, driver {version}{fake}");
+    let mut findings = vec![Finding::required(WHAT, Ok(all))];
+    for index in 0..count {
+        let opened = driver.open(&At::Index(index));
+        if let Err(error) = opened.and_then(|mut board| board.identity()) {
+            let line = not_read(&format!("GPU {index}"), error);
+            findings.push(Finding::required(WHAT, Err(line)));
+        }
+    }
+    findings
 }
+
+fn not_read(what: &str, error: Trouble) -> String {
+    at_least(format!("{what} cannot be read: {error}"), SEE)
+}
+
+/// What says more of a driver that does not work.
+const SEE: &str = "see nvidia-smi, and NVRM in the kernel's log";
 
 struct Fleet {
     library: String,

@@ -61,9 +61,9 @@ pub(super) fn load(library: &str) -> Result<Arc<dyn Driver>, Failure> {
             }
         }
     }
-    let mend = "install the NVIDIA driver, set gpu.library to the file, or set gpu.enabled = false";
+    let help = "install the NVIDIA driver, set gpu.library to the file, or set gpu.enabled = false";
     Err(Failure::new(
         FailureKind::Absent,
-        format!("cannot load NVML: {missing}; {mend}"),
+        format!("cannot load NVML: {missing}; help: {help}"),
     ))
 }

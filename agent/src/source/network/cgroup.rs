@@ -23,16 +23,18 @@ pub struct Cgroup {
 pub fn open(configured: Option<&Path>) -> Result<Cgroup, String> {
     let path = match configured {
         Some(path) => path.to_owned(),
-        None => fs::read_to_string("/proc/self/mountinfo")
-            .ok()
-            .and_then(|table| mounted(&table))
-            .ok_or("no cgroup2 is mounted; mount one, or name it with network.cgroup")?,
+        None => mount()
+            .ok_or("no cgroup2 is mounted; help: mount one, or name it with network.cgroup")?,
     };
-    let directory =
-        File::open(&path).map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+    let directory = File::open(&path).map_err(|error| {
+        format!(
+            "cannot open {}: {error}; help: correct network.cgroup",
+            path.display()
+        )
+    })?;
     if !path.join("cgroup.procs").exists() || !path.join("cgroup.controllers").exists() {
         return Err(format!(
-            "{} is no cgroup2; mend network.cgroup",
+            "{} is no cgroup2; help: correct network.cgroup",
             path.display()
         ));
     }
@@ -43,6 +45,11 @@ pub fn open(configured: Option<&Path>) -> Result<Cgroup, String> {
         path,
         is_root,
     })
+}
+
+/// Where the cgroup2 of this process' namespace is mounted.
+pub(crate) fn mount() -> Option<PathBuf> {
+    mounted(&fs::read_to_string("/proc/self/mountinfo").ok()?)
 }
 
 /// The first cgroup2 in `mountinfo` (proc(5)); a space in its path is written `\\040`.

@@ -7,69 +7,57 @@ use super::{
     cgroup::Cgroup,
     layout::Layout,
     loader::{Error, Missing, Refused},
-    pin::{self, Base},
+    pin::Base,
 };
-use crate::{config::Config, privilege, sample::FailureKind, source::Failure};
+use crate::{
+    config::Config,
+    finding::{Finding, at_least},
+    privilege,
+    sample::FailureKind,
+    source::Failure,
+};
 
-/// What the network source would meet here, part by part; attaches and keeps nothing.
+/// What the network source would meet here, part by part, with the privileges of this thread; attaches and keeps
+/// nothing.
 pub fn probe(config: &Config) -> Vec<Finding> {
     let privileges = match privilege::missing() {
         missing if missing.is_empty() => Ok("enough to attach".to_owned()),
-        missing => Err(format!("missing {}; run as root", missing.join(", "))),
+        missing => {
+            let missing = missing.join(", ");
+            Err(format!("missing {missing}; help: run as root or with them"))
+        }
     };
-    let prepared = Prepared::new(config, &Layout::new(config), Base::nothing());
-    let mut findings = vec![
-        Finding {
-            what: "privileges",
-            result: privileges,
-            optional: false,
-        },
-        Finding {
-            what: "BPF programs",
-            result: match &prepared {
-                Ok(_) => Ok("the verifier accepts them".to_owned()),
-                Err(failure) => Err(failure.reason.clone()),
-            },
-            optional: false,
-        },
-    ];
-    if let Ok(Prepared {
-        loaded,
-        kernel,
-        cgroup,
-        ..
-    }) = prepared
-    {
-        let limits = limits(config, &kernel, cgroup.as_ref(), loaded.missing());
-        findings.push(Finding {
-            what: "network extras",
-            result: if limits.is_empty() {
-                Ok("all that are configured".to_owned())
-            } else {
-                Err(limits.join("; "))
-            },
-            optional: true,
-        });
+    let mut findings = vec![Finding::required("privileges", privileges)];
+    // As much room as the agent wants, which a limit on memory may refuse.
+    match Prepared::new(config, &Layout::new(config), Base::nothing()) {
+        Err(failure) => findings.push(Finding::required(PROGRAMS, Err(failure.reason))),
+        Ok(Prepared {
+            loaded,
+            kernel,
+            cgroup,
+            ..
+        }) => {
+            let accepted = "the verifier accepts them".to_owned();
+            findings.push(Finding::required(PROGRAMS, Ok(accepted)));
+            let limits = limits(config, &kernel, cgroup.as_ref(), loaded.missing());
+            if limits.is_empty() {
+                let all = Ok("all that are configured".to_owned());
+                findings.push(Finding::optional(EXTRAS, all));
+            }
+            findings.extend(limits.into_iter().map(|limit| {
+                let limit = at_least(
+                    limit,
+                    "this kernel has no more to offer; all else is counted",
+                );
+                Finding::optional(EXTRAS, Err(limit))
+            }));
+        }
     }
-    let (result, optional) = pin::place(config);
-    findings.push(Finding {
-        what: "counters",
-        result,
-        optional,
-    });
     findings
 }
 
-/// One thing that was looked at: what was found, or what is wrong with it.
-#[derive(Debug)]
-pub struct Finding {
-    /// The thing.
-    pub what: &'static str,
-    /// In one line for a person.
-    pub result: Result<String, String>,
-    /// Whether all else goes on if this does not.
-    pub optional: bool,
-}
+const PROGRAMS: &str = "BPF programs";
+const EXTRAS: &str = "network extras";
 
 /// What goes without, in one line each.
 pub(super) fn limits(
@@ -151,7 +139,9 @@ pub(super) fn no_udp(cgroup: Result<&Cgroup, &String>, missing: &Missing) -> Opt
 }
 
 fn no_net_admin(action: &str) -> String {
-    format!("the kernel refused to {action}: no permission; run as root or with CAP_NET_ADMIN")
+    format!(
+        "the kernel refused to {action}: no permission; help: run as root or with CAP_NET_ADMIN"
+    )
 }
 
 /// Why there are no events of sockets, or not of all of them.
@@ -189,14 +179,57 @@ fn explain_on((major, minor): (u32, u32), error: &Error) -> Failure {
     };
     let mend = match error {
         Error::Permission(_) => match privilege::missing() {
-            missing if missing.is_empty() => {
-                "; a security module or lockdown forbids it".to_owned()
-            }
-            missing => format!("; run as root or with {}", missing.join(", ")),
+            missing if missing.is_empty() => forbidden(&Forbids::here()).to_owned(),
+            missing => format!("; help: run as root or with {}", missing.join(", ")),
         },
         Error::Btf(_) | Error::Unsafe(_) | Error::Kernel(..) => String::new(),
     };
     Failure::new(kind, format!("{error}{mend}"))
+}
+
+/// What can forbid what the capabilities allow.
+struct Forbids {
+    /// A seccomp filter is there, which may do it.
+    seccomp: bool,
+    /// The capabilities are those of a user namespace, which are of no use for BPF.
+    namespace: bool,
+}
+
+impl Forbids {
+    fn here() -> Self {
+        let read = |name: &str| std::fs::read_to_string(name).unwrap_or_default();
+        Self::of(
+            &read("/proc/thread-self/status"),
+            &read("/proc/self/uid_map"),
+        )
+    }
+
+    /// Of the two files' texts (proc(5), `user_namespaces(7)`).
+    fn of(status: &str, map: &str) -> Self {
+        let filter = |line: &str| line.strip_prefix("Seccomp:").map(str::trim) == Some("2");
+        let whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
+        Self {
+            seccomp: status.lines().any(filter),
+            namespace: !map.is_empty() && !whole,
+        }
+    }
+}
+
+fn forbidden(forbids: &Forbids) -> &'static str {
+    match forbids {
+        Forbids {
+            namespace: true, ..
+        } => {
+            ", for this is a user namespace; help: run in the first one (no rootless container, no PrivateUsers=)"
+        }
+        Forbids { seccomp: true, .. } => {
+            ", though there are the capabilities; help: allow bpf(2) in the seccomp filter of this process \
+             (SystemCallFilter=, the container's profile), or see what a security module or lockdown forbids"
+        }
+        Forbids { .. } => {
+            ", though there are the capabilities; help: see what a security module or lockdown forbids (dmesg, audit log)"
+        }
+    }
 }
 
 /// Compare-and-swap in BPF, Linux 5.12. Older ones with it backported are not asked for their number: this is
@@ -233,7 +266,31 @@ mod tests {
         let denied = explain_on((6, 1), &Error::Permission("create the BPF maps"));
         assert_eq!(denied.kind, FailureKind::Permission);
         let start = "the kernel refused to create the BPF maps: no permission; ";
-        assert!(denied.reason.starts_with(start), "{}", denied.reason);
+        assert!(
+            denied
+                .reason
+                .starts_with(start.trim_end_matches([';', ' '])),
+            "{}",
+            denied.reason
+        );
         assert!(denied.reason.len() > start.len());
+    }
+
+    #[test]
+    fn what_forbids_though_there_are_capabilities_is_named() {
+        let (none, filter) = (
+            "Name:\tx\nSeccomp:\t0\n",
+            "Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n",
+        );
+        let (first, other) = (
+            "         0          0 4294967295\n",
+            "         0       1000          1\n",
+        );
+        let told = |status, map| forbidden(&Forbids::of(status, map));
+        assert!(told(none, first).contains("help: see what a security module or lockdown forbids"));
+        assert!(told(filter, first).contains("help: allow bpf(2) in the seccomp filter"));
+        assert!(told(filter, other).contains("user namespace; help: run in the first one"));
+        // Without /proc nothing is known.
+        assert!(told("", "").contains("security module"));
     }
 }

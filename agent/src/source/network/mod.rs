@@ -1,7 +1,8 @@
 //! The network source: bytes by party and protocol, counted by the kernel and attributed by our programs.
 //!
 //! `wanted` is what to count. `layout` gives parties and protocols their numbers, `tables` turns the configuration
-//! into the kernel's tables, `resolve` its host names into addresses, which `lookup` asks for, `btf`
+//! into the kernel's tables, `resolve` its host names into addresses, which `lookup` asks for, `host_names` does that before a
+//! start, `own` knows this machine's addresses, `room` what the tables take, `btf`
 //! finds the kernel's fields and `cgroup` its sockets, `loader` runs the programs, `decode` names what they counted,
 //! `pin` has what outlives the agent, `upkeep` what somebody takes away, `holders` the processes, `records` the connections one by one, `strangers` tells
 //! who should not be there, `explain` what does not work here.
@@ -16,12 +17,15 @@ mod explain;
 pub mod fuzz;
 mod gaps;
 mod holders;
+pub mod host_names;
 pub mod layout;
 mod loader;
 mod lookup;
+mod own;
 pub mod pin;
 mod records;
 pub mod resolve;
+pub mod room;
 mod strangers;
 mod sys;
 pub mod tables;
@@ -37,7 +41,7 @@ use std::{
 use agent_ebpf::{Control, Drop, ENDPOINT_CAPACITY, PREFIX_CAPACITY, Settings, program};
 use tracing::{info, warn};
 
-pub use self::explain::{Finding, probe};
+pub use self::explain::probe;
 use self::{
     btf::{Hooks, Kernel},
     cgroup::Cgroup,
@@ -203,9 +207,8 @@ impl Prepared {
     fn new(config: &Config, layout: &Layout, base: Base) -> Result<Self, Failure> {
         let wants = &config.network;
         let raw = btf::raw().map_err(|error| {
-            let mend =
-                "this kernel was built without CONFIG_DEBUG_INFO_BTF, or sysfs is not mounted";
-            let reason = format!("no kernel BTF ({}: {error}): {mend}", btf::KERNEL);
+            let help = "mount sysfs, or take a kernel that is built with CONFIG_DEBUG_INFO_BTF";
+            let reason = format!("no kernel BTF ({}: {error}); help: {help}", btf::KERNEL);
             Failure::new(FailureKind::Unsupported, reason)
         })?;
         let unsupported =

@@ -1,6 +1,11 @@
 //! Where counters outlive the agent: which directory, that one agent has it at a time, and whether what is there can be
 //! gone on with.
 
+mod ahead;
+
+pub use self::ahead::probe;
+use self::ahead::{at_zero, ended, examine};
+
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -19,6 +24,8 @@ use super::{
 use crate::{
     Misconfigured,
     config::{Config, Pin},
+    finding::or_else,
+    lock,
     safe_dir::{self, Unsafe},
 };
 
@@ -119,27 +126,10 @@ impl Place {
             return Ok(Self::At { path, chosen: true });
         }
         Err(unusable(&format!(
-            "{} is not in a BPF file system; mount one with `mount -t bpf bpf {MOUNT}` and name a directory there, or \
-             set it to \"\" to pin nothing",
+            "{} is not in a BPF file system; help: mount one with `mount -t bpf bpf {MOUNT}` and name a directory there",
             path.display()
         )))
     }
-}
-
-/// Where the counters of a configuration are or would be pinned, or why not, and whether all else goes on without;
-/// changes nothing.
-pub(super) fn place(config: &Config) -> (Result<String, String>, bool) {
-    let (path, chosen) = match Place::of(config) {
-        Ok(Place::At { path, chosen }) => (path, chosen),
-        Ok(Place::Nowhere(why)) => return (Ok(format!("they end with the agent: {why}")), false),
-        Err(error) => return (Err(error.to_string()), false),
-    };
-    let result = match safe_dir::probe(&path) {
-        Ok(()) => Ok(format!("pinned under {}", path.display())),
-        Err(error) if chosen => Err(unsafe_to_use(&error).to_string()),
-        Err(error) => Err(format!("they end with the agent: {error}")),
-    };
-    (result, !chosen)
 }
 
 impl Pins {
@@ -172,17 +162,17 @@ impl Pins {
             if chosen {
                 return Err(unusable(&why).into());
             }
-            let limit = Some(format!("counters end with the agent ({why})"));
             Ok(Self {
-                limit,
+                limit: Some(ended(&why)),
                 ..Self::none()
             })
         };
-        let directory = match safe_dir::open_or_create(&path, 0o700) {
+        let looked = safe_dir::probe(&path);
+        let directory = match looked.and_then(|()| safe_dir::open_or_create(&path, 0o700)) {
             Ok(directory) => directory,
-            Err(error) => return refused(format!("cannot use the directory: {error}")),
+            Err(error) => return refused(not_to_be_used(&error)),
         };
-        match directory.try_lock() {
+        match lock::take(&directory) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(busy(&path)),
             Err(TryLockError::Error(error)) => {
@@ -190,25 +180,18 @@ impl Pins {
             }
         }
         let folder = Folder(path.clone());
-        if let Err(error) = folder.nothing_in_the_way() {
-            return refused(error.to_string());
-        }
+        let found = match examine(&folder, config) {
+            Ok(found) => found,
+            Err(why) => return refused(why),
+        };
         if let Err(error) = folder.try_out() {
             return refused(error.to_string());
         }
-        let mut pins = Self::none();
-        match folder.read() {
-            Ok(None) => {}
-            Ok(Some(kept)) => {
-                let mut layout = kept.layout;
-                match layout.go_on(config) {
-                    Ok(()) => pins.layout = Some(layout),
-                    Err(full) => pins.unfit = Some(full.to_string()),
-                }
-            }
-            Err(Unfit::Foreign(why)) => pins.unfit = Some(why.to_owned()),
-            Err(Unfit::Unreadable(why)) => return refused(why),
-        }
+        let mut pins = Self {
+            layout: found.layout,
+            unfit: found.unfit,
+            ..Self::none()
+        };
         pins.locked = Some(Locked {
             folder,
             made,
@@ -300,7 +283,7 @@ impl Pins {
         let removed = folder.clear();
         removed.map_err(|error| format!("cannot remove what is pinned under {path}: {error}"))?;
         if let Some(why) = self.unfit.take() {
-            warn!("counters begin at 0: what is pinned under {path} is of no use, {why}");
+            warn!("{}", at_zero(&folder.0, &why));
         } else {
             info!("counters are pinned under {path}, and outlive the agent");
         }
@@ -323,9 +306,9 @@ pub fn detach(config: &Config) -> anyhow::Result<String> {
         Err(error) if error.is_missing() => {
             return Ok(format!("nothing to remove: there is no {shown}"));
         }
-        Err(error) => return Err(unsafe_to_use(&error).into()),
+        Err(error) => return Err(unusable(&not_to_be_used(&error)).into()),
     };
-    match directory.try_lock() {
+    match lock::take(&directory) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(busy(&path)),
         Err(TryLockError::Error(error)) => anyhow::bail!("cannot use {shown}: {error}"),
@@ -353,17 +336,20 @@ pub fn detach(config: &Config) -> anyhow::Result<String> {
     Ok(line)
 }
 
-fn unsafe_to_use(error: &Unsafe) -> Misconfigured {
-    unusable(&format!("cannot use the directory: {error}"))
+fn not_to_be_used(error: &Unsafe) -> String {
+    format!("cannot use the directory: {error}")
 }
 
 fn unusable(why: &str) -> Misconfigured {
-    Misconfigured(format!("network.pin: {why}"))
+    Misconfigured(or_else(
+        &format!("network.pin: {why}"),
+        "set it to \"\" to pin nothing",
+    ))
 }
 
 fn busy(path: &Path) -> anyhow::Error {
     anyhow::anyhow!(
-        "network.pin: an agent is running with {}; stop it first, or set another directory, or \"\" for none",
+        "network.pin: an agent is running with {}; help: stop it first, or set another directory, or \"\" for none",
         path.display()
     )
 }

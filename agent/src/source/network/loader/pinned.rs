@@ -238,7 +238,7 @@ impl Folder {
             None => Ok(()),
             Some(name) => {
                 let path = self.0.join(name);
-                let why = format!("{} is not partymeter's; remove it", path.display());
+                let why = format!("{} is not partymeter's; help: remove it", path.display());
                 Err(io::Error::other(why))
             }
         }

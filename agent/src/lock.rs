@@ -1,0 +1,59 @@
+//! One agent at a time: locks on files and directories (flock(2)), which the kernel gives back with the process, however
+//! that ends.
+
+use std::{
+    fs::{File, TryLockError},
+    io, thread,
+    time::Duration,
+};
+
+/// How often a lock is tried for, and how long is waited in between: [`is_taken`] of another process has it for an
+/// instant.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Takes it for as long as the file is open.
+///
+/// # Errors
+/// If another has it, or the file system knows no locks.
+pub fn take(file: &File) -> Result<(), TryLockError> {
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+    }
+    file.try_lock()
+}
+
+/// Whether another agent has it.
+///
+/// # Errors
+/// If the file system knows no locks.
+pub fn is_taken(file: &File) -> io::Result<bool> {
+    // Two that look do not see each other.
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looking_takes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || File::open(directory.path()).unwrap();
+        let (looking, looking_too, agent, another) = (open(), open(), open(), open());
+        assert!(!is_taken(&looking).unwrap());
+        take(&agent).unwrap();
+        assert!(is_taken(&looking).unwrap() && is_taken(&looking_too).unwrap());
+        assert!(matches!(take(&another), Err(TryLockError::WouldBlock)));
+        drop(agent);
+        assert!(!is_taken(&looking).unwrap());
+        take(&another).unwrap();
+    }
+}

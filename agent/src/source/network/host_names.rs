@@ -1,0 +1,63 @@
+//! What there is to say about the parties' host names and addresses before a start, for the agent that starts and for
+//! `partymeter check`.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    own,
+    resolve::{self, Answer, DnsCache, Resolver},
+};
+use crate::{
+    config::{Config, Unresolved},
+    finding::Finding,
+};
+
+/// Parties' addresses before a start.
+#[derive(Debug)]
+pub struct Lookup {
+    /// What the host names are found to be.
+    pub answers: Vec<Answer>,
+    /// What is wrong, and, where nothing is, that.
+    pub findings: Vec<Finding>,
+}
+
+/// Looks every host name of the configuration up, all at the same time, and at what comes of it.
+pub fn look(config: &Config, resolver: &Resolver) -> Lookup {
+    let answers = resolve::at_start(config, resolver);
+    let mut findings = vec![];
+    for name in resolve::unresolved(&answers) {
+        findings.push(if config.network.unresolved == Unresolved::Retry {
+            let interval = humantime::format_duration(config.network.resolve_interval);
+            let line = format!(
+                "{name}; looking it up again every {interval}; help: correct the name, or what resolves it"
+            );
+            Finding::optional(NAMES, Err(line))
+        } else {
+            let line = format!(
+                "{name}; help: correct the name, or what resolves it; to start without it, set network.unresolved = \
+                 \"retry\""
+            );
+            Finding::required(NAMES, Err(line))
+        });
+    }
+    if findings.is_empty() && !answers.is_empty() {
+        let line = format!("{} resolve", answers.len());
+        findings.push(Finding::required(NAMES, Ok(line)));
+    }
+    let mut cache = DnsCache::default();
+    cache.take(&answers, Instant::now(), Duration::ZERO);
+    let known = cache.resolved();
+    for line in resolve::shared(config, &known) {
+        let line = format!("{line}; help: give each party its own address, or its port");
+        findings.push(Finding::optional(SHARED, Err(line)));
+    }
+    for line in own::remarks(config, &known, &own::addresses()) {
+        findings.push(Finding::optional(OWN, Err(line)));
+    }
+    Lookup { answers, findings }
+}
+
+const NAMES: &str = "host names";
+/// Told by the reload as well, when that begins.
+pub const SHARED: &str = "addresses";
+const OWN: &str = "own party";
