@@ -12,9 +12,9 @@ use crate::{
     reload::Status,
     sample::{Host, Idle, Network, Snapshot},
     source::{
-        Place,
+        LatestSample,
         clock::{self, Moment},
-        gpu::GpuPlaces,
+        gpu::LatestGpus,
     },
 };
 
@@ -25,13 +25,13 @@ pub struct Sampler {
     /// The node's name.
     pub node: Arc<str>,
     /// `None`: switched off.
-    pub network: Option<Arc<Place<Network>>>,
+    pub network: Option<Arc<LatestSample<Network>>>,
     /// `None`: switched off.
-    pub gpus: Option<Arc<GpuPlaces>>,
+    pub gpus: Option<Arc<LatestGpus>>,
     /// `None`: one of the two is switched off.
-    pub idle: Option<Arc<Place<Idle>>>,
+    pub idle: Option<Arc<LatestSample<Idle>>>,
     /// `None`: switched off.
-    pub host: Option<Arc<Place<Host>>>,
+    pub host: Option<Arc<LatestSample<Host>>>,
     /// How the configuration is doing.
     pub configuration: Arc<Status>,
     /// How sending by OTLP is doing.
@@ -76,7 +76,7 @@ impl Sampler {
 }
 
 fn look<T>(
-    place: Option<&Place<T>>,
+    place: Option<&LatestSample<T>>,
     now: &Moment,
     sources: &mut Vec<crate::sample::SourceHealth>,
 ) -> Option<Arc<T>> {

@@ -73,7 +73,7 @@ impl From<&'static Metric> for Row {
             help,
             source,
             reset: reset.text(),
-            range: gpu::range(name).map(|range| [range.least, range.most]),
+            range: gpu::range(name).map(|range| [range.min, range.max]),
             opentelemetry: opentelemetry.iter().map(converted).collect(),
         }
     }

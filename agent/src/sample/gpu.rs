@@ -1,37 +1,37 @@
-//! What was read of the GPUs, in base units. An absent value is one that the device, its driver or its mode
-//! does not have.
+//! What the GPU source reads, in base units. An absent value is one that the device, its driver or its mode does not
+//! support.
 
 use std::sync::Arc;
 
-use super::{FailureKind, SourceHealth};
+use super::FailureKind;
 
 /// Everything about the GPUs at one moment.
 #[derive(Clone, Debug)]
 pub struct Gpus {
-    /// What belongs to the driver and the machine; `None` while there is no driver.
+    /// The state of driver and machine; `None` while NVML is not loaded.
     pub system: Option<Arc<System>>,
     /// Every GPU that was ever seen, in the order of `id`.
     pub gpus: Vec<Gpu>,
-    /// Calls of NVML that failed, by call and code, since the agent started.
+    /// Failed NVML calls since the agent started: call, code, count.
     pub errors: Vec<(&'static str, &'static str, u64)>,
     /// Whether the page also has the names of dcgm-exporter.
     pub dcgm_names: bool,
 }
 
-/// The driver, and what holds for all GPUs of the machine.
+/// The state of driver and machine.
 #[derive(Clone, Debug, Default)]
 pub struct System {
-    /// GPUs that the driver has now.
+    /// The driver's GPUs (`nvmlDeviceGetCount_v2`).
     pub count: u32,
-    /// Whether the library is the one that makes GPUs up for tests.
+    /// Whether the library is the fake one for tests.
     pub fake: bool,
-    /// Confidential computing is switched on.
+    /// Whether confidential computing is on (`nvmlSystemGetConfComputeSettings`).
     pub cc_enabled: Option<bool>,
-    /// The GPUs accept work, as software says after attestation.
+    /// Whether the GPUs accept work, which software sets after attestation.
     pub cc_ready: Option<bool>,
-    /// Developer tools are allowed, and nothing is protected.
+    /// Whether developer tools are allowed, which ends all protection.
     pub cc_devtools: Option<bool>,
-    /// Several GPUs are protected together over PCIe.
+    /// Whether several GPUs are protected together over PCIe.
     pub cc_protected_pcie: Option<bool>,
     /// `production`, `simulation` or `unavailable`.
     pub cc_environment: Option<&'static str>,
@@ -40,264 +40,245 @@ pub struct System {
 /// One GPU.
 #[derive(Clone, Debug)]
 pub struct Gpu {
-    /// Its NVML index when it was first seen; it stays the same while the agent runs.
+    /// The NVML index at which the GPU was first seen; constant while the agent runs.
     pub id: Arc<str>,
-    /// Who it is, since it was open for the first time.
-    pub facts: Option<Arc<Facts>>,
-    /// What it read; `None` while it is down, and after a pause of the agent until it is read again.
+    /// The GPU's properties; `None` before it is first opened.
+    pub info: Option<Arc<GpuInfo>>,
+    /// The newest reading; `None` while the GPU is down, and after a pause of the agent until the next round.
     pub reading: Option<Arc<Reading>>,
-    /// Why it is down.
+    /// Why the GPU is down.
     pub down: Option<FailureKind>,
-    /// XID errors since the agent started; known also of a GPU that is down.
+    /// XID errors since the agent started, also of a GPU that is down.
     pub xids: Vec<Xid>,
-}
-
-impl Gpu {
-    /// Puts together what its place and its book say.
-    pub fn new(
-        id: Arc<str>,
-        facts: Option<Arc<Facts>>,
-        reading: Option<Arc<Reading>>,
-        health: &SourceHealth,
-        xids: Vec<Xid>,
-    ) -> Self {
-        Self {
-            id,
-            facts,
-            reading,
-            down: health.kind,
-            xids,
-        }
-    }
 }
 
 /// XID errors of one number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Xid {
-    /// The number, as in the kernel's log.
+    /// The XID, as in the kernel log.
     pub xid: u64,
-    /// How many.
+    /// How often it occurred.
     pub count: u64,
-    /// When the last was read, in seconds since 1970; within one interval of when it happened.
+    /// When the last was read, in seconds since 1970; at most one interval after it occurred.
     pub last: f64,
 }
 
-/// What does not change while the GPU is open.
+/// A GPU's properties, constant while it is open.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// As `GPU-…`.
+pub struct GpuInfo {
+    /// `GPU-…`.
     pub uuid: String,
-    /// The product's name.
+    /// The product name.
     pub model: String,
     /// As `00000000:17:00.0`.
     pub pci_bus_id: String,
-    /// Version of the video BIOS; empty where it has none.
+    /// The version of the video BIOS; empty if there is none.
     pub vbios: String,
-    /// As `nvidia0`; empty where it has none.
+    /// As `nvidia0`; empty if there is none.
     pub device: String,
-    /// Version of the driver.
+    /// The driver's version.
     pub driver_version: String,
-    /// Highest CUDA version that the driver offers.
+    /// The highest CUDA version that the driver supports.
     pub cuda_version: String,
 }
 
-/// The figures that can be. What a library says beyond them is an error of its, and no figure.
+/// The plausible values of a metric, both ends included. NVML's values outside are counted as its errors.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Range {
-    /// The least of them.
-    pub least: f64,
-    /// The greatest.
-    pub most: f64,
+pub struct ValidRange {
+    /// The smallest plausible value.
+    pub min: f64,
+    /// The largest plausible value.
+    pub max: f64,
 }
 
-impl Range {
-    /// Whether it can be; what is no number cannot.
+impl ValidRange {
+    /// Whether a value is plausible; NaN never is.
     pub fn contains(&self, value: f64) -> bool {
-        (self.least..=self.most).contains(&value)
+        (self.min..=self.max).contains(&value)
     }
 }
 
-/// A named value.
+/// A value with its name.
 pub type Named<T> = (&'static str, T);
 
-/// One round of one GPU.
+/// One round's reading of a GPU.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    /// Who it is.
-    pub facts: Arc<Facts>,
-    /// Percent of the last sampling period in which a kernel ran.
+    /// The GPU's properties.
+    pub info: Arc<GpuInfo>,
+    /// Percent of the last sampling period in which a kernel ran (`nvmlDeviceGetUtilizationRates`).
     pub utilization: Option<u64>,
-    /// Percent, by engine: `encoder`, `decoder`, `jpeg`, `ofa`.
+    /// Video encoder utilization, in percent (`nvmlDeviceGetEncoderUtilization`).
     pub encoder: Option<u64>,
-    /// Percent.
+    /// Video decoder utilization, in percent (`nvmlDeviceGetDecoderUtilization`).
     pub decoder: Option<u64>,
-    /// Percent.
+    /// JPEG decoder utilization, in percent (`nvmlDeviceGetJpgUtilization`).
     pub jpeg: Option<u64>,
-    /// Percent.
+    /// Optical flow accelerator utilization, in percent (`nvmlDeviceGetOfaUtilization`).
     pub ofa: Option<u64>,
-    /// Percent of the time in which memory was read or written.
+    /// Percent of the last sampling period in which memory was read or written.
     pub memory_controller: Option<u64>,
-    /// Memory, in bytes.
+    /// Framebuffer memory (`nvmlDeviceGetMemoryInfo_v2`).
     pub memory: Option<Memory>,
-    /// BAR1 in use, in bytes.
+    /// BAR1 memory in use, in bytes (`nvmlDeviceGetBAR1MemoryInfo`).
     pub bar1_used: Option<u64>,
-    /// All of BAR1, in bytes.
+    /// All BAR1 memory, in bytes.
     pub bar1_total: Option<u64>,
-    /// Watts.
+    /// Power draw, in watts (`nvmlDeviceGetPowerUsage`).
     pub power: Option<f64>,
-    /// Watts.
+    /// Enforced power limit, in watts (`nvmlDeviceGetEnforcedPowerLimit`).
     pub power_limit: Option<f64>,
-    /// Joules since the driver was loaded.
+    /// Energy in joules since the driver was loaded.
     pub energy: Option<f64>,
-    /// Degrees Celsius, by sensor.
+    /// Degrees Celsius by sensor: `gpu`, `memory`.
     pub temperatures: Vec<Named<f64>>,
-    /// Degrees Celsius, by what happens there.
+    /// Degrees Celsius by limit (`nvmlDeviceGetTemperatureThreshold`).
     pub temperature_limits: Vec<Named<f64>>,
-    /// Degrees Celsius, as the distance from the point at which clocks are lowered, by what happens there.
+    /// The limits of models that state them relative to the slowdown point, in degrees Celsius.
     pub temperature_margins: Vec<Named<f64>>,
-    /// Degrees Celsius that are left until clocks are lowered; negative beyond that.
+    /// Degrees Celsius left until clocks are lowered, negative beyond (`nvmlDeviceGetMarginTemperature`).
     pub temperature_margin: Option<f64>,
-    /// Of the greatest speed, by fan; can be above 1.
+    /// Intended speed by fan, as a ratio of the maximum; may exceed 1 (`nvmlDeviceGetFanSpeed_v2`).
     pub fans: Vec<(u32, f64)>,
-    /// Hertz, by domain.
+    /// Clocks by domain, in hertz (`nvmlDeviceGetClockInfo`).
     pub clocks: Vec<Named<u64>>,
-    /// Hertz, by domain.
+    /// Maximum clocks by domain, in hertz (`nvmlDeviceGetMaxClockInfo`).
     pub clocks_max: Vec<Named<u64>>,
-    /// 0 (fastest) to 15.
+    /// P-state: 0 (fastest) to 15 (`nvmlDeviceGetPerformanceState`).
     pub performance_state: Option<u64>,
-    /// Whether clocks are lowered for this reason, for every reason that the device has.
+    /// Whether clocks are lowered, for each reason that the device supports.
     pub throttle: Vec<Named<bool>>,
-    /// Seconds for which they were since the driver was loaded, by reason.
+    /// Seconds of lowered clocks since the driver was loaded, by reason.
     pub throttle_seconds: Vec<Named<f64>>,
-    /// By profiling counters.
+    /// Activity of the whole GPU.
     pub activity: Activity,
     /// The PCIe bus.
     pub pcie: Pcie,
-    /// NVLink, by link.
+    /// NVLinks, in the order of their numbers.
     pub links: Vec<Link>,
-    /// Memory errors: type, scope, count.
+    /// ECC errors: type, scope, count.
     pub ecc: Vec<(&'static str, &'static str, u64)>,
-    /// Pages taken out of use, by cause.
+    /// Retired memory pages, by cause.
     pub retired: Vec<Named<u64>>,
-    /// Rows replaced by spare ones, by cause.
+    /// Remapped memory rows, by cause.
     pub remapped: Vec<Named<u64>>,
-    /// 1: a row waits to be replaced at the next reset.
+    /// 1 if a row remap waits for the next reset, otherwise 0.
     pub remap_pending: Option<u64>,
-    /// 1: a row could not be replaced.
+    /// 1 if a row could not be remapped, otherwise 0.
     pub remap_failure: Option<u64>,
     /// `NVML_GPU_RECOVERY_ACTION_*`.
     pub recovery_action: Option<u64>,
-    /// In use of the memory that confidential computing protects, in bytes.
+    /// Memory in use under confidential computing, in bytes.
     pub protected_used: Option<u64>,
-    /// All of that memory, in bytes.
+    /// All memory under confidential computing, in bytes.
     pub protected_total: Option<u64>,
-    /// Of a virtual GPU.
+    /// The license of a virtual GPU.
     pub vgpu_license: Option<VgpuLicense>,
-    /// MIG.
+    /// MIG compute instances.
     pub instances: Vec<Instance>,
-    /// Processes, if they are asked for.
+    /// Processes, if they are read.
     pub processes: Vec<Process>,
 }
 
-/// Whether the license that a virtual GPU needs is there.
+/// The license of a virtual GPU (`nvmlDeviceGetGridLicensableFeatures_v4`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VgpuLicense {
-    /// None is needed.
+    /// The GPU needs none.
     NotNeeded,
-    /// It is needed, and not there.
+    /// The GPU needs one and has none.
     Missing,
-    /// It is there.
+    /// The GPU has its license.
     Licensed,
 }
 
 /// Memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// Allocated.
+    /// Allocated memory.
     pub used: Option<u64>,
-    /// All of it.
+    /// All memory.
     pub total: Option<u64>,
-    /// Not in use.
+    /// Memory that is not in use.
     pub free: Option<u64>,
-    /// For the driver and firmware.
+    /// Memory of driver and firmware.
     pub reserved: Option<u64>,
 }
 
-/// Shares of the time (or of what is possible in it) between two samples, 0 to 1.
+/// GPM metrics of a GPU or GPU instance between two samples, as ratios from 0 to 1 (`nvmlGpmMetricsGet`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Activity {
-    /// The graphics or compute engine was busy.
+    /// Time in which the graphics or compute engine was busy.
     pub graphics: Option<f64>,
-    /// SMs had a warp, on average.
+    /// Time in which SMs had a warp, averaged over SMs.
     pub sm: Option<f64>,
-    /// Warps there were, of those that fit.
+    /// Resident warps of those that fit.
     pub occupancy: Option<f64>,
-    /// Tensor cores were busy.
+    /// Time in which tensor cores were busy.
     pub tensor: Option<f64>,
-    /// Memory bandwidth was used.
+    /// Memory bandwidth in use.
     pub dram: Option<f64>,
-    /// Pipes were busy, by pipe.
+    /// Time in which each pipe was busy.
     pub pipes: Vec<Named<f64>>,
 }
 
 /// The PCIe bus.
 #[derive(Clone, Debug, Default)]
 pub struct Pcie {
-    /// Bytes sent by the GPU since the driver was loaded.
+    /// Bytes that the GPU has sent since the driver was loaded.
     pub transmit: Option<u64>,
-    /// Bytes received by it.
+    /// Bytes that the GPU has received since then.
     pub receive: Option<u64>,
-    /// Packets sent again.
+    /// Replayed packets.
     pub replays: Option<u64>,
-    /// Of the link as it is now.
+    /// Current link generation.
     pub generation: Option<u64>,
-    /// Lanes of the link as it is now.
+    /// Current link width, in lanes.
     pub width: Option<u64>,
 }
 
 /// One NVLink.
 #[derive(Clone, Debug, Default)]
 pub struct Link {
-    /// Its number.
+    /// The link's number.
     pub link: u32,
-    /// 1: it is up. 0: it is down.
+    /// 1 if the link is up, 0 if it is down.
     pub up: Option<u64>,
     /// Payload bytes sent since the driver was loaded.
     pub transmit: Option<u64>,
-    /// Payload bytes received.
+    /// Payload bytes received since then.
     pub receive: Option<u64>,
-    /// Errors, by type.
+    /// Errors by type.
     pub errors: Vec<Named<u64>>,
 }
 
-/// One compute instance of MIG.
+/// One MIG compute instance.
 #[derive(Clone, Debug, Default)]
 pub struct Instance {
-    /// Of its GPU instance.
+    /// The id of its GPU instance.
     pub gpu_instance: String,
-    /// Within that.
+    /// Its id within the GPU instance.
     pub compute_instance: String,
-    /// As `1g.10gb`.
+    /// The profile, as `1g.10gb`.
     pub profile: String,
-    /// As `MIG-…`.
+    /// `MIG-…`.
     pub uuid: String,
-    /// Of the GPU instance, with its first compute instance only.
+    /// Memory of the GPU instance; only its first compute instance has it.
     pub memory: Option<Memory>,
-    /// As `memory`.
+    /// Activity of the GPU instance; only its first compute instance has it.
     pub activity: Activity,
 }
 
-/// One process, or what is left of them.
+/// One process, or the sum of those beyond the limit.
 #[derive(Clone, Debug, Default)]
 pub struct Process {
-    /// The host's number of it, or `other`.
+    /// The process id in the host's pid namespace, or `other`.
     pub pid: String,
-    /// Its command, made printable; empty where it cannot be seen.
+    /// The command, made printable; empty if it is not visible.
     pub command: String,
-    /// The id of its container; empty where it has none.
+    /// The container id; empty if there is none.
     pub container: String,
-    /// Bytes.
+    /// GPU memory in use, in bytes.
     pub memory: Option<u64>,
-    /// Percent of the SMs.
+    /// SM utilization, in percent.
     pub sm: Option<u64>,
 }

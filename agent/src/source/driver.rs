@@ -1,5 +1,5 @@
 //! Drives a source on a thread of its own: at the interval while it works, with a growing pause while it
-//! fails. The newest sample and the health lie in a [`Place`], from which the sampler takes them.
+//! fails. The newest sample and the health lie in a [`LatestSample`], from which the sampler takes them.
 //!
 //! An outage is one line in the log when it begins and one when it ends, whatever else goes wrong in between; the
 //! reason of the moment is in the health.
@@ -29,7 +29,7 @@ use crate::{
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Where a source leaves its newest sample. Held by the agent; the thread ends when it is dropped.
-pub struct Place<T> {
+pub struct LatestSample<T> {
     name: Arc<str>,
     deadline: Duration,
     state: Mutex<State<T>>,
@@ -48,7 +48,7 @@ struct State<T> {
     durations: Durations,
 }
 
-impl<T> Place<T> {
+impl<T> LatestSample<T> {
     fn new(name: Arc<str>, deadline: Duration) -> Self {
         let state = State {
             newest: None,
@@ -191,14 +191,14 @@ fn with(text: &str, about: Option<&str>) -> String {
 
 /// A source whose thread has been started; its first round may still be under way.
 pub struct Started<T> {
-    place: Arc<Place<T>>,
+    place: Arc<LatestSample<T>>,
     first_round: Receiver<()>,
 }
 
 impl<T> Started<T> {
     /// The place, once the first round is over or the deadline is: a page that is asked for right after the start
     /// is complete.
-    pub fn wait(self, until: Instant) -> Arc<Place<T>> {
+    pub fn wait(self, until: Instant) -> Arc<LatestSample<T>> {
         let patience = until.saturating_duration_since(Instant::now());
         // An error is the sender going away, which is what is waited for.
         let _ = self.first_round.recv_timeout(patience);
@@ -210,7 +210,7 @@ impl<T> Started<T> {
 ///
 /// # Errors
 /// When the operating system has no thread left.
-pub fn spawn<S: Source>(source: S, interval: Duration) -> io::Result<Arc<Place<S::Sample>>> {
+pub fn spawn<S: Source>(source: S, interval: Duration) -> io::Result<Arc<LatestSample<S::Sample>>> {
     Ok(start(source, interval)?.wait(Instant::now() + deadline(interval)))
 }
 
@@ -257,7 +257,7 @@ impl Ahead {
         self,
         source: S,
         interval: Duration,
-    ) -> io::Result<Arc<Place<S::Sample>>> {
+    ) -> io::Result<Arc<LatestSample<S::Sample>>> {
         let (started, rounds) = prepare(source, interval);
         let given = self.0.send(Box::new(rounds));
         given.map_err(|_gone| io::Error::other("its thread has ended"))?;
@@ -271,7 +271,7 @@ fn prepare<S: Source>(
     interval: Duration,
 ) -> (Started<S::Sample>, impl FnOnce() + Send + 'static) {
     let name = source.name();
-    let place = Arc::new(Place::new(Arc::clone(&name), deadline(interval)));
+    let place = Arc::new(LatestSample::new(Arc::clone(&name), deadline(interval)));
     let (sender, first_round) = mpsc::channel::<()>();
     let place_of_thread = Arc::downgrade(&place);
     let rounds = move || {

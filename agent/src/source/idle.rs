@@ -6,19 +6,19 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Failure, Place, Source, clock, gpu::GpuPlaces};
+use super::{Failure, LatestSample, Source, clock, gpu::LatestGpus};
 use crate::sample::{Idle, IdleWait, Network, gpu::Gpu};
 
 /// Puts the two together.
 pub struct IdleSource {
-    network: Arc<Place<Network>>,
-    gpus: Arc<GpuPlaces>,
+    network: Arc<LatestSample<Network>>,
+    gpus: Arc<LatestGpus>,
     join: Join,
 }
 
 impl IdleSource {
     /// Of the places of both.
-    pub fn new(network: &Arc<Place<Network>>, gpus: &Arc<GpuPlaces>) -> Self {
+    pub fn new(network: &Arc<LatestSample<Network>>, gpus: &Arc<LatestGpus>) -> Self {
         Self {
             network: Arc::clone(network),
             gpus: Arc::clone(gpus),
@@ -123,7 +123,7 @@ mod tests {
         });
         Gpu {
             id: id.into(),
-            facts: None,
+            info: None,
             reading,
             down: None,
             xids: Vec::new(),

@@ -7,8 +7,9 @@ pub mod gpu;
 pub mod host;
 pub mod idle;
 pub mod network;
+mod process;
 
-pub use driver::{Ahead, Place, Started, ahead, backoff, deadline, spawn, start};
+pub use driver::{Ahead, LatestSample, Started, ahead, backoff, deadline, spawn, start};
 
 use std::{sync::Arc, time::Duration};
 

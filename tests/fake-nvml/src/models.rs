@@ -1,47 +1,47 @@
-//! What each model is and has. Figures are of the data sheets, rounded.
+//! The models, with rounded values from their data sheets.
 
 use serde::{Deserialize, Serialize};
 
-/// A model.
+/// A GPU model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Model {
-    /// Ampere, with MIG and NVLink.
+    /// Ampere: MIG, NVLink.
     A100,
     /// Hopper: GPM, confidential computing.
     H100,
     /// Hopper with more memory.
     H200,
-    /// Blackwell, with other NVLink counters.
+    /// Blackwell: other NVLink counters.
     B200,
-    /// Ada, without NVLink and MIG.
+    /// Ada: no NVLink, no MIG.
     L40s,
     /// Turing.
     T4,
 }
 
-/// What a model has.
+/// The properties of a model.
 #[derive(Clone, Copy, Debug)]
 pub struct Traits {
     /// `nvmlDeviceGetName`.
     pub name: &'static str,
-    /// MiB.
+    /// Memory, in MiB.
     pub memory: u64,
-    /// MiB that the driver keeps.
+    /// Memory that the driver reserves, in MiB.
     pub reserved: u64,
-    /// MiB.
+    /// BAR1 memory, in MiB.
     pub bar1: u64,
-    /// Watts when idle.
+    /// Idle power, in watts.
     pub idle: u32,
-    /// Watts at most.
+    /// Power limit, in watts.
     pub power: u32,
-    /// MHz: SM, memory, video.
+    /// Clocks of SM, memory and video, in MHz.
     pub clocks: [u32; 3],
     /// PCIe generation.
     pub pcie: u32,
-    /// NVLinks.
+    /// The number of NVLinks.
     pub links: u32,
-    /// Memory has a temperature of its own.
+    /// A temperature sensor for memory.
     pub memory_temperature: bool,
     /// GPU performance monitoring.
     pub gpm: bool,
@@ -53,9 +53,9 @@ pub struct Traits {
     pub encoder: bool,
     /// JPEG decoder and optical flow accelerator.
     pub jpeg: bool,
-    /// Rows are remapped; before, pages were retired.
+    /// Row remapping; earlier models retire pages.
     pub remaps: bool,
-    /// Temperature limits are stated as margins.
+    /// Temperature limits as margins.
     pub margins: bool,
     /// Fields that came with Hopper: scoped NVLink errors, PCIe bytes, recovery action.
     pub hopper: bool,
@@ -112,7 +112,7 @@ impl Model {
         Self::T4,
     ];
 
-    /// As it is written in a scenario.
+    /// The name in a scenario.
     pub const fn name(self) -> &'static str {
         match self {
             Self::A100 => "a100",
@@ -124,7 +124,7 @@ impl Model {
         }
     }
 
-    /// What it has.
+    /// The properties.
     pub const fn traits(self) -> Traits {
         match self {
             Self::A100 => A100,

@@ -1,30 +1,30 @@
-//! What the library is to make up. The file is JSON and may change while the library runs.
+//! The scenario: the GPUs to simulate and what goes wrong. The file is JSON and may change while the library runs.
 
 use serde::{Deserialize, Serialize};
 
 use crate::models::Model;
 
-/// Everything.
+/// A scenario.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
-    /// Makes figures differ.
+    /// Varies the simulated values.
     pub seed: u64,
-    /// Stops the clock there, in seconds; else it is that of the system.
+    /// Stops the clock at this time, in seconds; `None` follows the system's.
     pub frozen: Option<f64>,
-    /// The driver is loaded.
+    /// Whether the driver is loaded.
     pub loaded: bool,
-    /// Which load of the driver it is: a handle of another one is lost, and the library has to be started anew.
+    /// How often the driver was loaded. Handles of another generation are lost, and the library has to be reloaded.
     pub generation: u32,
     /// `nvmlSystemGetDriverVersion`.
     pub driver_version: String,
     /// `nvmlSystemGetCudaDriverVersion_v2`.
     pub cuda_version: i32,
-    /// The GPUs, by their place; a removed one keeps its place here.
+    /// The GPUs. A removed GPU keeps its position.
     pub gpus: Vec<Gpu>,
     /// What goes wrong.
     pub rules: Vec<Rule>,
-    /// Confidential computing; `None`: the functions are not supported.
+    /// Confidential computing; `None` if the driver does not support it.
     pub conf_compute: Option<ConfCompute>,
 }
 
@@ -45,7 +45,7 @@ impl Default for Scenario {
 }
 
 impl Scenario {
-    /// So many of one model.
+    /// Idle GPUs of one model.
     pub fn of(model: Model, count: usize) -> Self {
         Self {
             gpus: vec![Gpu::new(model); count],
@@ -56,18 +56,19 @@ impl Scenario {
     /// Reads `h100x8` or `a100x2,l40sx1`.
     ///
     /// # Errors
-    /// One line that says what is possible.
+    /// One line that says what is valid.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut gpus = Vec::new();
         for part in text.split(',') {
             let (model, count) = part.rsplit_once('x').unwrap_or((part, "1"));
             let known = Model::ALL.into_iter().find(|known| known.name() == model);
             let names = Model::ALL.map(Model::name).join(", ");
-            let known = known
-                .ok_or_else(|| format!("{part}: no such model; one of {names}, as in h100x8"))?;
-            let count: usize = count
-                .parse()
-                .map_err(|_| format!("{part}: not a number of GPUs, as in h100x8"))?;
+            let known = known.ok_or_else(|| {
+                format!("unknown model in {part}; help: use one of {names}, as in h100x8")
+            })?;
+            let count: usize = count.parse().map_err(|_| {
+                format!("invalid number of GPUs in {part}; help: write it as in h100x8")
+            })?;
             gpus.extend(vec![
                 Gpu {
                     load: Load::Curve,
@@ -81,69 +82,69 @@ impl Scenario {
                 gpus,
                 ..Self::default()
             }),
-            count => Err(format!("{text}: {count} GPUs; 1 to 16 can be made up")),
+            count => Err(format!("{text} has {count} GPUs; help: use 1 to 16")),
         }
     }
 }
 
-/// One GPU.
+/// A GPU.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Gpu {
-    /// What it is.
+    /// The model.
     pub model: Model,
-    /// How busy it is.
+    /// The load.
     #[serde(default)]
     pub load: Load,
-    /// It has fallen off the bus.
+    /// Whether the GPU has fallen off the bus.
     #[serde(default)]
     pub lost: bool,
-    /// It is not there; seen when the library starts, and until then like a lost one.
+    /// Whether the GPU is not there. It takes effect when the library is loaded; until then the GPU is lost.
     #[serde(default)]
     pub removed: bool,
-    /// XID errors so far, only ever added to: an event set gets those that come after it registered.
+    /// XID errors so far; tests only append. An event set delivers those after its registration.
     #[serde(default)]
     pub xids: Vec<u64>,
-    /// MIG instances; none: MIG is off.
+    /// MIG instances; MIG is off if there are none.
     #[serde(default)]
     pub mig: Vec<Instance>,
-    /// Who uses it.
+    /// The processes on the GPU.
     #[serde(default)]
     pub processes: Vec<Process>,
-    /// What the PCIe counters begin at.
+    /// The start of the PCIe counters.
     #[serde(default)]
     pub pcie_start: u64,
-    /// The PCIe counters are of 32 bits and wrap.
+    /// Whether the PCIe counters have 32 bits and wrap.
     #[serde(default)]
     pub pcie_wraps: bool,
     /// ECC errors: corrected and uncorrected, each volatile and aggregate.
     #[serde(default)]
     pub ecc: [u64; 4],
-    /// `nvmlClocksEventReason*`.
+    /// Active reasons for lower clocks (`nvmlClocksEventReason*` bits).
     #[serde(default)]
     pub reasons: u64,
-    /// Percent of each fan.
+    /// The speed of each fan, in percent.
     #[serde(default)]
     pub fans: Vec<u32>,
-    /// What single field values say instead of what the model and its load make of them.
+    /// Answers for single fields in place of the simulated ones.
     #[serde(default)]
-    pub figures: Vec<Figure>,
-    /// What single functions say instead.
+    pub field_answers: Vec<FieldAnswer>,
+    /// Answers of single functions in place of the simulated ones.
     #[serde(default)]
     pub answers: Vec<Answer>,
-    /// The place of the GPU that the events of its XID errors name; `None`: itself.
+    /// The position of the GPU that the events of its XID errors name; `None` for itself.
     #[serde(default)]
     pub events_name: Option<usize>,
-    /// NVLinks that it says it has, where that is not what the model has; those beyond are down.
+    /// The number of NVLinks if it is not the model's; links beyond it are down.
     #[serde(default)]
     pub links: Option<u32>,
-    /// It is a virtual one, with or without its license.
+    /// Whether a virtual GPU has its license; `None` if the GPU is not virtual.
     #[serde(default)]
     pub license: Option<bool>,
 }
 
 impl Gpu {
-    /// An idle one.
+    /// An idle GPU.
     pub const fn new(model: Model) -> Self {
         Self {
             model,
@@ -158,7 +159,7 @@ impl Gpu {
             ecc: [0; 4],
             reasons: 0,
             fans: Vec::new(),
-            figures: Vec::new(),
+            field_answers: Vec::new(),
             answers: Vec::new(),
             events_name: None,
             links: None,
@@ -167,85 +168,85 @@ impl Gpu {
     }
 }
 
-/// What a field value says. One that the model does not have stays not supported.
+/// The answer for a field. A field that the model lacks stays unsupported.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub struct Figure {
+pub struct FieldAnswer {
     /// `NVML_FI_*`.
     pub field: u32,
-    /// The link; `None`: any, and where the field has no scope.
+    /// The link; `None` for any, and for fields without a scope.
     #[serde(default)]
     pub scope: Option<u32>,
-    /// In the unit of the field, cut to its type.
+    /// The value in the unit of the field, truncated to its type.
     pub value: i64,
 }
 
-/// What a function says: every number that it gives.
+/// The answer of a function, for every number that it returns.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
-    /// NVML's name of it.
+    /// The function's name in NVML.
     pub function: String,
-    /// In the unit of the function, cut to its type.
+    /// The value in the unit of the function, truncated to its type.
     pub value: i64,
 }
 
-/// How busy a GPU is.
+/// The load of a GPU.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub enum Load {
-    /// Not at all.
+    /// No load.
     #[default]
     Idle,
-    /// All the time.
+    /// Full load.
     Busy,
-    /// Up and down, once a minute.
+    /// Between none and full, in a period of one minute.
     Curve,
 }
 
-/// One MIG instance.
+/// A MIG compute instance.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Instance {
-    /// Of its GPU instance.
+    /// The id of its GPU instance.
     pub gpu_instance: u32,
-    /// Within that.
+    /// Its id within the GPU instance.
     pub compute_instance: u32,
-    /// As `1g.10gb`.
+    /// The profile, as `1g.10gb`.
     pub profile: String,
-    /// MiB.
+    /// Memory, in MiB.
     pub memory: u64,
 }
 
-/// One process.
+/// A process.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Process {
-    /// Its number.
+    /// The process id.
     pub pid: u32,
-    /// Bytes; `None`: not available.
+    /// Memory in bytes; `None` if NVML cannot tell.
     pub memory: Option<u64>,
-    /// Percent of the SMs; `None`: it has no sample.
+    /// SM utilization in percent; `None` if there is no sample.
     pub sm: Option<u32>,
 }
 
-/// Something that goes wrong.
+/// A failure.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rule {
-    /// NVML's name of the function; `*`: any of a device.
+    /// The function's name in NVML; `*` for every function of a device.
     pub function: String,
-    /// The place of the GPU; `None`: any.
+    /// The position of the GPU; `None` for any.
     pub gpu: Option<usize>,
-    /// With `nvmlDeviceGetFieldValues`: this field only fails.
+    /// Only this field of `nvmlDeviceGetFieldValues`.
     pub field: Option<u32>,
-    /// It takes so much longer.
+    /// The delay.
     pub milliseconds: u64,
-    /// It does not return while the scenario has this rule.
+    /// Whether the call hangs while the scenario has this rule.
     pub hang: bool,
-    /// What it returns.
+    /// The code that the call returns.
     pub code: u32,
-    /// An XID error comes with its first failure of each GPU, to whoever has registered by then.
+    /// The XID error that comes with the first failure of each GPU, for event sets that are registered by then.
     pub xid: Option<u64>,
 }
 
@@ -257,12 +258,12 @@ pub struct ConfCompute {
     pub cpu: u32,
     /// `NVML_CC_SYSTEM_ENVIRONMENT_*`.
     pub environment: u32,
-    /// It is on.
+    /// Whether it is on.
     pub enabled: bool,
-    /// Developer tools are allowed.
+    /// Whether developer tools are allowed.
     pub devtools: bool,
     /// `NVML_CC_SYSTEM_MULTIGPU_*`.
     pub multi_gpu: u32,
-    /// The GPUs accept work.
+    /// Whether the GPUs accept work.
     pub ready: bool,
 }

@@ -1,5 +1,5 @@
-//! The library as a program meets it: loaded by its path, through nvml-wrapper. A process has one such library and
-//! one scenario, so one test goes through everything.
+//! The library as a program uses it: loaded by its path, through nvml-wrapper. A process has one library and one
+//! scenario, so that one test covers everything.
 
 use std::{
     ffi::OsStr,
@@ -22,11 +22,11 @@ use partymeter_fake_nvml::{
     Answer, CALLS, Rule, SCENARIO, Scenario,
     models::Model,
     scenario::{Instance, Load, Process},
-    values::{self, At},
+    values::{self, SimulatedGpu},
 };
 
-/// Longer than the library waits before it looks at its scenario again.
-const SEEN: Duration = Duration::from_millis(60);
+/// Longer than the library takes to notice a changed scenario.
+const REFRESH: Duration = Duration::from_millis(60);
 
 /// Codes of `nvmlReturn_t`.
 const INVALID_ARGUMENT: u32 = 2;
@@ -34,7 +34,7 @@ const INSUFFICIENT_SIZE: u32 = 7;
 const VERSION_MISMATCH: u32 = 25;
 const UNKNOWN: u32 = 999;
 
-/// The library beside this test, where cargo puts the one that it builds for it.
+/// The library that cargo builds beside this test.
 fn library() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.with_file_name("libpartymeter_fake_nvml.so")
@@ -46,24 +46,24 @@ fn start() -> Nvml {
     started.unwrap_or_else(|error| panic!("{}: {error}", library.display()))
 }
 
-/// A scenario in a file of its own.
-struct Told {
-    file: PathBuf,
+/// A scenario and its file.
+struct ScenarioFile {
+    path: PathBuf,
     scenario: Scenario,
 }
 
-impl Told {
+impl ScenarioFile {
     fn change(&mut self, change: impl FnOnce(&mut Scenario)) {
         change(&mut self.scenario);
         self.write();
-        // The library tells nobody when it has read the file.
-        thread::sleep(SEEN);
+        // The library does not signal that it has read the file.
+        thread::sleep(REFRESH);
     }
 
     fn write(&self) {
-        let next = self.file.with_extension("next");
+        let next = self.path.with_extension("next");
         fs::write(&next, serde_json::to_string(&self.scenario).unwrap()).unwrap();
-        fs::rename(next, &self.file).unwrap();
+        fs::rename(next, &self.path).unwrap();
     }
 }
 
@@ -75,47 +75,47 @@ fn rule(function: &str) -> Rule {
 }
 
 #[test]
-fn the_library_does_as_its_scenario_says() {
+fn the_library_follows_its_scenario() {
     let directory = std::env::temp_dir().join(format!("fake-nvml-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
-    let mut told = Told {
-        file: directory.join("scenario.json"),
+    let mut file = ScenarioFile {
+        path: directory.join("scenario.json"),
         scenario: Scenario::of(Model::H100, 3),
     };
-    told.scenario.frozen = Some(500.0);
-    told.scenario.gpus[1].load = Load::Curve;
-    told.write();
+    file.scenario.frozen = Some(500.0);
+    file.scenario.gpus[1].load = Load::Curve;
+    file.write();
     let calls = directory.join("calls");
-    // SAFETY: nothing else in this process reads or writes the environment now.
+    // SAFETY: this is the only test of the process, so that no other thread reads the environment.
     unsafe {
-        std::env::set_var(SCENARIO, &told.file);
+        std::env::set_var(SCENARIO, &file.path);
         std::env::set_var(CALLS, &calls);
     }
 
     let nvml = start();
-    figures(&nvml, &mut told);
+    values_of_gpus(&nvml, &mut file);
     limits(&nvml);
-    models(&nvml, &mut told);
-    instances(&nvml, &mut told);
-    processes(&nvml, &mut told);
-    failures(&nvml, &mut told);
-    hang(&nvml, &mut told);
-    xids(&nvml, &mut told);
+    models(&nvml, &mut file);
+    instances(&nvml, &mut file);
+    processes(&nvml, &mut file);
+    failures(&nvml, &mut file);
+    hang(&nvml, &mut file);
+    xids(&nvml, &mut file);
     let counted = fs::read_to_string(&calls).unwrap();
     let power = counted
         .lines()
         .find_map(|line| line.strip_prefix("nvmlDeviceGetPowerUsage "));
     assert!(power.unwrap().parse::<u64>().unwrap() > 3, "{counted}");
-    reload(nvml, &mut told);
+    reload(nvml, &mut file);
     fs::remove_dir_all(directory).unwrap();
 }
 
-fn figures(nvml: &Nvml, told: &mut Told) {
+fn values_of_gpus(nvml: &Nvml, file: &mut ScenarioFile) {
     assert_eq!(nvml.device_count().unwrap(), 3);
     for index in 0..3 {
-        let place = index as usize;
+        let position = index as usize;
         let device = nvml.device_by_index(index).unwrap();
-        let at = At::new(&told.scenario, place, 500.0).unwrap();
+        let at = SimulatedGpu::new(&file.scenario, position, 500.0).unwrap();
         assert_eq!(device.power_usage().unwrap(), at.power());
         assert_eq!(device.total_energy_consumption().unwrap(), at.energy());
         let temperature = device.temperature(TemperatureSensor::Gpu).unwrap();
@@ -124,27 +124,31 @@ fn figures(nvml: &Nvml, told: &mut Told) {
         let wanted = (at.utilization(), at.memory_utilization());
         assert_eq!((rates.gpu, rates.memory), wanted);
         let found = nvml.device_by_uuid(device.uuid().unwrap()).unwrap();
-        assert_eq!(found.pci_info().unwrap().bus_id, values::bus_id(place));
+        assert_eq!(found.pci_info().unwrap().bus_id, values::bus_id(position));
     }
-    told.change(|scenario| {
+    file.change(|scenario| {
         scenario.gpus[0].answers = vec![Answer {
             function: "nvmlDeviceGetPowerUsage".to_owned(),
             value: 4_294_967_295,
         }];
     });
-    let absurd = nvml.device_by_index(0).unwrap().power_usage();
-    assert_eq!(absurd.unwrap(), u32::MAX);
-    told.change(|scenario| scenario.gpus[0].answers.clear());
-    let power = |place| At::new(&told.scenario, place, 500.0).unwrap().power();
-    assert_ne!(power(0), power(1), "the curve is to differ from idle");
+    let answer = nvml.device_by_index(0).unwrap().power_usage();
+    assert_eq!(answer.unwrap(), u32::MAX);
+    file.change(|scenario| scenario.gpus[0].answers.clear());
+    let power = |position| {
+        SimulatedGpu::new(&file.scenario, position, 500.0)
+            .unwrap()
+            .power()
+    };
+    assert_ne!(power(0), power(1), "the curve differs from idle");
 }
 
-/// What has no room, points nowhere or is of another version.
+/// Buffers that are too small, null pointers, and wrong structure versions.
 fn limits(nvml: &Nvml) {
     let device = nvml.device_by_index(0).unwrap();
     let lib = nvml.lib();
     let mut text = [7; 8];
-    // SAFETY: the device lives; the lengths are those of the memory, or the pointer is null.
+    // SAFETY: the device is open; every pointer is null or to memory of the stated length.
     let codes = unsafe {
         let handle = device.handle();
         [
@@ -157,8 +161,8 @@ fn limits(nvml: &Nvml) {
     };
     assert_eq!(codes[0], INSUFFICIENT_SIZE);
     assert_eq!(codes[1..], [INVALID_ARGUMENT; 4]);
-    assert_eq!(text, [7; 8], "written into what has no room");
-    // SAFETY: as above; memory of zeros is a value of that structure.
+    assert_eq!(text, [7; 8], "the buffer is unchanged");
+    // SAFETY: the device is open; zero is valid for a structure of integers.
     let code = unsafe {
         let mut memory = std::mem::zeroed();
         lib.nvmlDeviceGetMemoryInfo_v2(device.handle(), &raw mut memory)
@@ -166,8 +170,8 @@ fn limits(nvml: &Nvml) {
     assert_eq!(code, VERSION_MISMATCH);
 }
 
-fn models(nvml: &Nvml, told: &mut Told) {
-    told.change(|scenario| scenario.gpus[2].model = Model::T4);
+fn models(nvml: &Nvml, file: &mut ScenarioFile) {
+    file.change(|scenario| scenario.gpus[2].model = Model::T4);
     let device = nvml.device_by_index(2).unwrap();
     assert_eq!(device.name().unwrap(), "Tesla T4");
     let error = device.mig_mode();
@@ -176,8 +180,8 @@ fn models(nvml: &Nvml, told: &mut Told) {
     assert!(matches!(error, Err(NvmlError::NotSupported)), "{error:?}");
 }
 
-fn instances(nvml: &Nvml, told: &mut Told) {
-    told.change(|scenario| {
+fn instances(nvml: &Nvml, file: &mut ScenarioFile) {
+    file.change(|scenario| {
         scenario.gpus[0].mig.push(Instance {
             gpu_instance: 9,
             compute_instance: 0,
@@ -191,26 +195,26 @@ fn instances(nvml: &Nvml, told: &mut Told) {
     assert!(device.power_usage().is_ok());
     let instance = device.mig_device_by_index(0).unwrap();
     assert_eq!(instance.memory_info().unwrap().total, 9856 << 20);
-    let uuid = values::mig_uuid(told.scenario.seed, 0, 0);
+    let uuid = values::mig_uuid(file.scenario.seed, 0, 0);
     assert_eq!(instance.uuid().unwrap(), uuid);
     assert!(instance.power_usage().is_err());
     assert!(instance.temperature(TemperatureSensor::Gpu).is_err());
     let error = device.mig_device_by_index(1).map(drop);
     assert!(matches!(error, Err(NvmlError::NotFound)), "{error:?}");
-    told.change(|scenario| scenario.gpus[0].mig.clear());
+    file.change(|scenario| scenario.gpus[0].mig.clear());
 }
 
-fn processes(nvml: &Nvml, told: &mut Told) {
+fn processes(nvml: &Nvml, file: &mut ScenarioFile) {
     let process = Process {
         pid: 4711,
         memory: Some(1 << 30),
         sm: Some(40),
     };
-    told.change(|scenario| scenario.gpus[0].processes = vec![process; 2]);
+    file.change(|scenario| scenario.gpus[0].processes = vec![process; 2]);
     let device = nvml.device_by_index(0).unwrap();
     assert_eq!(device.running_compute_processes().unwrap().len(), 2);
     let mut count = 0;
-    // SAFETY: the device lives; there is room for none, as the count says.
+    // SAFETY: the device is open; the count of 0 allows a null pointer.
     let code = unsafe {
         let lib = nvml.lib();
         lib.nvmlDeviceGetComputeRunningProcesses_v3(device.handle(), &raw mut count, null_mut())
@@ -218,8 +222,8 @@ fn processes(nvml: &Nvml, told: &mut Told) {
     assert_eq!((code, count), (INSUFFICIENT_SIZE, 2));
 }
 
-fn failures(nvml: &Nvml, told: &mut Told) {
-    told.change(|scenario| {
+fn failures(nvml: &Nvml, file: &mut ScenarioFile) {
+    file.change(|scenario| {
         scenario.rules = vec![
             Rule {
                 gpu: Some(1),
@@ -232,15 +236,15 @@ fn failures(nvml: &Nvml, told: &mut Told) {
             },
         ];
     });
-    let sound = nvml.device_by_index(0).unwrap();
+    let healthy = nvml.device_by_index(0).unwrap();
     let device = nvml.device_by_index(1).unwrap();
-    assert!(sound.power_usage().is_ok());
+    assert!(healthy.power_usage().is_ok());
     let error = device.power_usage();
     assert!(matches!(error, Err(NvmlError::Unknown)), "{error:?}");
     let before = Instant::now();
     device.temperature(TemperatureSensor::Gpu).unwrap();
     assert!(before.elapsed() >= Duration::from_millis(150));
-    told.change(|scenario| {
+    file.change(|scenario| {
         scenario.rules.clear();
         scenario.gpus[1].lost = true;
     });
@@ -248,12 +252,12 @@ fn failures(nvml: &Nvml, told: &mut Told) {
     assert!(matches!(error, Err(NvmlError::GpuLost)), "{error:?}");
     let error = nvml.device_by_index(1).map(drop);
     assert!(matches!(error, Err(NvmlError::GpuLost)), "{error:?}");
-    told.change(|scenario| scenario.gpus[1].lost = false);
+    file.change(|scenario| scenario.gpus[1].lost = false);
     assert!(device.power_usage().is_ok());
 }
 
-fn hang(nvml: &Nvml, told: &mut Told) {
-    told.change(|scenario| {
+fn hang(nvml: &Nvml, file: &mut ScenarioFile) {
+    file.change(|scenario| {
         scenario.rules = vec![Rule {
             gpu: Some(1),
             hang: true,
@@ -268,15 +272,15 @@ fn hang(nvml: &Nvml, told: &mut Told) {
         while Instant::now() < end {
             assert!(other.power_usage().is_ok());
         }
-        assert!(hung.try_recv().is_err(), "it returned");
-        told.change(|scenario| scenario.rules.clear());
+        assert!(hung.try_recv().is_err(), "the call returned");
+        file.change(|scenario| scenario.rules.clear());
         let released = hung.recv_timeout(Duration::from_secs(10)).unwrap();
         assert!(released.is_ok(), "{released:?}");
     });
 }
 
-fn xids(nvml: &Nvml, told: &mut Told) {
-    told.change(|scenario| scenario.gpus[0].xids = vec![13]);
+fn xids(nvml: &Nvml, file: &mut ScenarioFile) {
+    file.change(|scenario| scenario.gpus[0].xids = vec![13]);
     let registered = || {
         let device = nvml.device_by_index(0).unwrap();
         let set = nvml.create_event_set().unwrap();
@@ -284,7 +288,7 @@ fn xids(nvml: &Nvml, told: &mut Told) {
         device.register_events(types, set).unwrap()
     };
     let sets = [registered(), registered()];
-    told.change(|scenario| scenario.gpus[0].xids.extend([31, 48]));
+    file.change(|scenario| scenario.gpus[0].xids.extend([31, 48]));
     for set in &sets {
         for wanted in [31, 48] {
             match set.wait(5000).unwrap().event_data {
@@ -297,9 +301,9 @@ fn xids(nvml: &Nvml, told: &mut Told) {
         assert!(matches!(end, Err(NvmlError::Timeout)), "{end:?}");
         assert!(before.elapsed() >= Duration::from_millis(200));
     }
-    // One that comes with the call that finds the device lost, and once only.
+    // The XID error of a rule occurs once.
     let device = nvml.device_by_index(0).unwrap();
-    told.change(|scenario| {
+    file.change(|scenario| {
         scenario.rules = vec![Rule {
             gpu: Some(0),
             code: UNKNOWN,
@@ -310,21 +314,21 @@ fn xids(nvml: &Nvml, told: &mut Told) {
     for _ in 0..2 {
         assert!(device.power_usage().is_err());
     }
-    let told_of = sets[0].wait(5000).unwrap().event_data;
-    assert!(matches!(told_of, Some(XidError::Value(79))), "{told_of:?}");
+    let event = sets[0].wait(5000).unwrap().event_data;
+    assert!(matches!(event, Some(XidError::Value(79))), "{event:?}");
     let end = sets[0].wait(0).map(drop);
     assert!(matches!(end, Err(NvmlError::Timeout)), "{end:?}");
-    told.change(|scenario| scenario.rules.clear());
+    file.change(|scenario| scenario.rules.clear());
 }
 
-fn reload(nvml: Nvml, told: &mut Told) {
-    told.change(|scenario| scenario.loaded = false);
+fn reload(nvml: Nvml, file: &mut ScenarioFile) {
+    file.change(|scenario| scenario.loaded = false);
     let error = nvml.device_count();
     assert!(
         matches!(error, Err(NvmlError::DriverNotLoaded)),
         "{error:?}"
     );
-    told.change(|scenario| {
+    file.change(|scenario| {
         (scenario.loaded, scenario.generation) = (true, 2);
         scenario.gpus[0].removed = true;
     });
@@ -335,5 +339,5 @@ fn reload(nvml: Nvml, told: &mut Told) {
     let nvml = start();
     assert_eq!(nvml.device_count().unwrap(), 2);
     let first = nvml.device_by_index(0).unwrap();
-    assert_eq!(first.uuid().unwrap(), values::uuid(told.scenario.seed, 1));
+    assert_eq!(first.uuid().unwrap(), values::uuid(file.scenario.seed, 1));
 }

@@ -1,214 +1,44 @@
-//! The GPU source on a machine that has a GPU: its figures beside nvidia-smi's, at rest and under a load. Without a GPU
-//! these tests are ignored; `cargo xtask gpu-check` runs them where there is one, and there it is an error to have none.
+//! The GPU source on real GPUs: its values beside nvidia-smi's, idle and under load. Without a GPU the tests are
+//! ignored; `cargo xtask gpu-check` runs them, and fails without a GPU.
+
+mod machine;
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    io::Read as _,
+    path::Path,
+    process::{Command, Stdio},
     thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-/// What nvidia-smi is asked for, and the series that has to agree: with how much difference, as a share of the value
-/// and in the unit of the series. What moves while it is read gets some; what does not gets none.
-const PARITY: [(&str, &str, f64, f64, f64); 12] = [
-    // Query, series (ID stands for the label), factor, share, difference.
-    (
-        "memory.total",
-        "gpu_memory_total_bytes{ID}",
-        1_048_576.0,
-        0.0,
-        1_048_576.0,
-    ),
-    (
-        "memory.used",
-        "gpu_memory_used_bytes{ID}",
-        1_048_576.0,
-        0.01,
-        8_388_608.0,
-    ),
-    (
-        "memory.reserved",
-        "gpu_memory_reserved_bytes{ID}",
-        1_048_576.0,
-        0.0,
-        1_048_576.0,
-    ),
-    (
-        "enforced.power.limit",
-        "gpu_power_limit_watts{ID}",
-        1.0,
-        0.0,
-        0.01,
-    ),
-    ("power.draw", "gpu_power_watts{ID}", 1.0, 0.15, 15.0),
-    (
-        "temperature.gpu",
-        "gpu_temperature_celsius{ID,sensor=\"gpu\"}",
-        1.0,
-        0.0,
-        3.0,
-    ),
-    (
-        "temperature.memory",
-        "gpu_temperature_celsius{ID,sensor=\"memory\"}",
-        1.0,
-        0.0,
-        3.0,
-    ),
-    (
-        "clocks.max.sm",
-        "gpu_clock_max_hertz{ID,domain=\"sm\"}",
-        1e6,
-        0.0,
-        0.0,
-    ),
-    (
-        "clocks.max.memory",
-        "gpu_clock_max_hertz{ID,domain=\"memory\"}",
-        1e6,
-        0.0,
-        0.0,
-    ),
-    (
-        "pcie.link.width.current",
-        "gpu_pcie_link_width{ID}",
-        1.0,
-        0.0,
-        0.0,
-    ),
-    (
-        "ecc.errors.corrected.volatile.total",
-        "gpu_ecc_errors_total{ID,type=\"corrected\",scope=\"volatile\"}",
-        1.0,
-        0.0,
-        0.0,
-    ),
-    (
-        "ecc.errors.uncorrected.aggregate.total",
-        "gpu_ecc_errors_total{ID,type=\"uncorrected\",scope=\"aggregate\"}",
-        1.0,
-        0.0,
-        0.0,
-    ),
-];
+use machine::{Agent, need_gpu, query};
 
-/// Fails where there is no GPU to test with.
-fn need_gpu() {
-    let listed = Command::new("nvidia-smi").arg("--list-gpus").output();
-    let there =
-        listed.is_ok_and(|output| output.status.success() && output.stdout.starts_with(b"GPU "));
-    assert!(there, "needs GPU: nvidia-smi lists none on this machine");
+/// A query of nvidia-smi, the series that must agree, the factor to the unit of the series, and the allowed difference: as
+/// a ratio of the value and in the unit of the series. Only values that change between two reads may differ.
+type Parity = (&'static str, &'static str, f64, f64, f64);
+
+macro_rules! parity {
+    ($($query:literal, $series:literal, $factor:literal, $ratio:literal, $difference:literal;)*) => {
+        &[$(($query, $series, $factor, $ratio, $difference)),*]
+    };
 }
 
-/// The rows that nvidia-smi gives, by GPU.
-fn ask(queries: &[&str]) -> Vec<Vec<String>> {
-    let output = Command::new("nvidia-smi")
-        .arg(format!("--query-gpu={}", queries.join(",")))
-        .arg("--format=csv,noheader,nounits")
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}");
-    text.lines()
-        .map(|line| {
-            line.split(", ")
-                .map(|cell| cell.trim().to_owned())
-                .collect()
-        })
-        .collect()
-}
-
-struct Agent {
-    child: Child,
-    port: u16,
-    log: PathBuf,
-}
-
-impl Agent {
-    fn start() -> Self {
-        let program = std::env::var_os("PARTYMETER_BIN").map_or_else(
-            || {
-                let tests = std::env::current_exe().unwrap();
-                tests.parent().unwrap().parent().unwrap().join("partymeter")
-            },
-            PathBuf::from,
-        );
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let log = std::env::temp_dir().join(format!("partymeter-gpu-{port}.log"));
-        let child = Command::new(program)
-            .args([
-                "run",
-                "--network-enabled",
-                "false",
-                "--interval",
-                "500ms",
-                "--gpu-processes",
-                "true",
-            ])
-            .args(["--prometheus-listen", &format!("127.0.0.1:{port}")])
-            .stdin(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let agent = Self { child, port, log };
-        let end = Instant::now() + Duration::from_mins(1);
-        // Without persistence mode a GPU takes seconds to open; shares of time need two rounds.
-        while agent.value("gpu_up{gpu_id=\"0\"}") != Some(1.0) {
-            assert!(Instant::now() < end, "{}", agent.log());
-            sleep(Duration::from_millis(100));
-        }
-        agent.after_rounds(3, end);
-        agent
-    }
-
-    /// Waits for rounds of the first GPU.
-    fn after_rounds(&self, rounds: u32, end: Instant) {
-        let made = || self.value("partymeter_source_duration_seconds_count{source=\"gpu0\"}");
-        let enough = made().unwrap_or(0.0) + f64::from(rounds);
-        while made() < Some(enough) {
-            assert!(Instant::now() < end, "{}", self.log());
-            sleep(Duration::from_millis(100));
-        }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    fn page(&self) -> String {
-        let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) else {
-            return String::new();
-        };
-        stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn value(&self, series: &str) -> Option<f64> {
-        let page = self.page();
-        page.lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-        drop(fs::remove_file(&self.log));
-    }
-}
+// ID stands for the label `gpu_id`.
+static PARITY: &[Parity] = parity! {
+    "memory.total", "gpu_memory_total_bytes{ID}", 1_048_576.0, 0.0, 1_048_576.0;
+    "memory.used", "gpu_memory_used_bytes{ID}", 1_048_576.0, 0.01, 8_388_608.0;
+    "memory.reserved", "gpu_memory_reserved_bytes{ID}", 1_048_576.0, 0.0, 1_048_576.0;
+    "enforced.power.limit", "gpu_power_limit_watts{ID}", 1.0, 0.0, 0.01;
+    "power.draw", "gpu_power_watts{ID}", 1.0, 0.15, 15.0;
+    "temperature.gpu", "gpu_temperature_celsius{ID,sensor=\"gpu\"}", 1.0, 0.0, 3.0;
+    "temperature.memory", "gpu_temperature_celsius{ID,sensor=\"memory\"}", 1.0, 0.0, 3.0;
+    "clocks.max.sm", "gpu_clock_max_hertz{ID,domain=\"sm\"}", 1e6, 0.0, 0.0;
+    "clocks.max.memory", "gpu_clock_max_hertz{ID,domain=\"memory\"}", 1e6, 0.0, 0.0;
+    "pcie.link.width.current", "gpu_pcie_link_width{ID}", 1.0, 0.0, 0.0;
+    "ecc.errors.corrected.volatile.total", "gpu_ecc_errors_total{ID,type=\"corrected\",scope=\"volatile\"}", 1.0, 0.0, 0.0;
+    "ecc.errors.uncorrected.aggregate.total", "gpu_ecc_errors_total{ID,type=\"uncorrected\",scope=\"aggregate\"}", 1.0, 0.0, 0.0;
+};
 
 #[test]
 #[ignore = "needs GPU: `cargo xtask gpu-check` runs it"]
@@ -217,8 +47,8 @@ fn agrees_with_nvidia_smi() {
     let agent = Agent::start();
     let queries: Vec<&str> = PARITY.iter().map(|row| row.0).collect();
     let (theirs, names) = (
-        ask(&queries),
-        ask(&[
+        query(&queries),
+        query(&[
             "uuid",
             "name",
             "pci.bus_id",
@@ -244,7 +74,7 @@ fn agrees_with_nvidia_smi() {
             let series = series.replace("ID", &id);
             let ours = agent.value(&series);
             println!("GPU {gpu}  {query:42} {theirs:>14}  {ours:?}");
-            // "[N/A]" and the like: it does not have it, and neither have we.
+            // "[N/A]" and the like: the GPU does not support it.
             let Ok(theirs) = theirs.parse::<f64>() else {
                 continue;
             };
@@ -261,7 +91,7 @@ fn agrees_with_nvidia_smi() {
     }
     assert!(
         compared.values().all(|count| *count >= 4),
-        "too little to compare: {compared:?}"
+        "too few values to compare: {compared:?}"
     );
     println!(
         "{}",
@@ -272,10 +102,10 @@ fn agrees_with_nvidia_smi() {
     );
 }
 
-/// A load through the CUDA driver itself: memory that is taken is seen to the byte's page, and computing is seen.
+/// Puts load on GPU 0 through the CUDA driver: memory, utilization and energy show it.
 #[test]
 #[ignore = "needs GPU: `cargo xtask gpu-check` runs it"]
-fn sees_a_load() {
+fn shows_a_load() {
     need_gpu();
     let agent = Agent::start();
     let used = "gpu_memory_used_bytes{gpu_id=\"0\"}";
@@ -290,7 +120,7 @@ fn sees_a_load() {
         .stdout(Stdio::piped())
         .spawn();
     let mut load = load.unwrap_or_else(|error| panic!("python3 does not start: {error}"));
-    // In the midst of it: the driver's own means are over a second or so, and nothing tells when they are full.
+    // The driver averages over about a second, and does not tell when the average is complete.
     sleep(Duration::from_secs(8));
     let page = agent.page();
     let shown = |start: &str| {
@@ -306,19 +136,19 @@ fn sees_a_load() {
         shown("gpu_process_")
     );
     let busy = agent.value(used).unwrap();
-    let mut told = String::new();
+    let mut output = String::new();
     load.stdout
         .take()
         .unwrap()
-        .read_to_string(&mut told)
+        .read_to_string(&mut output)
         .unwrap();
     let status = load.wait().unwrap();
-    assert!(status.success(), "the load failed: {told}");
-    // The context takes some more.
-    let taken = busy - before;
+    assert!(status.success(), "the load failed: {output}");
+    // The CUDA context takes memory too.
+    let allocated = busy - before;
     assert!(
-        (2.0 * 1_073_741_824.0..4.0 * 1_073_741_824.0).contains(&taken),
-        "{taken} bytes more are in use"
+        (2.0 * 1_073_741_824.0..4.0 * 1_073_741_824.0).contains(&allocated),
+        "{allocated} more bytes are in use"
     );
     let utilization = page.lines().find_map(|line| {
         line.strip_prefix("gpu_utilization_percent{gpu_id=\"0\",")?

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     config::{Config, Histograms, Otlp, Temporality},
     model::{self, Instrument, Metric, OpenTelemetry, Value, catalog},
-    sample::{Exponential, Snapshot, gpu::Facts},
+    sample::{Exponential, Snapshot, gpu::GpuInfo},
 };
 
 /// Points in one message: receivers of gRPC take 4 MiB, and a point is some 300 bytes.
@@ -399,20 +399,20 @@ fn exponential(
 /// What is known of every GPU, by its id, as attributes.
 fn gpus(snapshot: &Snapshot) -> impl Iterator<Item = (String, Vec<KeyValue>)> {
     let gpus = snapshot.gpus.iter().flat_map(|gpus| &gpus.gpus);
-    let describe = |facts: Option<&Facts>, id: &str| {
+    let describe = |info: Option<&GpuInfo>, id: &str| {
         let name = format!("gpu{id}");
         // Before it was ever open, all that is known is that there is one.
-        let uuid = facts.map_or(&*name, |facts| &facts.uuid);
+        let uuid = info.map_or(&*name, |info| &info.uuid);
         let mut attributes = vec![text("hw.id", uuid), text("hw.type", "gpu")];
-        if let Some(facts) = facts {
-            attributes.push(text("hw.model", &facts.model));
+        if let Some(info) = info {
+            attributes.push(text("hw.model", &info.model));
             attributes.push(text("hw.vendor", "NVIDIA"));
         }
         attributes.push(text("hw.name", name));
         attributes
     };
     gpus.map(move |gpu| {
-        let attributes = describe(gpu.facts.as_deref(), &gpu.id);
+        let attributes = describe(gpu.info.as_deref(), &gpu.id);
         (gpu.id.to_string(), attributes)
     })
 }

@@ -1,8 +1,12 @@
-//! The names, units and labels of dcgm-exporter 4.8 for the same values, so that dashboards made for it work.
+//! The page of dcgm-exporter 4.8: its names, units and labels for the same values, so that dashboards made for it work.
 
 use std::sync::LazyLock;
 
-use super::{GpuMetric, gpus, metrics};
+use super::{
+    list::metrics,
+    metric::{Dcgm, GpuMetric, Scale},
+    series::gpus,
+};
 use crate::{
     model::{Kind, Value},
     sample::{
@@ -11,89 +15,21 @@ use crate::{
     },
 };
 
-/// A name of dcgm-exporter.
-pub struct Dcgm {
-    /// `DCGM_FI_…`.
-    pub name: &'static str,
-    /// The series that it is: those with these labels.
-    pub only: &'static [(&'static str, &'static str)],
-    /// How it calls it.
-    pub kind: Kind,
-    /// From our unit to its.
-    pub scale: Scale,
-    /// Its help.
-    pub help: &'static str,
-}
-
-/// How to get from one unit to another.
-#[derive(Clone, Copy, Debug)]
-pub enum Scale {
-    /// The same unit.
-    Same,
-    /// Times that.
-    Times(f64),
-    /// Divided by that.
-    Over(f64),
-}
-
-/// Bytes to MiB.
-pub(super) const MIB: Scale = Scale::Over(1_048_576.0);
-/// Hz to MHz.
-pub(super) const MEGA: Scale = Scale::Over(1e6);
-/// Seconds to nanoseconds.
-pub(super) const NANO: Scale = Scale::Times(1e9);
-/// Joules to millijoules.
-pub(super) const MILLI: Scale = Scale::Times(1e3);
-/// Ratio to percent.
-pub(super) const PERCENT: Scale = Scale::Times(100.0);
-
-/// A gauge of theirs.
-pub(super) const fn gauge(
-    name: &'static str,
-    only: &'static [(&'static str, &'static str)],
-    scale: Scale,
-    help: &'static str,
-) -> Dcgm {
-    Dcgm {
-        name,
-        only,
-        kind: Kind::Gauge,
-        scale,
-        help,
-    }
-}
-
-/// A counter of theirs.
-pub(super) const fn counter(
-    name: &'static str,
-    only: &'static [(&'static str, &'static str)],
-    scale: Scale,
-    help: &'static str,
-) -> Dcgm {
-    Dcgm {
-        name,
-        only,
-        kind: Kind::Counter,
-        scale,
-        help,
-    }
-}
-
-/// One family of its page.
+/// One metric family of the page.
 pub struct Family {
     /// `DCGM_FI_…`.
     pub name: &'static str,
-    /// How it calls it.
+    /// The type that dcgm-exporter gives it.
     pub kind: Kind,
-    /// Its help.
+    /// The help text.
     pub help: &'static str,
     sources: Vec<(&'static GpuMetric, &'static Dcgm)>,
 }
 
-/// Takes the names of the labels, their values, and the series' value.
+/// Receives the names of the labels, their values, and the value of a series.
 pub type EmitLabelled<'a> = &'a mut dyn FnMut(&[&str], &[&str], Value<'_>);
 
-/// The labels of the families, but for those of MIG.
+/// The labels of every series; those of MIG follow.
 const LABELS: [&str; 7] = [
     "gpu",
     "UUID",
@@ -104,13 +40,13 @@ const LABELS: [&str; 7] = [
     "DCGM_FI_DRIVER_VERSION",
 ];
 
-/// The number of the last XID error, as dcgm-exporter gives it; 0 before the first.
+/// The number of the last XID error; 0 before the first.
 const XID: &str = "DCGM_FI_DEV_XID_ERRORS";
 
-/// Whether a virtual GPU has its license; 0 also where none is needed.
+/// Whether a virtual GPU has its license; 0 also if it needs none.
 const LICENSE: &str = "DCGM_FI_DEV_VGPU_LICENSE_STATUS";
 
-/// Every family, in the order of our own page.
+/// Every family, in the order of the agent's own page.
 pub fn families() -> &'static [Family] {
     static FAMILIES: LazyLock<Vec<Family>> = LazyLock::new(|| {
         let mut families: Vec<Family> = Vec::new();
@@ -144,7 +80,7 @@ pub fn families() -> &'static [Family] {
 }
 
 impl Family {
-    /// Gives every series: names and values of its labels, and its value.
+    /// Emits every series of the family.
     pub fn read(&self, snapshot: &Snapshot, emit: EmitLabelled<'_>) {
         for gpu in gpus(snapshot) {
             let value = match self.name {
@@ -165,7 +101,7 @@ impl Family {
                 if dcgm
                     .only
                     .iter()
-                    .all(|(name, wanted)| label(name) == Some(wanted))
+                    .all(|(name, value)| label(name) == Some(value))
                     && let Some(id) = label("gpu_id")
                 {
                     labelled(
@@ -199,18 +135,18 @@ fn labelled(
     emit: EmitLabelled<'_>,
 ) {
     let gpu = gpus(snapshot).iter().find(|gpu| *gpu.id == *id);
-    // Known also of one that is down; not of one that was never open.
-    let Some((gpu, facts)) = gpu.and_then(|gpu| Some((gpu, gpu.facts.as_deref()?))) else {
+    // A GPU that is down keeps its properties; one that was never open has none.
+    let Some((gpu, info)) = gpu.and_then(|gpu| Some((gpu, gpu.info.as_deref()?))) else {
         return;
     };
     let values = [
         id,
-        &facts.uuid,
-        &facts.pci_bus_id,
-        &facts.device,
-        &facts.model,
+        &info.uuid,
+        &info.pci_bus_id,
+        &info.device,
+        &info.model,
         &snapshot.node,
-        &facts.driver_version,
+        &info.driver_version,
     ];
     let Some(instance) = instance else {
         emit(&LABELS, &values, value);
@@ -246,7 +182,7 @@ fn scaled(value: Value<'_>, scale: Scale) -> Value<'_> {
         Scale::Times(factor) => real * factor,
         Scale::Over(factor) => real / factor,
     };
-    // Counts of MiB, MHz, mJ and ns are whole there.
+    // dcgm-exporter has whole numbers of MiB, MHz, mJ and ns.
     let whole = real.round();
     if (0.0..9e15).contains(&whole) {
         Value::Integer(whole as u64)

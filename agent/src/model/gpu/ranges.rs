@@ -1,52 +1,52 @@
-//! The figures that can be. They are wide: one that hides a real value would be worse than none, and what a broken
-//! driver says (0xFF000000 and the like) is far beyond. Counters are bounded by what a device can count in its life; a
-//! leap between two readings is not judged, for after a pause or a reset of the driver it is right.
+//! Valid ranges. They are wide, because hiding a real value is worse than showing a wrong one; what a broken driver
+//! returns (such as 0xFF000000) is far outside. A counter is limited by what a device can count in its life. Jumps between
+//! readings are not judged: after a pause or a reset of the driver they are right.
 
-use crate::sample::gpu::Range;
+use crate::sample::gpu::ValidRange;
 
-const fn upto(most: f64) -> Range {
-    Range { least: 0.0, most }
+const fn up_to(max: f64) -> ValidRange {
+    ValidRange { min: 0.0, max }
 }
 
-/// Percent of a time.
-pub(super) const PERCENT: Range = upto(100.0);
-/// Ratios between two samples that are not taken at one instant: a little above 1 is rounding.
-pub(super) const SHARE: Range = upto(1.5);
-/// Bytes: 16 TiB; the largest GPU of 2026 addresses less than 1 TiB.
-pub(super) const MEMORY: Range = upto(17_592_186_044_416.0);
-/// Watts; the largest module draws about 1,400.
-pub(super) const POWER: Range = upto(10_000.0);
+/// Percent of a period.
+pub(super) const PERCENT: ValidRange = up_to(100.0);
+/// Ratios between two samples. The samples are not taken at one instant, so that values slightly above 1 occur.
+pub(super) const SHARE: ValidRange = up_to(1.5);
+/// Bytes of memory: 16 TiB. The largest GPU of 2026 has less than 1 TiB.
+pub(super) const MEMORY: ValidRange = up_to(17_592_186_044_416.0);
+/// Watts. The largest module of 2026 draws about 1,400.
+pub(super) const POWER: ValidRange = up_to(10_000.0);
 /// Joules: 10 kW for 30 years.
-pub(super) const ENERGY: Range = upto(1e13);
-/// Degrees Celsius: what silicon stands, and a machine that starts in the cold.
-pub(super) const TEMPERATURE: Range = Range {
-    least: -60.0,
-    most: 150.0,
+pub(super) const ENERGY: ValidRange = up_to(1e13);
+/// Degrees Celsius, from a cold start to what silicon endures.
+pub(super) const TEMPERATURE: ValidRange = ValidRange {
+    min: -60.0,
+    max: 150.0,
 };
 /// Degrees Celsius between two temperatures.
-pub(super) const MARGIN: Range = Range {
-    least: -200.0,
-    most: 200.0,
+pub(super) const MARGIN: ValidRange = ValidRange {
+    min: -200.0,
+    max: 200.0,
 };
-/// Of the greatest speed, which a fan may exceed.
-pub(super) const FAN: Range = upto(10.0);
-/// Hertz: memory is told with its effective clock.
-pub(super) const CLOCK: Range = upto(1e11);
+/// A ratio of the maximum speed, which a fan may exceed.
+pub(super) const FAN: ValidRange = up_to(10.0);
+/// Hertz; NVML states the effective clock of memory.
+pub(super) const CLOCK: ValidRange = up_to(1e11);
 /// P-states.
-pub(super) const STATE: Range = upto(15.0);
+pub(super) const STATE: ValidRange = up_to(15.0);
 /// Seconds: 30 years.
-pub(super) const TIME: Range = upto(1e9);
-/// Bytes over a line: nearly all that 64 bits hold, which 128 GB/s take for four years.
-pub(super) const TRAFFIC: Range = upto(1.8e19);
+pub(super) const TIME: ValidRange = up_to(1e9);
+/// Bytes over a link: nearly 2^64, which take four years at 128 GB/s.
+pub(super) const TRAFFIC: ValidRange = up_to(1.8e19);
 /// Errors and packets: a million a second for 30 years.
-pub(super) const EVENTS: Range = upto(1e15);
-/// Pages and rows, of which some hundreds can be replaced.
-pub(super) const REPAIRS: Range = upto(1e6);
-/// Generations of PCIe; 0 while the link is down.
-pub(super) const GENERATION: Range = upto(16.0);
-/// Lanes of PCIe; 0 while the link is down.
-pub(super) const LANES: Range = upto(64.0);
-/// No or yes.
-pub(super) const FLAG: Range = upto(1.0);
-/// What a driver can ask for: later ones know more than the four of today.
-pub(super) const ACTION: Range = upto(100.0);
+pub(super) const EVENTS: ValidRange = up_to(1e15);
+/// Pages and rows; a device can replace some hundreds.
+pub(super) const REPAIRS: ValidRange = up_to(1e6);
+/// PCIe generations; 0 while the link is down.
+pub(super) const GENERATION: ValidRange = up_to(16.0);
+/// PCIe lanes; 0 while the link is down.
+pub(super) const LANES: ValidRange = up_to(64.0);
+/// 0 or 1.
+pub(super) const FLAG: ValidRange = up_to(1.0);
+/// Recovery actions; newer drivers have more than today's five.
+pub(super) const ACTION: ValidRange = up_to(100.0);

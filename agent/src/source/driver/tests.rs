@@ -22,7 +22,7 @@ impl Source for Told {
 
 const INTERVAL: Duration = Duration::from_millis(10);
 
-fn start() -> (Sender<Result<u32, Failure>>, Arc<Place<u32>>) {
+fn start() -> (Sender<Result<u32, Failure>>, Arc<LatestSample<u32>>) {
     let (tell, told) = channel();
     tell.send(Ok(1)).unwrap();
     (tell, spawn(Told(told), INTERVAL).unwrap())
@@ -30,7 +30,7 @@ fn start() -> (Sender<Result<u32, Failure>>, Arc<Place<u32>>) {
 
 /// Looks, as if it were so much later, until it is as wanted.
 fn until(
-    place: &Place<u32>,
+    place: &LatestSample<u32>,
     later: Duration,
     wanted: impl Fn(Option<u32>, &SourceHealth) -> bool,
 ) -> SourceHealth {
@@ -117,7 +117,7 @@ fn after_a_pause_the_source_is_up_and_nothing_old_passes_for_new() {
 #[test]
 fn an_outage_is_told_once_whatever_its_reasons() {
     let (_tell, place) = start();
-    let fail = |place: &Place<u32>, reason: &str| {
+    let fail = |place: &LatestSample<u32>, reason: &str| {
         let failure = Failure::new(FailureKind::Lost, reason);
         place.end(Err(failure), Some("a GPU".into()), Instant::now());
         place.lock().told
@@ -163,6 +163,6 @@ fn what_has_not_been_read_yet_is_not_absent() {
     drop(tell);
 }
 
-fn start_only(source: Told) -> Arc<Place<u32>> {
+fn start_only(source: Told) -> Arc<LatestSample<u32>> {
     super::start(source, INTERVAL).unwrap().wait(Instant::now())
 }

@@ -1,63 +1,50 @@
-//! Counters that NVML keeps in 32 bits go on past their end.
+//! Extends NVML's 32-bit counters to 64 bits.
 
 use std::collections::BTreeMap;
 
-use super::{
-    fields::{Field, FieldValue},
-    raw::Number,
-};
+use super::{field::FieldValue, raw::Number};
 
-/// What was read of each such counter last, and how often it went round before.
+/// The last value of each 32-bit counter, and how often it has wrapped; by field id and scope.
 #[derive(Default)]
-pub(super) struct Wraps(BTreeMap<(u32, u32), (u32, u64)>);
+pub(super) struct CounterUnwrapper(BTreeMap<(u32, u32), (u32, u64)>);
 
-impl Wraps {
-    /// Makes a 32-bit counter one of 64 bits. One that goes back from its upper half to its lower went round; any
-    /// other that goes back began anew, as after a reset.
+impl CounterUnwrapper {
+    /// Extends a 32-bit counter to 64 bits. A value that falls from the upper half of the range to the lower has wrapped;
+    /// any other fall is a reset of the driver.
     pub(super) fn extend(&mut self, field: &mut FieldValue) {
-        let counts = matches!(
-            field.field,
-            Field::Ecc(..)
-                | Field::Energy
-                | Field::Throttled(_)
-                | Field::PcieReplays
-                | Field::PcieTransmit
-                | Field::PcieReceive
-                | Field::LinkTransmit
-                | Field::LinkReceive
-                | Field::LinkErrors(_)
-        );
         let Ok(Number::U32(now)) = field.value else {
             return;
         };
-        if !counts {
+        if !field.field.is_counter() {
             return;
         }
-        let (last, rounds) = self.0.entry((field.id, field.scope)).or_insert((now, 0));
+        let (last, wraps) = self.0.entry((field.id, field.scope)).or_insert((now, 0));
         if now < *last {
-            let went_round = *last > u32::MAX / 2 && now < u32::MAX / 2;
-            *rounds = if went_round { *rounds + 1 } else { 0 };
+            let has_wrapped = *last > u32::MAX / 2 && now < u32::MAX / 2;
+            *wraps = if has_wrapped { *wraps + 1 } else { 0 };
         }
         *last = now;
-        field.value = Ok(Number::U64((*rounds << 32) + u64::from(now)));
+        field.value = Ok(Number::U64((*wraps << 32) + u64::from(now)));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::gpu::fields::requests;
+    use crate::source::gpu::{field::Field, fields::requests};
+
+    fn request(field: Field) -> FieldValue {
+        let mut all = requests(0).into_iter();
+        all.find(|request| request.field == field).unwrap()
+    }
 
     #[test]
-    fn goes_on_past_the_end_and_begins_anew_after_a_reset() {
-        let mut wraps = Wraps::default();
-        let mut field = requests(0)
-            .into_iter()
-            .find(|field| field.field == Field::PcieTransmit)
-            .unwrap();
+    fn counters_continue_past_32_bits_and_restart_after_a_reset() {
+        let mut unwrapper = CounterUnwrapper::default();
+        let mut field = request(Field::PcieTransmit);
         let mut read = |value| {
             field.value = Ok(Number::U32(value));
-            wraps.extend(&mut field);
+            unwrapper.extend(&mut field);
             field.value
         };
         assert_eq!(read(u32::MAX - 9), Ok(Number::U64(u64::from(u32::MAX) - 9)));
@@ -67,13 +54,10 @@ mod tests {
     }
 
     #[test]
-    fn leaves_what_is_no_counter() {
-        let mut field = requests(0)
-            .into_iter()
-            .find(|field| field.field == Field::MemoryTemperature)
-            .unwrap();
+    fn other_values_are_unchanged() {
+        let mut field = request(Field::Temperature("memory"));
         field.value = Ok(Number::U32(40));
-        Wraps::default().extend(&mut field);
+        CounterUnwrapper::default().extend(&mut field);
         assert_eq!(field.value, Ok(Number::U32(40)));
     }
 }

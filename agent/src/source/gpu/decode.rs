@@ -1,24 +1,28 @@
-//! From NVML's numbers and units to ours: pure, no input and no output.
-//!
-//! mW -> W, mJ -> J, KiB -> bytes, MHz -> Hz, ns -> s, percent -> ratio where the metric's name says so.
+//! Converts NVML's answers to samples in base units: mW to W, mJ to J, KiB to bytes, MHz to Hz, ns to s, percent to a
+//! ratio where the metric is one. Pure functions.
+
+mod field_values;
+mod units;
 
 use std::sync::Arc;
 
 use super::{
-    fields::{Field, FieldValue},
-    raw::{self, ConfCompute, Identity, Number, Raw, Versions},
+    field::FieldValue,
+    raw::{self, ConfCompute, Identity, Number, RawReading, Versions},
 };
 use crate::sample::gpu::{
-    Activity, Facts, Instance, Link, Memory, Named, Reading, System, VgpuLicense,
+    Activity, GpuInfo, Instance, Link, Memory, Named, Reading, System, VgpuLicense,
 };
+use field_values::{add_fields, add_temperature};
+use units::{bytes, celsius, hertz, watts};
 
-/// `nvmlClockType_t`.
+/// The names of `nvmlClockType_t`, by number.
 const DOMAINS: [&str; 4] = ["graphics", "sm", "memory", "video"];
 
-/// `nvmlTemperatureThresholds_t`.
+/// The names of `nvmlTemperatureThresholds_t`, by number.
 const THRESHOLDS: [&str; 4] = ["shutdown", "slowdown", "memory_max", "gpu_max"];
 
-/// `nvmlClocksEventReason*` (before driver 535: `nvmlClocksThrottleReason*`); that a GPU is idle is no throttling.
+/// `nvmlClocksEventReason*` (`nvmlClocksThrottleReason*` before driver 535), without the idle bit, which is no throttling.
 const REASONS: [(u64, &str); 8] = [
     (0x002, "applications_clocks_setting"),
     (0x004, "sw_power_cap"),
@@ -30,7 +34,7 @@ const REASONS: [(u64, &str); 8] = [
     (0x100, "display_clock_setting"),
 ];
 
-/// `nvmlGpmMetricId_t` of the pipes.
+/// The pipes, by `nvmlGpmMetricId_t`.
 const PIPES: [(u32, &str); 7] = [
     (11, "fp64"),
     (12, "fp32"),
@@ -41,9 +45,9 @@ const PIPES: [(u32, &str); 7] = [
     (9, "tensor_imma"),
 ];
 
-/// What does not change.
-pub(super) fn facts(identity: &Identity, versions: &Versions) -> Facts {
-    Facts {
+/// The constant properties of a GPU.
+pub(super) fn info(identity: &Identity, versions: &Versions) -> GpuInfo {
+    GpuInfo {
         uuid: identity.uuid.clone(),
         model: identity.name.clone(),
         pci_bus_id: identity.bus_id.clone(),
@@ -57,17 +61,17 @@ pub(super) fn facts(identity: &Identity, versions: &Versions) -> Facts {
     }
 }
 
-/// What holds for the machine.
-pub(super) fn system(count: u32, versions: &Versions, told: ConfCompute) -> System {
+/// The state of the machine.
+pub(super) fn system(count: u32, versions: &Versions, conf_compute: ConfCompute) -> System {
     System {
         count,
         fake: versions.fake,
-        cc_enabled: told.enabled,
-        cc_ready: told.ready,
-        cc_devtools: told.devtools,
-        // 1: protected PCIe. 2: NVLink encryption, which is another way.
-        cc_protected_pcie: told.multi_gpu.map(|mode| mode == 1),
-        cc_environment: told.environment.and_then(|environment| {
+        cc_enabled: conf_compute.enabled,
+        cc_ready: conf_compute.ready,
+        cc_devtools: conf_compute.devtools,
+        // 1 is protected PCIe; 2 is NVLink encryption.
+        cc_protected_pcie: conf_compute.multi_gpu.map(|mode| mode == 1),
+        cc_environment: conf_compute.environment.and_then(|environment| {
             ["unavailable", "simulation", "production"]
                 .get(environment as usize)
                 .copied()
@@ -75,10 +79,10 @@ pub(super) fn system(count: u32, versions: &Versions, told: ConfCompute) -> Syst
     }
 }
 
-/// One round.
-pub(super) fn reading(raw: &Raw, fields: &[FieldValue], facts: &Arc<Facts>) -> Reading {
+/// The reading of one round.
+pub(super) fn reading(raw: &RawReading, fields: &[FieldValue], info: &Arc<GpuInfo>) -> Reading {
     let mut reading = Reading {
-        facts: Arc::clone(facts),
+        info: Arc::clone(info),
         utilization: raw.utilization.map(|(gpu, _)| gpu.into()),
         memory_controller: raw.utilization.map(|(_, memory)| memory.into()),
         encoder: raw.encoder.map(Into::into),
@@ -88,14 +92,11 @@ pub(super) fn reading(raw: &Raw, fields: &[FieldValue], facts: &Arc<Facts>) -> R
         memory: raw.memory.map(memory),
         bar1_used: raw.bar1.map(|(used, _)| used),
         bar1_total: raw.bar1.map(|(_, total)| total),
-        power: raw.power.map(milli),
-        power_limit: raw.power_limit.map(milli),
-        temperatures: raw
-            .temperature
-            .map(|degrees| ("gpu", degrees.into()))
-            .into_iter()
-            .collect(),
-        temperature_limits: named(&raw.thresholds, &THRESHOLDS, f64::from),
+        power: raw.power.map(watts),
+        power_limit: raw.power_limit.map(watts),
+        temperature_limits: named(&raw.thresholds, &THRESHOLDS, |value| {
+            celsius(Number::U32(value))
+        }),
         temperature_margin: raw.temperature_margin.map(Into::into),
         fans: raw
             .fans
@@ -108,11 +109,11 @@ pub(super) fn reading(raw: &Raw, fields: &[FieldValue], facts: &Arc<Facts>) -> R
         throttle: throttle(raw),
         activity: activity(&raw.gpm),
         protected_used: raw.protected_used.map(|(used, _)| used),
-        // A driver without the usage still tells the size.
+        // A driver without the usage still states the size.
         protected_total: raw
             .protected_used
             .map(|(_, total)| total)
-            .or(raw.protected_size.map(kibibytes)),
+            .or(raw.protected_size.map(bytes)),
         vgpu_license: raw.license.map(|license| match license {
             (false, _) => VgpuLicense::NotNeeded,
             (true, false) => VgpuLicense::Missing,
@@ -132,83 +133,31 @@ pub(super) fn reading(raw: &Raw, fields: &[FieldValue], facts: &Arc<Facts>) -> R
     };
     reading.pcie.generation = raw.pcie_generation.map(Into::into);
     reading.pcie.width = raw.pcie_width.map(Into::into);
-    for field in fields {
-        if let Ok(number) = field.value {
-            add_field(&mut reading, field, number);
-        }
+    if let Some(value) = raw.temperature {
+        add_temperature(&mut reading, "gpu", Number::U32(value));
     }
+    add_fields(&mut reading, fields);
     reading.links.sort_by_key(|link| link.link);
     reading
 }
 
-fn add_field(reading: &mut Reading, field: &FieldValue, number: Number) {
-    let count = number.whole();
-    match field.field {
-        Field::Ecc(kind, scope) => reading.ecc.extend(count.map(|count| (kind, scope, count))),
-        Field::RetiredPages(cause) => reading.retired.extend(count.map(|count| (cause, count))),
-        Field::RemappedRows(cause) => reading.remapped.extend(count.map(|count| (cause, count))),
-        Field::RemapPending => reading.remap_pending = count,
-        Field::RemapFailure => reading.remap_failure = count,
-        // A memory that has no sensor reads 0 on some boards.
-        Field::MemoryTemperature => {
-            let degrees = Some(degrees(number)).filter(|degrees| *degrees != 0.0);
-            reading
-                .temperatures
-                .extend(degrees.map(|degrees| ("memory", degrees)));
-        }
-        Field::TemperatureMargin(what) => reading.temperature_margins.push((what, degrees(number))),
-        Field::Energy => reading.energy = Some(real(number) / 1e3),
-        Field::Throttled(reason) => reading.throttle_seconds.push((reason, real(number) / 1e9)),
-        Field::PcieReplays => reading.pcie.replays = count,
-        Field::PcieTransmit => reading.pcie.transmit = count,
-        Field::PcieReceive => reading.pcie.receive = count,
-        Field::RecoveryAction => reading.recovery_action = count,
-        Field::LinkCount => {}
-        Field::LinkTransmit => link(reading, field).transmit = count.map(kibibytes),
-        Field::LinkReceive => link(reading, field).receive = count.map(kibibytes),
-        Field::LinkErrors(kind) => {
-            let errors = &mut link(reading, field).errors;
-            // Some devices answer to both the old and the new id.
-            if !errors.iter().any(|(known, _)| *known == kind) {
-                errors.extend(count.map(|count| (kind, count)));
-            }
-        }
-    }
-}
-
-fn link<'a>(reading: &'a mut Reading, field: &FieldValue) -> &'a mut Link {
-    let number = field.link.unwrap_or(field.scope);
-    let links = &mut reading.links;
-    let at = links
-        .iter()
-        .position(|link| link.link == number)
-        .unwrap_or_else(|| {
-            links.push(Link {
-                link: number,
-                ..Link::default()
-            });
-            links.len() - 1
-        });
-    &mut links[at]
-}
-
-fn memory(told: raw::Memory) -> Memory {
+fn memory(memory: raw::Memory) -> Memory {
     Memory {
-        used: Some(told.used),
-        total: Some(told.total),
-        free: Some(told.free),
-        reserved: told.reserved,
+        used: Some(memory.used),
+        total: Some(memory.total),
+        free: Some(memory.free),
+        reserved: memory.reserved,
     }
 }
 
-fn instance(told: &raw::Instance) -> Instance {
+fn instance(instance: &raw::Instance) -> Instance {
     Instance {
-        gpu_instance: told.gpu_instance.to_string(),
-        compute_instance: told.compute_instance.to_string(),
-        profile: told.profile.clone(),
-        uuid: told.uuid.clone(),
-        memory: told.memory.map(memory),
-        activity: activity(&told.gpm),
+        gpu_instance: instance.gpu_instance.to_string(),
+        compute_instance: instance.compute_instance.to_string(),
+        profile: instance.profile.clone(),
+        uuid: instance.uuid.clone(),
+        memory: instance.memory.map(memory),
+        activity: activity(&instance.gpm),
     }
 }
 
@@ -231,60 +180,28 @@ fn activity(gpm: &[(u32, f64)]) -> Activity {
     }
 }
 
-/// Every reason that the device can give. Where it does not say which, those that it gives now.
-fn throttle(raw: &Raw) -> Vec<Named<bool>> {
+/// Every reason that the device supports and whether it is active; if it does not state which it supports, the active ones.
+fn throttle(raw: &RawReading) -> Vec<Named<bool>> {
     let Some(reasons) = raw.reasons else {
         return Vec::new();
     };
     let supported = raw.reasons_supported.unwrap_or(reasons);
-    let has = REASONS.iter().filter(|(bit, _)| supported & bit != 0);
-    has.map(|(bit, reason)| (*reason, reasons & bit != 0))
+    let known = REASONS.iter().filter(|(bit, _)| supported & bit != 0);
+    known
+        .map(|(bit, reason)| (*reason, reasons & bit != 0))
         .collect()
 }
 
-/// Values by number as values by name; a number that has no name here is of a later library.
+/// Values by name instead of number. Numbers of a newer library have no name and are dropped.
 fn named<V: Copy + Ord, T>(
-    told: &[(u32, V)],
+    values: &[(u32, V)],
     names: &[&'static str],
     convert: impl Fn(V) -> T,
 ) -> Vec<Named<T>> {
-    let mut told: Vec<_> = told.to_vec();
-    told.sort_unstable();
-    told.iter()
-        .filter_map(|(which, value)| Some((*names.get(*which as usize)?, convert(*value))))
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    values
+        .iter()
+        .filter_map(|(number, value)| Some((*names.get(*number as usize)?, convert(*value))))
         .collect()
-}
-
-/// Degrees are signed, also where NVML's type for them is not.
-fn degrees(number: Number) -> f64 {
-    real(match number {
-        Number::U32(value) => Number::I64(value.cast_signed().into()),
-        Number::U64(value) => Number::I64(value.cast_signed()),
-        signed => signed,
-    })
-}
-
-fn milli(value: u32) -> f64 {
-    f64::from(value) / 1e3
-}
-
-fn hertz(megahertz: u32) -> u64 {
-    u64::from(megahertz) * 1_000_000
-}
-
-const fn kibibytes(count: u64) -> u64 {
-    count.saturating_mul(1024)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "exact up to 9e15: millijoules and nanoseconds of a hundred days"
-)]
-fn real(number: Number) -> f64 {
-    match number {
-        Number::U32(value) => value.into(),
-        Number::U64(value) => value as f64,
-        Number::I64(value) => value as f64,
-        Number::F64(value) => value,
-    }
 }

@@ -1,16 +1,16 @@
 //! Connections with an address that is no party's, told in the log: who came, to which process. Limited in rate, for
 //! whoever can connect can write here.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use agent_ebpf::{Holder, Role, Stranger};
 use tracing::warn;
 
 use super::{address::written, tables::Names};
-use crate::{log::SECURITY, text::printable};
+use crate::{
+    log::SECURITY,
+    source::process::{command, container_id},
+};
 
 /// How many are told in a window.
 const TOLD: u32 = 10;
@@ -99,10 +99,8 @@ fn tell(stranger: &Stranger, process: Option<u32>, names: &Names) {
         .into_iter()
         .find(|role| *role as u32 == stranger.role);
     let role = role.map(Role::name);
-    let of = |file: &str| fs::read(format!("/proc/{}/{file}", process?)).ok();
-    let command = of("comm").map(|name| command(&name));
-    let cgroup = of("cgroup").map(|path| String::from_utf8_lossy(&path).into_owned());
-    let container = cgroup.as_deref().and_then(container);
+    let command = process.and_then(command);
+    let container = process.and_then(container_id);
     warn!(
         target: SECURITY,
         %address,
@@ -118,44 +116,10 @@ fn tell(stranger: &Stranger, process: Option<u32>, names: &Names) {
     );
 }
 
-/// A process names itself as it likes, in bytes.
-fn command(comm: &[u8]) -> String {
-    printable(comm.strip_suffix(b"\n").unwrap_or(comm))
-}
-
-/// The id of a container, as every runtime has it in the names of its cgroups: 64 hexadecimal digits.
-fn container(cgroup: &str) -> Option<&str> {
-    cgroup
-        .split(|character: char| !character.is_ascii_hexdigit())
-        .find(|word| word.len() == 64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::source::network::{holders, layout::Layout};
-
-    #[test]
-    fn containers_of_every_runtime_are_found() {
-        let id = "0123456789abcdef".repeat(4);
-        for path in [
-            format!("0::/system.slice/docker-{id}.scope\n"),
-            format!("0::/../cri-containerd-{id}.scope"),
-            format!("4:memory:/kubepods/burstable/pod1e2f-33/{id}\n0::/\n"),
-            format!("0::/machine.slice/libpod-{id}.scope/container"),
-        ] {
-            assert_eq!(container(&path), Some(id.as_str()), "{path}");
-        }
-        assert_eq!(container("0::/user.slice/user-1000.slice"), None);
-        assert_eq!(container(&format!("0::/{id}0")), None);
-    }
-
-    #[test]
-    fn a_process_cannot_hide_its_name() {
-        assert_eq!(command(b"python3\n"), "python3");
-        assert_eq!(command(b"\xff\x1b[2K\n\n"), r"\xff\u{1b}[2K\n");
-        assert_eq!(command(b"\n"), "(empty)");
-    }
 
     #[test]
     fn the_log_is_limited_and_waits_for_the_process() {

@@ -1,4 +1,4 @@
-//! Event sets, of XID errors only.
+//! Event sets, for XID errors only.
 
 use std::{
     ffi::c_uint,
@@ -10,7 +10,10 @@ use std::{
 use nvml_wrapper_sys::bindings::*;
 
 use super::{put, supported};
-use crate::state::{code, device as state_device, lock};
+use crate::{
+    code,
+    state::{device as state_device, lock},
+};
 
 const XID: u64 = nvmlEventTypeXidCriticalError as u64;
 
@@ -22,12 +25,12 @@ device! {
     nvmlDeviceRegisterEvents(device, types: u64, set: nvmlEventSet_t) {
         supported(types & !(XID | u64::from(nvmlEventTypeDoubleBitEccError)) == 0)?;
         let mut state = lock();
-        let seen = device.at().gpu.xids.len();
-        let members = state.sets.get_mut(&set.addr()).ok_or(code::INVALID_ARGUMENT)?;
-        if !members.iter().any(|(place, _)| *place == device.place) {
-            members.push((device.place, seen));
-            // What came before is nobody's.
-            state.died.remove(&device.place);
+        let seen = device.simulated().gpu.xids.len();
+        let members = state.event_sets.get_mut(&set.addr()).ok_or(code::INVALID_ARGUMENT)?;
+        if !members.iter().any(|(position, _)| *position == device.position) {
+            members.push((device.position, seen));
+            // Earlier errors are delivered to nobody.
+            state.rule_xids.remove(&device.position);
         }
         Ok(())
     }
@@ -35,43 +38,50 @@ device! {
 
 system! {
     nvmlEventSetCreate(state, set: *mut nvmlEventSet_t) {
-        state.next_set += 8;
-        let number = state.next_set;
-        state.sets.insert(number, Vec::new());
+        state.last_event_set += 8;
+        let number = state.last_event_set;
+        state.event_sets.insert(number, Vec::new());
         put(set, ptr::without_provenance_mut(number))
     }
     nvmlEventSetFree(state, set: nvmlEventSet_t) {
-        state.sets.remove(&set.addr()).map(drop).ok_or(code::INVALID_ARGUMENT)
+        state.event_sets.remove(&set.addr()).map(drop).ok_or(code::INVALID_ARGUMENT)
     }
 }
 
-/// Takes an event that waits, of some GPU in the set.
+/// The next XID error of a GPU in the set.
 fn take(set: usize) -> Result<Option<(nvmlDevice_t, u64)>, nvmlReturn_t> {
     let mut state = crate::state::system("nvmlEventSetWait_v2")?;
-    let scenario = state.scenario.clone();
+    let scenario = state.scenario().clone();
     let state = &mut *state;
-    let members = state.sets.get_mut(&set).ok_or(code::INVALID_ARGUMENT)?;
+    let members = state
+        .event_sets
+        .get_mut(&set)
+        .ok_or(code::INVALID_ARGUMENT)?;
     let mut found = None;
-    for (place, seen) in members {
-        let Some(gpu) = scenario.gpus.get(*place) else {
+    for (position, seen) in members {
+        let Some(gpu) = scenario.gpus.get(*position) else {
             continue;
         };
         if let Some(xid) = gpu.xids.get(*seen) {
             *seen += 1;
-            found = Some((*place, *xid));
+            found = Some((*position, *xid));
             break;
         }
-        if let Some(died) = state.died.get_mut(place).filter(|died| !died.is_empty()) {
-            found = Some((*place, died.remove(0)));
+        if let Some(xids) = state
+            .rule_xids
+            .get_mut(position)
+            .filter(|xids| !xids.is_empty())
+        {
+            found = Some((*position, xids.remove(0)));
             break;
         }
-        // With nothing left to say, it tells that one has gone.
+        // Only after the last event does the set report a lost GPU.
         if gpu.lost || gpu.removed {
             return Err(code::GPU_IS_LOST);
         }
     }
-    Ok(found.map(|(place, xid)| {
-        let named = scenario.gpus[place].events_name.unwrap_or(place);
+    Ok(found.map(|(position, xid)| {
+        let named = scenario.gpus[position].events_name.unwrap_or(position);
         (state.handle(named, None), xid)
     }))
 }
@@ -85,7 +95,7 @@ pub unsafe extern "C" fn nvmlEventSetWait_v2(
     let end = Instant::now() + Duration::from_millis(milliseconds.into());
     let run = || loop {
         if let Some((device, xid)) = take(set.addr())? {
-            // A call of that GPU that hangs hangs here, too.
+            // The rules of that GPU apply too.
             drop(state_device("nvmlEventSetWait_v2", device));
             return put(
                 data,

@@ -5,19 +5,19 @@ use std::ffi::c_int;
 use nvml_wrapper_sys::bindings::{field_id::*, *};
 
 use super::{put, read};
-use crate::state::{Device, code};
+use crate::{code, state::Device};
 
-/// A value by its type.
-enum Told {
+/// A value of the type that NVML returns.
+enum Value {
     U32(u32),
     U64(u64),
     I32(i32),
 }
 
-#[allow(clippy::too_many_lines, reason = "one line a field")]
-fn told(device: &Device, id: u32, scope: u32) -> Option<Told> {
-    use Told::{I32, U32, U64};
-    let at = device.at();
+#[allow(clippy::too_many_lines, reason = "one line for each field")]
+fn simulated(device: &Device, id: u32, scope: u32) -> Option<Value> {
+    use Value::{I32, U32, U64};
+    let at = device.simulated();
     let gpu = at.gpu;
     let traits = gpu.model.traits();
     let link = (scope < gpu.links.unwrap_or(traits.links)).then_some(scope);
@@ -67,31 +67,31 @@ fn told(device: &Device, id: u32, scope: u32) -> Option<Told> {
         53..=58 | 114..=119 => legacy_link(53, 114),
         148..=159 => legacy_link(148, 154),
         // Renumbered with CUDA 13.0 Update 1, driver 580.82: there 251 to 253 are of power smoothing.
-        269..=271 => anew(device).then_some(U64(0)),
-        251..=253 => (!anew(device)).then_some(U64(0)),
+        269..=271 => is_renumbered(device).then_some(U64(0)),
+        251..=253 => (!is_renumbered(device)).then_some(U64(0)),
         _ => None,
     }
 }
 
-/// The same with the figure that the scenario states for it.
-fn stated(device: &Device, id: u32, scope: u32) -> Option<Told> {
-    let told = told(device, id, scope)?;
-    let figures = &device.at().gpu.figures;
-    let concerns = |figure: &&crate::Figure| {
-        figure.field == id && figure.scope.is_none_or(|stated| stated == scope)
+/// The scenario's answer for the field, or else its simulated value.
+fn answer(device: &Device, id: u32, scope: u32) -> Option<Value> {
+    let value = simulated(device, id, scope)?;
+    let answers = &device.simulated().gpu.field_answers;
+    let concerns = |answer: &&crate::FieldAnswer| {
+        answer.field == id && answer.scope.is_none_or(|link| link == scope)
     };
-    let Some(figure) = figures.iter().find(concerns) else {
-        return Some(told);
+    let Some(answer) = answers.iter().find(concerns) else {
+        return Some(value);
     };
-    Some(match told {
-        Told::U32(_) => Told::U32(figure.value as u32),
-        Told::U64(_) => Told::U64(figure.value as u64),
-        Told::I32(_) => Told::I32(figure.value as i32),
+    Some(match value {
+        Value::U32(_) => Value::U32(answer.value as u32),
+        Value::U64(_) => Value::U64(answer.value as u64),
+        Value::I32(_) => Value::I32(answer.value as i32),
     })
 }
 
 /// Whether the driver has the field ids of CUDA 13.0 Update 1.
-fn anew(device: &Device) -> bool {
+fn is_renumbered(device: &Device) -> bool {
     let mut parts = device
         .scenario
         .driver_version
@@ -105,17 +105,17 @@ device! {
         for at in 0..usize::try_from(count).map_err(|_| code::INVALID_ARGUMENT)? {
             let pointer = values.wrapping_add(at);
             let mut value = read(pointer)?;
-            let wrong = device.scenario.rules.iter().find(|rule| {
-                rule.field == Some(value.fieldId) && (rule.gpu.is_none() || rule.gpu == Some(device.place))
+            let failing = device.scenario.rules.iter().find(|rule| {
+                rule.field == Some(value.fieldId) && (rule.gpu.is_none() || rule.gpu == Some(device.position))
             });
-            value.nvmlReturn = match (wrong, stated(&device, value.fieldId, value.scopeId)) {
+            value.nvmlReturn = match (failing, answer(&device, value.fieldId, value.scopeId)) {
                 (Some(rule), _) => rule.code,
                 (None, None) => code::NOT_SUPPORTED,
-                (None, Some(told)) => {
-                    (value.valueType, value.value) = match told {
-                        Told::U32(told) => (nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_INT, nvmlValue_t { uiVal: told }),
-                        Told::U64(told) => (nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, nvmlValue_t { ullVal: told }),
-                        Told::I32(told) => (nvmlValueType_enum_NVML_VALUE_TYPE_SIGNED_INT, nvmlValue_t { siVal: told }),
+                (None, Some(answer)) => {
+                    (value.valueType, value.value) = match answer {
+                        Value::U32(number) => (nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_INT, nvmlValue_t { uiVal: number }),
+                        Value::U64(number) => (nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, nvmlValue_t { ullVal: number }),
+                        Value::I32(number) => (nvmlValueType_enum_NVML_VALUE_TYPE_SIGNED_INT, nvmlValue_t { siVal: number }),
                     };
                     0
                 }

@@ -1,12 +1,12 @@
-//! NVML's functions. The names, arguments and layouts are those of NVML's header, by way of nvml-wrapper-sys.
+//! NVML's functions, with the names, arguments and layouts of NVML's header (from nvml-wrapper-sys).
 
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "figures that are made up to fit"
+    reason = "simulated values, within the range of their type"
 )]
 
-/// Defines functions of a device: the body has the device and gives a code.
+/// Defines functions of a device. The body has the device and returns a code.
 macro_rules! device {
     ($($function:ident($device:ident $(, $argument:ident: $type:ty)*) $body:block)*) => {$(
         #[unsafe(no_mangle)]
@@ -20,13 +20,13 @@ macro_rules! device {
     )*};
 }
 
-/// Defines functions of the system: the body has the state and gives a code.
+/// Defines functions of the system. The body has the state and returns a code.
 macro_rules! system {
     ($($function:ident($state:ident $(, $argument:ident: $type:ty)*) $body:block)*) => {$(
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $function($($argument: $type),*) -> nvmlReturn_t {
             let run = || -> Result<(), nvmlReturn_t> {
-                #[allow(unused_mut, reason = "some change it")]
+                #[allow(unused_mut, reason = "some bodies change it")]
                 let mut $state = crate::state::system(stringify!($function))?;
                 $body
             };
@@ -39,6 +39,7 @@ mod device;
 mod events;
 mod fields;
 mod gpm;
+mod mig;
 mod processes;
 mod system;
 
@@ -46,7 +47,7 @@ use std::ffi::{c_char, c_uint};
 
 use nvml_wrapper_sys::bindings::nvmlReturn_t;
 
-use crate::state::code;
+use crate::code;
 
 fn outcome(result: Result<(), nvmlReturn_t>) -> nvmlReturn_t {
     result.err().unwrap_or(0)
@@ -57,7 +58,7 @@ fn put<T>(pointer: *mut T, value: T) -> Result<(), nvmlReturn_t> {
     if pointer.is_null() {
         return Err(code::INVALID_ARGUMENT);
     }
-    // SAFETY: not null, and by NVML's interface valid for a write of that type.
+    // SAFETY: not null, and NVML's callers pass pointers that are valid for a write of this type.
     unsafe { pointer.write(value) };
     Ok(())
 }
@@ -67,11 +68,11 @@ fn read<T: Copy>(pointer: *const T) -> Result<T, nvmlReturn_t> {
     if pointer.is_null() {
         return Err(code::INVALID_ARGUMENT);
     }
-    // SAFETY: not null, and by NVML's interface valid for a read of that type.
+    // SAFETY: not null, and NVML's callers pass pointers that are valid for a read of this type.
     Ok(unsafe { pointer.read() })
 }
 
-/// Writes a string and its end.
+/// Writes a string and its NUL.
 fn put_text(pointer: *mut c_char, length: c_uint, text: &str) -> Result<(), nvmlReturn_t> {
     if text.len() >= length as usize {
         return Err(code::INSUFFICIENT_SIZE);
@@ -82,7 +83,7 @@ fn put_text(pointer: *mut c_char, length: c_uint, text: &str) -> Result<(), nvml
     Ok(())
 }
 
-/// Writes a list as NVML does: the count that is there is what fits, the count that is left is what there is.
+/// Writes a list as NVML does: `count` is how many elements fit, and becomes how many there are.
 fn put_list<T>(count: *mut c_uint, into: *mut T, list: Vec<T>) -> Result<(), nvmlReturn_t> {
     let fits = read(count)? as usize;
     put(count, list.len() as c_uint)?;
@@ -95,9 +96,9 @@ fn put_list<T>(count: *mut c_uint, into: *mut T, list: Vec<T>) -> Result<(), nvm
     Ok(())
 }
 
-/// `Err` unless it is so: the model does not have it.
-fn supported(it_is: bool) -> Result<(), nvmlReturn_t> {
-    if it_is {
+/// Fails with `NOT_SUPPORTED` if the model lacks the feature.
+fn supported(is_supported: bool) -> Result<(), nvmlReturn_t> {
+    if is_supported {
         Ok(())
     } else {
         Err(code::NOT_SUPPORTED)

@@ -1,15 +1,15 @@
-//! Who uses a GPU.
+//! The processes on a GPU.
 
 use std::ffi::{c_uint, c_ulonglong};
 
 use nvml_wrapper_sys::bindings::*;
 
 use super::{put_list, supported};
-use crate::state::code;
+use crate::code;
 
 device! {
     nvmlDeviceGetComputeRunningProcesses_v3(device, count: *mut c_uint, into: *mut nvmlProcessInfo_t) {
-        let list = device.at().gpu.processes.iter().map(|process| nvmlProcessInfo_t {
+        let list = device.simulated().gpu.processes.iter().map(|process| nvmlProcessInfo_t {
             pid: process.pid,
             usedGpuMemory: process.memory.unwrap_or(u64::MAX),
             gpuInstanceId: u32::MAX,
@@ -27,9 +27,9 @@ device! {
         count: *mut c_uint,
         seen: c_ulonglong
     ) {
-        supported(device.at().gpu.mig.is_empty())?;
+        supported(device.simulated().gpu.mig.is_empty())?;
         let now = (device.time * 1e6) as u64;
-        let samples: Vec<_> = device.at().gpu.processes.iter().filter_map(|process| {
+        let samples: Vec<_> = device.simulated().gpu.processes.iter().filter_map(|process| {
             Some(nvmlProcessUtilizationSample_t {
                 pid: process.pid,
                 timeStamp: now,

@@ -1,4 +1,4 @@
-//! Starting and ending, versions, finding devices, confidential computing of the machine.
+//! Initialisation, versions, device handles, and confidential computing of the machine.
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
 
@@ -6,15 +6,12 @@ use nvml_wrapper_sys::bindings::*;
 
 #[cfg_attr(
     feature = "old-driver",
-    expect(unused_imports, reason = "of what came later")
+    expect(unused_imports, reason = "for functions of newer drivers")
 )]
 use super::{outcome, put, put_text, read, supported};
-use crate::{
-    state::{code, lock},
-    values,
-};
+use crate::{code, state::lock, values};
 
-/// Tells who asks that this library makes its GPUs up.
+/// Tells a program that the GPUs of this library are fake.
 #[unsafe(no_mangle)]
 pub extern "C" fn partymeter_fake_nvml_version() -> u32 {
     1
@@ -23,7 +20,7 @@ pub extern "C" fn partymeter_fake_nvml_version() -> u32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlInit_v2() -> nvmlReturn_t {
     let mut state = lock();
-    state.count("nvmlInit_v2");
+    state.enter("nvmlInit_v2");
     outcome(state.start())
 }
 
@@ -51,97 +48,97 @@ pub unsafe extern "C" fn nvmlErrorString(code: nvmlReturn_t) -> *const c_char {
 
 system! {
     nvmlSystemGetDriverVersion(state, into: *mut c_char, length: c_uint) {
-        put_text(into, length, &state.scenario.driver_version)
+        put_text(into, length, &state.scenario().driver_version)
     }
     nvmlSystemGetNVMLVersion(state, into: *mut c_char, length: c_uint) {
-        put_text(into, length, &format!("13.{}", state.scenario.driver_version))
+        put_text(into, length, &format!("13.{}", state.scenario().driver_version))
     }
-    nvmlSystemGetCudaDriverVersion(state, version: *mut c_int) { put(version, state.scenario.cuda_version) }
-    nvmlSystemGetCudaDriverVersion_v2(state, version: *mut c_int) { put(version, state.scenario.cuda_version) }
+    nvmlSystemGetCudaDriverVersion(state, version: *mut c_int) { put(version, state.scenario().cuda_version) }
+    nvmlSystemGetCudaDriverVersion_v2(state, version: *mut c_int) { put(version, state.scenario().cuda_version) }
     nvmlDeviceGetCount_v2(state, count: *mut c_uint) { put(count, state.indices.len() as c_uint) }
     nvmlDeviceGetHandleByIndex_v2(state, index: c_uint, device: *mut nvmlDevice_t) {
-        let place = *state.indices.get(index as usize).ok_or(code::INVALID_ARGUMENT)?;
-        if state.scenario.gpus.get(place).is_none_or(|gpu| gpu.lost || gpu.removed) {
+        let position = *state.indices.get(index as usize).ok_or(code::INVALID_ARGUMENT)?;
+        if state.scenario().gpus.get(position).is_none_or(|gpu| gpu.lost || gpu.removed) {
             return Err(code::GPU_IS_LOST);
         }
-        put(device, state.handle(place, None))
+        put(device, state.handle(position, None))
     }
     nvmlDeviceGetHandleByPciBusId_v2(state, id: *const c_char, device: *mut nvmlDevice_t) {
         if id.is_null() {
             return Err(code::INVALID_ARGUMENT);
         }
-        // SAFETY: a string that ends, by NVML's interface.
+        // SAFETY: not null, and NVML's callers pass a string that ends with a NUL.
         let id = unsafe { CStr::from_ptr(id) }.to_string_lossy();
-        let place = state.indices.iter().find(|place| values::bus_id(**place) == id);
-        let place = *place.ok_or(code::NOT_FOUND)?;
-        if state.scenario.gpus.get(place).is_none_or(|gpu| gpu.lost || gpu.removed) {
+        let position = state.indices.iter().find(|position| values::bus_id(**position) == id);
+        let position = *position.ok_or(code::NOT_FOUND)?;
+        if state.scenario().gpus.get(position).is_none_or(|gpu| gpu.lost || gpu.removed) {
             return Err(code::GPU_IS_LOST);
         }
-        put(device, state.handle(place, None))
+        put(device, state.handle(position, None))
     }
     nvmlDeviceGetHandleByUUID(state, uuid: *const c_char, device: *mut nvmlDevice_t) {
         if uuid.is_null() {
             return Err(code::INVALID_ARGUMENT);
         }
-        // SAFETY: a string that ends, by NVML's interface.
+        // SAFETY: not null, and NVML's callers pass a string that ends with a NUL.
         let uuid = unsafe { CStr::from_ptr(uuid) }.to_string_lossy();
-        let seed = state.scenario.seed;
-        let place = *state.indices.iter().find(|place| values::uuid(seed, **place) == uuid).ok_or(code::NOT_FOUND)?;
-        put(device, state.handle(place, None))
+        let seed = state.scenario().seed;
+        let position = *state.indices.iter().find(|position| values::uuid(seed, **position) == uuid).ok_or(code::NOT_FOUND)?;
+        put(device, state.handle(position, None))
     }
 }
 
 #[cfg(not(feature = "old-driver"))]
 system! {
     nvmlSystemGetConfComputeCapabilities(state, capabilities: *mut nvmlConfComputeSystemCaps_t) {
-        let told = state.scenario.conf_compute.ok_or(code::NOT_SUPPORTED)?;
-        put(capabilities, nvmlConfComputeSystemCaps_t { cpuCaps: told.cpu, gpusCaps: 1 })
+        let cc = state.scenario().conf_compute.ok_or(code::NOT_SUPPORTED)?;
+        put(capabilities, nvmlConfComputeSystemCaps_t { cpuCaps: cc.cpu, gpusCaps: 1 })
     }
     nvmlSystemGetConfComputeState(state, into: *mut nvmlConfComputeSystemState_t) {
-        let told = state.scenario.conf_compute.ok_or(code::NOT_SUPPORTED)?;
+        let cc = state.scenario().conf_compute.ok_or(code::NOT_SUPPORTED)?;
         put(into, nvmlConfComputeSystemState_t {
-            environment: told.environment,
-            ccFeature: told.enabled.into(),
-            devToolsMode: told.devtools.into(),
+            environment: cc.environment,
+            ccFeature: cc.enabled.into(),
+            devToolsMode: cc.devtools.into(),
         })
     }
     nvmlSystemGetConfComputeSettings(state, settings: *mut nvmlSystemConfComputeSettings_t) {
-        let told = state.scenario.conf_compute.ok_or(code::NOT_SUPPORTED)?;
+        let cc = state.scenario().conf_compute.ok_or(code::NOT_SUPPORTED)?;
         let version = read(settings)?.version;
         if version != 1 << 24 | size_of::<nvmlSystemConfComputeSettings_t>() as u32 {
             return Err(code::VERSION_MISMATCH);
         }
         put(settings, nvmlSystemConfComputeSettings_t {
             version,
-            environment: told.environment,
-            ccFeature: told.enabled.into(),
-            devToolsMode: told.devtools.into(),
-            multiGpuMode: told.multi_gpu,
+            environment: cc.environment,
+            ccFeature: cc.enabled.into(),
+            devToolsMode: cc.devtools.into(),
+            multiGpuMode: cc.multi_gpu,
         })
     }
     nvmlSystemGetConfComputeGpusReadyState(state, ready: *mut c_uint) {
-        let told = state.scenario.conf_compute.ok_or(code::NOT_SUPPORTED)?;
-        put(ready, told.ready.into())
+        let cc = state.scenario().conf_compute.ok_or(code::NOT_SUPPORTED)?;
+        put(ready, cc.ready.into())
     }
 }
 
 #[cfg(not(feature = "old-driver"))]
 device! {
     nvmlDeviceGetConfComputeMemSizeInfo(device, into: *mut nvmlConfComputeMemSizeInfo_t) {
-        let told = device.scenario.conf_compute.ok_or(code::NOT_SUPPORTED)?;
-        let traits = device.at().gpu.model.traits();
+        let cc = device.scenario.conf_compute.ok_or(code::NOT_SUPPORTED)?;
+        let traits = device.simulated().gpu.model.traits();
         supported(traits.cc)?;
         let size = traits.memory << 10;
         put(into, nvmlConfComputeMemSizeInfo_t {
-            protectedMemSizeKib: if told.enabled { size } else { 0 },
-            unprotectedMemSizeKib: if told.enabled { 0 } else { size },
+            protectedMemSizeKib: if cc.enabled { size } else { 0 },
+            unprotectedMemSizeKib: if cc.enabled { 0 } else { size },
         })
     }
     nvmlDeviceGetConfComputeProtectedMemoryUsage(device, into: *mut nvmlMemory_t) {
-        let told = device.scenario.conf_compute.ok_or(code::NOT_SUPPORTED)?;
-        let traits = device.at().gpu.model.traits();
-        supported(traits.cc && told.enabled)?;
-        let (total, used) = (traits.memory << 20, device.at().memory_used());
+        let cc = device.scenario.conf_compute.ok_or(code::NOT_SUPPORTED)?;
+        let traits = device.simulated().gpu.model.traits();
+        supported(traits.cc && cc.enabled)?;
+        let (total, used) = (traits.memory << 20, device.simulated().memory_used());
         put(into, nvmlMemory_t { total, free: total - used, used })
     }
 }

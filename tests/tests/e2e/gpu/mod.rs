@@ -1,16 +1,21 @@
-//! The GPU source against a library that makes GPUs up, on NVML's own interface. No root is needed here.
+//! The GPU source against the fake NVML. These tests need no root.
 
+mod driver;
 mod failures;
-mod figures;
-mod outages;
+mod features;
+mod fields;
+mod implausible;
+mod links;
+mod lost;
 mod pages;
 mod pause;
-mod plausible;
-mod single;
+mod processes;
+mod values;
+mod xids;
 
 use std::{fs, path::PathBuf};
 
-use partymeter_fake_nvml::{Answer, CALLS, SCENARIO, Scenario};
+use partymeter_fake_nvml::{Answer, CALLS, FieldAnswer, Rule, SCENARIO, Scenario};
 
 use crate::support::{
     Agent,
@@ -26,7 +31,7 @@ mod code {
     pub const UNKNOWN: u32 = 999;
 }
 
-/// The library that makes GPUs up, beside the agent.
+/// The fake library, beside the agent.
 pub(crate) fn library() -> PathBuf {
     let built = program().with_file_name("libpartymeter_fake_nvml.so");
     assert!(
@@ -36,7 +41,7 @@ pub(crate) fn library() -> PathBuf {
     built
 }
 
-/// The same as an old driver has it.
+/// The fake library of an old driver.
 fn old_library() -> PathBuf {
     let target = program().parent().unwrap().parent().unwrap().to_owned();
     let built = target.join("old-driver/release/libpartymeter_fake_nvml.so");
@@ -47,7 +52,7 @@ fn old_library() -> PathBuf {
     built
 }
 
-/// An agent that reads such GPUs, and nothing else.
+/// An agent that reads fake GPUs only.
 struct Fake {
     agent: Agent,
     file: Scratch,
@@ -78,10 +83,10 @@ impl Fake {
         }
     }
 
-    /// Changes what is made up, while the agent runs.
+    /// Changes the scenario while the agent runs.
     fn change(&mut self, change: impl FnOnce(&mut Scenario)) {
         change(&mut self.scenario);
-        // All at once: the library may be reading it.
+        // Atomically: the library may be reading it.
         let next = self.file.0.with_extension("next");
         fs::write(&next, serde_json::to_string(&self.scenario).unwrap()).unwrap();
         fs::rename(next, &self.file.0).unwrap();
@@ -91,7 +96,7 @@ impl Fake {
         self.agent.series(series)
     }
 
-    /// Waits until a series is so.
+    /// Waits until a series has this value.
     fn until(&self, series: &str, wanted: Option<f64>) {
         until_true(
             || self.series(series) == wanted,
@@ -102,7 +107,7 @@ impl Fake {
         );
     }
 
-    /// How often a function of the library has been called, as of half a second ago.
+    /// How often a function of the library was called, as of half a second ago.
     fn calls(&self, function: &str) -> u64 {
         let counted = fs::read_to_string(&self.calls.0).unwrap();
         let mut lines = counted.lines().filter_map(|line| line.split_once(' '));
@@ -110,20 +115,20 @@ impl Fake {
         count.map_or(0, |(_, count)| count.parse().unwrap())
     }
 
-    /// Lines of the log that have all these words.
+    /// The number of log lines that contain all these words.
     fn lines(&self, words: &[&str]) -> usize {
         let log = self.agent.log();
         let has = |line: &&str| words.iter().all(|word| line.contains(word));
         log.lines().filter(has).count()
     }
 
-    /// Waits until a GPU has been read anew so many times.
+    /// Waits until a GPU has been read this many times more.
     fn after_rounds(&self, gpu: usize, rounds: u32) {
         self.agent.after_rounds_of(&format!("gpu{gpu}"), rounds);
     }
 }
 
-/// What a function says.
+/// An answer of a function.
 fn answer(function: &str, value: i64) -> Answer {
     Answer {
         function: function.to_owned(),
@@ -131,12 +136,33 @@ fn answer(function: &str, value: i64) -> Answer {
     }
 }
 
-/// A rule that makes a function fail.
-fn fails(function: &str, gpu: usize, code: u32) -> partymeter_fake_nvml::Rule {
-    partymeter_fake_nvml::Rule {
+/// A rule by which a function fails.
+fn fails(function: &str, gpu: usize, code: u32) -> Rule {
+    Rule {
         function: function.to_owned(),
         gpu: Some(gpu),
         code,
         ..Default::default()
     }
+}
+
+/// An answer for a field.
+fn field_answer(field: u32, scope: Option<u32>, value: i64) -> FieldAnswer {
+    FieldAnswer {
+        field,
+        scope,
+        value,
+    }
+}
+
+fn up(gpu: usize) -> String {
+    format!("gpu_up{{gpu_id=\"{gpu}\"}}")
+}
+
+fn down(gpu: usize, reason: &str) -> String {
+    format!("gpu_down_info{{gpu_id=\"{gpu}\",reason=\"{reason}\"}}")
+}
+
+fn power(gpu: usize) -> String {
+    format!("gpu_power_watts{{gpu_id=\"{gpu}\"}}")
 }

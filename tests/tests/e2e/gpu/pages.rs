@@ -1,4 +1,4 @@
-//! What each model has, as a page: `UPDATE_GOLDEN=1 cargo test` writes them anew.
+//! The page of each model, as a golden file; `UPDATE_GOLDEN=1 cargo test` regenerates them.
 
 use std::{
     fs,
@@ -33,13 +33,13 @@ fn every_model_has_its_page() {
     }
 }
 
-/// The pages that the test above compares with: promtool finds nothing in them.
+/// The pages that the test above compares with.
 #[test]
 #[ignore = "needs Prometheus: `cargo xtask test` runs it"]
 fn promtool_finds_nothing_on_any_models_page() {
     for model in Model::ALL {
         let page = fs::read_to_string(golden(model.name())).unwrap();
-        // The names of dcgm-exporter break rules of Prometheus.
+        // DCGM names violate Prometheus conventions.
         promtool(&lines(&page, &|line| !line.contains("DCGM_")));
     }
 }
@@ -82,6 +82,10 @@ fn promtool(page: &str) {
         .write_all(page.as_bytes())
         .unwrap();
     let output = promtool.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && told.is_empty(), "{told}");
+    let output_text =
+        String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && output_text.is_empty(),
+        "{output_text}"
+    );
 }

@@ -1,4 +1,4 @@
-//! The whole agent stands still, as in a stalled machine: nothing is down for it.
+//! A pause of the whole agent, as on a stalled machine, takes no source down.
 
 use std::{
     io::{Read as _, Write as _},
@@ -9,21 +9,21 @@ use std::{
 
 use partymeter_fake_nvml::{Rule, SCENARIO, Scenario, models::Model};
 
-use super::{failures::power, library};
+use super::{library, power};
 use crate::support::{Agent, agent::Scratch, until_true};
 
-/// Longer than a deadline of these agents: two intervals of 0.2 s, and a second.
+/// Longer than the deadline of a source: two intervals of 0.2 s, and a second.
 const PAUSE: Duration = Duration::from_secs(4);
 
-/// As long as that a sample is shown.
+/// How old a sample may be, in seconds.
 const DEADLINE: f64 = 1.4;
 
 const GPUS: usize = 4;
 
 #[test]
-fn the_first_page_after_a_pause_says_that_all_is_up_and_shows_nothing_old() {
+fn after_a_pause_all_sources_are_up_and_no_old_value_is_shown() {
     let mut scenario = Scenario::of(Model::H100, GPUS);
-    // A round that is under way is not over at once when it goes on.
+    // A round under way takes a while to finish after the pause.
     scenario.rules = ["nvmlDeviceGetPowerUsage", "nvmlDeviceGetTemperature"]
         .map(|function| Rule {
             function: function.to_owned(),
@@ -37,11 +37,11 @@ fn the_first_page_after_a_pause_says_that_all_is_up_and_shows_nothing_old() {
     let agent = Agent::launch(&config, &["env", &variable]);
     for _ in 0..3 {
         agent.signal(libc::SIGSTOP);
-        // The request waits in the kernel, and is the first thing that is seen.
+        // The request waits in the kernel and is handled first.
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, agent.port)).unwrap();
         let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).unwrap();
-        // Nothing can be asked of an agent that stands still: only time passes.
+        // A stopped agent can be asked nothing: only time passes.
         sleep(PAUSE);
         agent.signal(libc::SIGCONT);
         let mut page = String::new();

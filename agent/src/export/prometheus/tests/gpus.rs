@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::sample::{
     FailureKind,
     gpu::{
-        Activity, Facts, Gpu, Gpus, Instance, Link, Memory, Pcie, Process, Reading, System,
+        Activity, Gpu, GpuInfo, Gpus, Instance, Link, Memory, Pcie, Process, Reading, System,
         VgpuLicense, Xid,
     },
 };
@@ -47,7 +47,7 @@ fn instance(gpu_instance: u32, compute_instance: u32, first: bool) -> Instance {
 
 fn reading() -> Reading {
     Reading {
-        facts: Arc::new(Facts {
+        info: Arc::new(GpuInfo {
             uuid: "GPU-0a1b".to_owned(),
             model: "NVIDIA H100 80GB HBM3".to_owned(),
             pci_bus_id: "00000000:17:00.0".to_owned(),
@@ -151,18 +151,18 @@ pub(super) fn gpus() -> Gpus {
         gpus: vec![
             Gpu {
                 id: "0".into(),
-                facts: Some(reading().facts),
+                info: Some(reading().info),
                 reading: Some(Arc::new(reading())),
                 down: None,
                 xids: Vec::new(),
             },
             Gpu {
                 id: "1".into(),
-                facts: Some(Arc::new(Facts {
+                info: Some(Arc::new(GpuInfo {
                     uuid: "GPU-2c3d".to_owned(),
                     pci_bus_id: "00000000:2A:00.0".to_owned(),
                     device: "nvidia1".to_owned(),
-                    ..(*reading().facts).clone()
+                    ..(*reading().info).clone()
                 })),
                 reading: None,
                 down: Some(FailureKind::Lost),

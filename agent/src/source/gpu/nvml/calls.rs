@@ -1,291 +1,270 @@
-//! Every call of a round, and how often it is made.
-
-use std::sync::Arc;
+//! The calls of a round, each with its schedule.
 
 use nvml_wrapper_sys::bindings::*;
 
 use super::{
-    super::raw::{Memory, Pace, Raw, Trouble},
-    Device, version,
+    ffi::{Device, struct_version},
+    gpm::Gpm,
+    memory,
+    mig::MigInstances,
+    processes::ProcessReader,
 };
+use crate::source::gpu::{api::Schedule, error::NvmlError, raw::RawReading};
 
-/// A utilization that NVML samples: percent, and the period in microseconds, which is not needed.
-macro_rules! sampled {
-    ($board:expr, $function:ident) => {{
+/// The most fans that are read, whatever number the library reports.
+const MAX_FANS: u32 = 64;
+
+/// What the calls of a device keep between rounds.
+pub(super) struct DeviceState {
+    pub(super) device: Device,
+    /// NVLinks of the device; `None` if it does not state their number.
+    pub(super) links: Option<u32>,
+    gpm: Gpm,
+    mig: MigInstances,
+    processes: ProcessReader,
+}
+
+impl DeviceState {
+    /// The state of a device that was just opened.
+    pub(super) fn new(device: Device) -> Self {
+        Self {
+            device,
+            links: None,
+            gpm: Gpm::default(),
+            mig: MigInstances::default(),
+            processes: ProcessReader::default(),
+        }
+    }
+}
+
+/// A utilization, in percent. NVML returns its sampling period too, which is not needed.
+macro_rules! utilization {
+    ($device:expr, $function:ident) => {{
         let (mut percent, mut period) = (0, 0);
         nvml!(
-            $board.nvml,
-            $function($board.handle, &raw mut percent, &raw mut period)
+            $device.nvml,
+            $function($device.handle, &raw mut percent, &raw mut period)
         )
         .map(|()| percent)
     }};
 }
 
-/// The value of a call under its name of today, or under the one that drivers before 535 have. Some libraries have the
-/// symbol of the new one, which then says that it is not supported.
+/// The value of a call under its current name, or under its name before driver 535. Some libraries have the new symbol
+/// without supporting it.
 macro_rules! renamed {
-    ($board:expr, $new:ident, $old:ident) => {
-        match get!($board, $new) {
-            Err(error) if error.code.is_unsupported() => {
-                // Where neither is there, the new one's reason counts.
-                get!($board, $old).map_err(|older| {
-                    if older.code.is_unsupported() {
-                        error
-                    } else {
-                        older
-                    }
-                })
+    ($device:expr, $new:ident, $old:ident) => {
+        get!($device, $new).or_else(|error: NvmlError| {
+            if !error.code.is_unsupported() {
+                return Err(error);
             }
-            told => told,
-        }
+            // If neither works, the new name's error counts.
+            get!($device, $old).map_err(|older: NvmlError| {
+                if older.code.is_unsupported() {
+                    error
+                } else {
+                    older
+                }
+            })
+        })
     };
 }
 
-/// A call and how often it is made.
+/// A call and its schedule.
 pub(super) struct Call(
-    pub(super) Pace,
-    pub(super) fn(&mut Device, &mut Raw) -> Result<(), Trouble>,
+    pub(super) Schedule,
+    pub(super) fn(&mut DeviceState, &mut RawReading) -> Result<(), NvmlError>,
 );
 
-/// Every call, in order.
+const fn every_round(call: fn(&mut DeviceState, &mut RawReading) -> Result<(), NvmlError>) -> Call {
+    Call(Schedule::EveryRound, call)
+}
+
+const fn slow(call: fn(&mut DeviceState, &mut RawReading) -> Result<(), NvmlError>) -> Call {
+    Call(Schedule::Slow, call)
+}
+
+/// Every call, in the order in which they are made.
 pub(super) static CALLS: &[Call] = &[
-    Call(Pace::Round, Device::memory),
-    Call(Pace::Round, |board, raw| {
-        let told: nvmlUtilization_t = get!(board, nvmlDeviceGetUtilizationRates)?;
-        raw.utilization = Some((told.gpu, told.memory));
+    every_round(|it, raw| {
+        raw.memory = Some(memory::read(&it.device)?);
         Ok(())
     }),
-    Call(Pace::Round, |board, raw| {
-        raw.encoder = Some(sampled!(board, nvmlDeviceGetEncoderUtilization)?);
+    every_round(|it, raw| {
+        let rates: nvmlUtilization_t = get!(it.device, nvmlDeviceGetUtilizationRates)?;
+        raw.utilization = Some((rates.gpu, rates.memory));
         Ok(())
     }),
-    Call(Pace::Round, |board, raw| {
-        raw.decoder = Some(sampled!(board, nvmlDeviceGetDecoderUtilization)?);
+    every_round(|it, raw| {
+        raw.encoder = Some(utilization!(it.device, nvmlDeviceGetEncoderUtilization)?);
         Ok(())
     }),
-    Call(Pace::Round, |board, raw| {
-        raw.jpeg = Some(sampled!(board, nvmlDeviceGetJpgUtilization)?);
+    every_round(|it, raw| {
+        raw.decoder = Some(utilization!(it.device, nvmlDeviceGetDecoderUtilization)?);
         Ok(())
     }),
-    Call(Pace::Round, |board, raw| {
-        raw.ofa = Some(sampled!(board, nvmlDeviceGetOfaUtilization)?);
+    every_round(|it, raw| {
+        raw.jpeg = Some(utilization!(it.device, nvmlDeviceGetJpgUtilization)?);
         Ok(())
     }),
-    Call(Pace::Round, |board, raw| {
-        raw.power = Some(get!(board, nvmlDeviceGetPowerUsage)?);
+    every_round(|it, raw| {
+        raw.ofa = Some(utilization!(it.device, nvmlDeviceGetOfaUtilization)?);
         Ok(())
     }),
-    Call(Pace::Round, |board, raw| {
-        let told: u32 = get!(
-            board,
-            nvmlDeviceGetTemperature,
-            nvmlTemperatureSensors_enum_NVML_TEMPERATURE_GPU
-        )?;
-        // Signed in an unsigned type.
-        raw.temperature = Some(told.cast_signed());
+    every_round(|it, raw| {
+        raw.power = Some(get!(it.device, nvmlDeviceGetPowerUsage)?);
         Ok(())
     }),
-    Call(Pace::Round, |board, raw| {
-        let mut told = nvmlMarginTemperature_t {
-            version: version::<nvmlMarginTemperature_t>(1),
+    every_round(|it, raw| {
+        let sensor = nvmlTemperatureSensors_enum_NVML_TEMPERATURE_GPU;
+        raw.temperature = Some(get!(it.device, nvmlDeviceGetTemperature, sensor)?);
+        Ok(())
+    }),
+    every_round(|it, raw| {
+        let mut margin = nvmlMarginTemperature_t {
+            version: struct_version::<nvmlMarginTemperature_t>(1),
             marginTemperature: 0,
         };
         nvml!(
-            board.nvml,
-            nvmlDeviceGetMarginTemperature(board.handle, &raw mut told)
+            it.device.nvml,
+            nvmlDeviceGetMarginTemperature(it.device.handle, &raw mut margin)
         )?;
-        raw.temperature_margin = Some(told.marginTemperature);
+        raw.temperature_margin = Some(margin.marginTemperature);
         Ok(())
     }),
-    Call(Pace::Round, |board, raw| {
-        board.clock(nvmlClockType_enum_NVML_CLOCK_SM, raw)
-    }),
-    Call(Pace::Round, |board, raw| {
-        board.clock(nvmlClockType_enum_NVML_CLOCK_MEM, raw)
-    }),
-    Call(Pace::Slow, |board, raw| {
-        board.clock(nvmlClockType_enum_NVML_CLOCK_GRAPHICS, raw)
-    }),
-    Call(Pace::Slow, |board, raw| {
-        board.clock(nvmlClockType_enum_NVML_CLOCK_VIDEO, raw)
-    }),
-    Call(Pace::Round, |board, raw| {
-        raw.performance_state =
-            Some(get!(board, nvmlDeviceGetPerformanceState)?).filter(|state| *state <= 15);
+    every_round(|it, raw| clock(&it.device, nvmlClockType_enum_NVML_CLOCK_SM, raw)),
+    every_round(|it, raw| clock(&it.device, nvmlClockType_enum_NVML_CLOCK_MEM, raw)),
+    slow(|it, raw| clock(&it.device, nvmlClockType_enum_NVML_CLOCK_GRAPHICS, raw)),
+    slow(|it, raw| clock(&it.device, nvmlClockType_enum_NVML_CLOCK_VIDEO, raw)),
+    every_round(|it, raw| {
+        let state: u32 = get!(it.device, nvmlDeviceGetPerformanceState)?;
+        // 32 is `NVML_PSTATE_UNKNOWN`.
+        raw.performance_state = Some(state).filter(|state| *state <= 15);
         Ok(())
     }),
-    Call(Pace::Round, |board, raw| {
+    every_round(|it, raw| {
         raw.reasons = Some(renamed!(
-            board,
+            it.device,
             nvmlDeviceGetCurrentClocksEventReasons,
             nvmlDeviceGetCurrentClocksThrottleReasons
         )?);
         Ok(())
     }),
-    Call(Pace::Slow, |board, raw| {
+    slow(|it, raw| {
         raw.reasons_supported = Some(renamed!(
-            board,
+            it.device,
             nvmlDeviceGetSupportedClocksEventReasons,
             nvmlDeviceGetSupportedClocksThrottleReasons
         )?);
         Ok(())
     }),
-    Call(Pace::Round, |board, raw| {
-        let (nvml, device) = (Arc::clone(&board.nvml), board.handle);
-        raw.gpm = board.gpm.round(&nvml, device, None)?;
+    every_round(|it, raw| {
+        raw.gpm = it.gpm.read(&it.device, None)?;
         Ok(())
     }),
-    Call(Pace::Slow, |board, raw| {
-        let told: nvmlBAR1Memory_t = get!(board, nvmlDeviceGetBAR1MemoryInfo)?;
-        raw.bar1 = Some((told.bar1Used, told.bar1Total));
+    slow(|it, raw| {
+        let bar1: nvmlBAR1Memory_t = get!(it.device, nvmlDeviceGetBAR1MemoryInfo)?;
+        raw.bar1 = Some((bar1.bar1Used, bar1.bar1Total));
         Ok(())
     }),
-    Call(Pace::Slow, |board, raw| {
-        raw.power_limit = Some(get!(board, nvmlDeviceGetEnforcedPowerLimit)?);
+    slow(|it, raw| {
+        raw.power_limit = Some(get!(it.device, nvmlDeviceGetEnforcedPowerLimit)?);
         Ok(())
     }),
-    Call(Pace::Slow, Device::thresholds),
-    Call(Pace::Slow, Device::fans),
-    Call(Pace::Slow, Device::clocks_max),
-    Call(Pace::Slow, |board, raw| {
-        raw.pcie_generation = Some(get!(board, nvmlDeviceGetCurrPcieLinkGeneration)?);
+    slow(|it, raw| {
+        raw.thresholds = each(0..4, |threshold| {
+            get!(it.device, nvmlDeviceGetTemperatureThreshold, threshold)
+        })?;
         Ok(())
     }),
-    Call(Pace::Slow, |board, raw| {
-        raw.pcie_width = Some(get!(board, nvmlDeviceGetCurrPcieLinkWidth)?);
+    slow(|it, raw| {
+        let count: u32 = get!(it.device, nvmlDeviceGetNumFans)?;
+        raw.fans = each(0..count.min(MAX_FANS), |fan| {
+            get!(it.device, nvmlDeviceGetFanSpeed_v2, fan)
+        })?;
         Ok(())
     }),
-    Call(Pace::Slow, Device::links),
-    Call(Pace::Slow, |board, raw| {
-        let told: nvmlConfComputeMemSizeInfo_t = get!(board, nvmlDeviceGetConfComputeMemSizeInfo)?;
-        raw.protected_size = Some(told.protectedMemSizeKib);
+    slow(|it, raw| {
+        raw.clocks_max = each(0..4, |domain| {
+            get!(it.device, nvmlDeviceGetMaxClockInfo, domain)
+        })?;
         Ok(())
     }),
-    Call(Pace::Slow, |board, raw| {
-        let told: nvmlMemory_t = get!(board, nvmlDeviceGetConfComputeProtectedMemoryUsage)?;
-        raw.protected_used = Some((told.used, told.total));
+    slow(|it, raw| {
+        raw.pcie_generation = Some(get!(it.device, nvmlDeviceGetCurrPcieLinkGeneration)?);
         Ok(())
     }),
-    Call(Pace::Slow, |board, raw| {
-        let told: nvmlGridLicensableFeatures_t =
-            get!(board, nvmlDeviceGetGridLicensableFeatures_v4)?;
-        let features = told.gridLicensableFeatures.iter();
-        let mut features = features.take(told.licensableFeaturesCount as usize);
-        let licensed = features.any(|feature| {
+    slow(|it, raw| {
+        raw.pcie_width = Some(get!(it.device, nvmlDeviceGetCurrPcieLinkWidth)?);
+        Ok(())
+    }),
+    slow(|it, raw| {
+        // Some drivers report links beyond the device's own as down. If it does not state its number, all that answer
+        // are its links.
+        let count = it.links.unwrap_or(NVML_NVLINK_MAX_LINKS);
+        raw.links = each(0..count.min(NVML_NVLINK_MAX_LINKS), |link| {
+            get!(it.device, nvmlDeviceGetNvLinkState, link)
+        })?;
+        Ok(())
+    }),
+    slow(|it, raw| {
+        let size: nvmlConfComputeMemSizeInfo_t =
+            get!(it.device, nvmlDeviceGetConfComputeMemSizeInfo)?;
+        raw.protected_size = Some(size.protectedMemSizeKib);
+        Ok(())
+    }),
+    slow(|it, raw| {
+        let memory: nvmlMemory_t = get!(it.device, nvmlDeviceGetConfComputeProtectedMemoryUsage)?;
+        raw.protected_used = Some((memory.used, memory.total));
+        Ok(())
+    }),
+    slow(|it, raw| {
+        let grid: nvmlGridLicensableFeatures_t =
+            get!(it.device, nvmlDeviceGetGridLicensableFeatures_v4)?;
+        let features = grid.gridLicensableFeatures.iter();
+        let mut features = features.take(grid.licensableFeaturesCount as usize);
+        let is_licensed = features.any(|feature| {
             feature.featureCode == nvmlGridLicenseFeatureCode_t_NVML_GRID_LICENSE_FEATURE_CODE_VGPU
                 && feature.featureState > 0
         });
-        raw.license = Some((told.isGridLicenseSupported != 0, licensed));
+        raw.license = Some((grid.isGridLicenseSupported != 0, is_licensed));
         Ok(())
     }),
-    Call(Pace::Slow, |board, _| board.find_instances()),
-    Call(Pace::Round, Device::instances),
-    Call(Pace::Processes, Device::processes),
+    slow(|it, _| it.mig.find(&it.device)),
+    every_round(|it, raw| {
+        let result = it.mig.read(&it.device);
+        raw.instances = Some(it.mig.instances());
+        result
+    }),
+    Call(Schedule::Processes, |it, raw| {
+        raw.processes = Some(it.processes.read(&it.device)?);
+        Ok(())
+    }),
 ];
 
-/// Whatever a library says that there are, so many fans are asked for at most.
-const FANS_MOST: u32 = 64;
-
-/// Asks for each of a few values; those that are not supported are left out, and it is an error if all are.
+/// Reads each of several values and leaves out the unsupported ones; fails if all are unsupported.
 fn each<T>(
-    which: impl IntoIterator<Item = u32>,
-    mut read: impl FnMut(u32) -> Result<T, Trouble>,
-) -> Result<Vec<(u32, T)>, Trouble> {
-    let mut told = Vec::new();
-    let mut missing = None;
-    for which in which {
-        match read(which) {
-            Ok(value) => told.push((which, value)),
-            Err(error) if error.code.is_unsupported() => missing = Some(error),
+    numbers: impl IntoIterator<Item = u32>,
+    mut read: impl FnMut(u32) -> Result<T, NvmlError>,
+) -> Result<Vec<(u32, T)>, NvmlError> {
+    let mut values = Vec::new();
+    let mut unsupported = None;
+    for number in numbers {
+        match read(number) {
+            Ok(value) => values.push((number, value)),
+            Err(error) if error.code.is_unsupported() => unsupported = Some(error),
             Err(error) => return Err(error),
         }
     }
-    match missing {
-        Some(error) if told.is_empty() => Err(error),
-        _ => Ok(told),
+    match unsupported {
+        Some(error) if values.is_empty() => Err(error),
+        _ => Ok(values),
     }
 }
 
-impl Device {
-    fn memory(&mut self, raw: &mut Raw) -> Result<(), Trouble> {
-        raw.memory = Some(self.memory_of(self.handle)?);
-        Ok(())
-    }
-
-    /// Of a device or an instance. The first version counts what the system reserves as used.
-    pub(super) fn memory_of(&self, device: nvmlDevice_t) -> Result<Memory, Trouble> {
-        if self.nvml.lib().nvmlDeviceGetMemoryInfo_v2.is_ok() {
-            let mut told = nvmlMemory_v2_t {
-                version: version::<nvmlMemory_v2_t>(2),
-                total: 0,
-                reserved: 0,
-                free: 0,
-                used: 0,
-            };
-            match nvml!(self.nvml, nvmlDeviceGetMemoryInfo_v2(device, &raw mut told)) {
-                Ok(()) => {
-                    return Ok(Memory {
-                        total: told.total,
-                        reserved: Some(told.reserved),
-                        free: told.free,
-                        used: told.used,
-                    });
-                }
-                // Some virtual GPUs have the first version only.
-                Err(error) if error.code.is_unsupported() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let mut told = nvmlMemory_t {
-            total: 0,
-            free: 0,
-            used: 0,
-        };
-        nvml!(self.nvml, nvmlDeviceGetMemoryInfo(device, &raw mut told))?;
-        Ok(Memory {
-            total: told.total,
-            reserved: None,
-            free: told.free,
-            used: told.used,
-        })
-    }
-
-    /// MHz, in place of what was read before.
-    fn clock(&mut self, domain: nvmlClockType_t, raw: &mut Raw) -> Result<(), Trouble> {
-        let told = get!(self, nvmlDeviceGetClockInfo, domain)?;
-        raw.clocks.retain(|(known, _)| *known != domain);
-        raw.clocks.push((domain, told));
-        Ok(())
-    }
-
-    fn clocks_max(&mut self, raw: &mut Raw) -> Result<(), Trouble> {
-        raw.clocks_max = each(0..4, |domain| get!(self, nvmlDeviceGetMaxClockInfo, domain))?;
-        Ok(())
-    }
-
-    fn thresholds(&mut self, raw: &mut Raw) -> Result<(), Trouble> {
-        raw.thresholds = each(0..4, |threshold| {
-            let told: u32 = get!(self, nvmlDeviceGetTemperatureThreshold, threshold)?;
-            Ok(told.cast_signed())
-        })?;
-        Ok(())
-    }
-
-    fn fans(&mut self, raw: &mut Raw) -> Result<(), Trouble> {
-        let fans: u32 = get!(self, nvmlDeviceGetNumFans)?;
-        raw.fans = each(0..fans.min(FANS_MOST), |fan| {
-            get!(self, nvmlDeviceGetFanSpeed_v2, fan)
-        })?;
-        Ok(())
-    }
-
-    /// Some drivers say of links beyond those that the device has that they are down. Where the count is not told, all
-    /// that answer are its links.
-    fn links(&mut self, raw: &mut Raw) -> Result<(), Trouble> {
-        let count = self.links.unwrap_or(NVML_NVLINK_MAX_LINKS);
-        raw.links = each(0..count.min(NVML_NVLINK_MAX_LINKS), |link| {
-            get!(self, nvmlDeviceGetNvLinkState, link)
-        })?;
-        Ok(())
-    }
+/// Reads a clock, in MHz, and replaces the one that `raw` has for the domain.
+fn clock(device: &Device, domain: nvmlClockType_t, raw: &mut RawReading) -> Result<(), NvmlError> {
+    let clock = get!(device, nvmlDeviceGetClockInfo, domain)?;
+    raw.clocks.retain(|(known, _)| *known != domain);
+    raw.clocks.push((domain, clock));
+    Ok(())
 }

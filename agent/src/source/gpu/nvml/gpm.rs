@@ -1,4 +1,4 @@
-//! GPU performance monitoring (Hopper and later): ratios over the time between two samples. Needs neither root
+//! GPU performance monitoring (GPM, Hopper and later): ratios over the time between two samples. It needs neither root
 //! nor the profiling lock that DCGM takes.
 
 use std::{
@@ -10,12 +10,13 @@ use std::{
 use nvml_wrapper::Nvml;
 use nvml_wrapper_sys::bindings::*;
 
-use super::super::raw::{Code, Trouble};
+use super::ffi::Device;
+use crate::source::gpu::error::{NvmlError, NvmlReturn};
 
-/// NVML wants samples at least that far apart.
-const APART: Duration = Duration::from_millis(100);
+/// The least time between two samples that NVML asks for.
+const MIN_DISTANCE: Duration = Duration::from_millis(100);
 
-/// `nvmlGpmMetricId_t`: all that are ratios of the whole GPU, or of an instance.
+/// The metrics (`nvmlGpmMetricId_t`) that are ratios of a whole GPU or a GPU instance.
 const METRICS: [nvmlGpmMetricId_t; 12] = [
     nvmlGpmMetricId_t_NVML_GPM_METRIC_GRAPHICS_UTIL,
     nvmlGpmMetricId_t_NVML_GPM_METRIC_SM_UTIL,
@@ -31,81 +32,85 @@ const METRICS: [nvmlGpmMetricId_t; 12] = [
     nvmlGpmMetricId_t_NVML_GPM_METRIC_FP16_UTIL,
 ];
 
-#[expect(clippy::cast_possible_truncation, reason = "some twelve")]
+#[expect(clippy::cast_possible_truncation, reason = "twelve")]
 const METRICS_COUNT: u32 = METRICS.len() as u32;
 
-/// Two samples, taken in turn.
+/// Takes samples of one GPU or GPU instance.
 #[derive(Default)]
 pub(super) struct Gpm {
     samples: Option<Samples>,
-    /// The newest one, and when it was taken.
+    /// The index of the newest sample, and when it was taken.
     newest: Option<(usize, Instant)>,
     last: Vec<(u32, f64)>,
 }
 
+/// Two samples, taken in turn.
 struct Samples {
     nvml: Arc<Nvml>,
     samples: [nvmlGpmSample_t; 2],
 }
 
 impl Samples {
-    fn allocate(nvml: &Arc<Nvml>, device: nvmlDevice_t) -> Result<Self, Trouble> {
+    fn allocate(device: &Device) -> Result<Self, NvmlError> {
         let mut support = nvmlGpmSupport_t {
             version: 1,
             isSupportedDevice: 0,
         };
-        nvml!(nvml, nvmlGpmQueryDeviceSupport(device, &raw mut support))?;
+        nvml!(
+            device.nvml,
+            nvmlGpmQueryDeviceSupport(device.handle, &raw mut support)
+        )?;
         if support.isSupportedDevice == 0 {
-            return Err(Trouble {
+            return Err(NvmlError {
                 call: "nvmlGpmQueryDeviceSupport",
-                code: Code::NOT_SUPPORTED,
+                code: NvmlReturn::NOT_SUPPORTED,
             });
         }
-        let mut own = Self {
-            nvml: Arc::clone(nvml),
+        let mut allocated = Self {
+            nvml: Arc::clone(&device.nvml),
             samples: [null_mut(); 2],
         };
-        for sample in &mut own.samples {
-            nvml!(nvml, nvmlGpmSampleAlloc(sample))?;
+        for sample in &mut allocated.samples {
+            nvml!(device.nvml, nvmlGpmSampleAlloc(sample))?;
         }
-        Ok(own)
+        Ok(allocated)
     }
 }
 
 impl Drop for Samples {
     fn drop(&mut self) {
         for sample in self.samples.into_iter().filter(|sample| !sample.is_null()) {
-            // A sample that cannot be freed belongs to a library that has been shut down.
+            // Fails only if the driver is gone, and the sample with it.
             let _ = nvml!(self.nvml, nvmlGpmSampleFree(sample));
         }
     }
 }
 
 impl Gpm {
-    /// Takes a sample, of the GPU or of one of its GPU instances, and gives the metrics of the time since the
-    /// last one, in percent by `nvmlGpmMetricId_t`: nothing the first time.
-    pub(super) fn round(
+    /// Takes a sample of the GPU, or of one of its GPU instances. Returns the metrics since the last sample, by
+    /// `nvmlGpmMetricId_t` and in percent: none the first time.
+    pub(super) fn read(
         &mut self,
-        nvml: &Arc<Nvml>,
-        device: nvmlDevice_t,
+        device: &Device,
         gpu_instance: Option<u32>,
-    ) -> Result<Vec<(u32, f64)>, Trouble> {
+    ) -> Result<Vec<(u32, f64)>, NvmlError> {
         if self
             .newest
-            .is_some_and(|(_, taken)| taken.elapsed() < APART)
+            .is_some_and(|(_, taken)| taken.elapsed() < MIN_DISTANCE)
         {
             return Ok(self.last.clone());
         }
         let samples = match &mut self.samples {
             Some(samples) => samples,
-            none => none.insert(Samples::allocate(nvml, device)?),
+            none => none.insert(Samples::allocate(device)?),
         };
         let older = self.newest.take().map(|(index, _)| index);
         let newer = older.map_or(0, |older| 1 - older);
         let sample = samples.samples[newer];
+        let Device { nvml, handle } = device;
         match gpu_instance {
-            None => nvml!(nvml, nvmlGpmSampleGet(device, sample))?,
-            Some(id) => nvml!(nvml, nvmlGpmMigSampleGet(device, id, sample))?,
+            None => nvml!(nvml, nvmlGpmSampleGet(*handle, sample))?,
+            Some(id) => nvml!(nvml, nvmlGpmMigSampleGet(*handle, id, sample))?,
         }
         self.newest = Some((newer, Instant::now()));
         self.last = match older {
@@ -117,21 +122,21 @@ impl Gpm {
 }
 
 fn metrics(
-    nvml: &Arc<Nvml>,
+    nvml: &Nvml,
     sample1: nvmlGpmSample_t,
     sample2: nvmlGpmSample_t,
-) -> Result<Vec<(u32, f64)>, Trouble> {
-    // SAFETY: integers, doubles, and pointers, for which zero is a value.
-    let mut ask: Box<nvmlGpmMetricsGet_t> = Box::new(unsafe { std::mem::zeroed() });
-    ask.version = NVML_GPM_METRICS_GET_VERSION;
-    ask.numMetrics = METRICS_COUNT;
-    (ask.sample1, ask.sample2) = (sample1, sample2);
-    for (metric, id) in ask.metrics.iter_mut().zip(METRICS) {
+) -> Result<Vec<(u32, f64)>, NvmlError> {
+    // SAFETY: a structure of integers, doubles and pointers, for which zero is valid.
+    let mut request: Box<nvmlGpmMetricsGet_t> = Box::new(unsafe { std::mem::zeroed() });
+    request.version = NVML_GPM_METRICS_GET_VERSION;
+    request.numMetrics = METRICS_COUNT;
+    (request.sample1, request.sample2) = (sample1, sample2);
+    for (metric, id) in request.metrics.iter_mut().zip(METRICS) {
         metric.metricId = id;
     }
-    nvml!(nvml, nvmlGpmMetricsGet(&raw mut *ask))?;
-    let told = ask.metrics[..METRICS.len()].iter();
-    Ok(told
+    nvml!(nvml, nvmlGpmMetricsGet(&raw mut *request))?;
+    let answers = request.metrics[..METRICS.len()].iter();
+    Ok(answers
         .filter(|metric| {
             metric.nvmlReturn == nvmlReturn_enum_NVML_SUCCESS && metric.value.is_finite()
         })

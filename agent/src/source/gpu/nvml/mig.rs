@@ -1,122 +1,94 @@
-//! MIG: which instances there are, and what each uses.
+//! MIG: finds a device's instances and reads them.
 
 use std::{ptr::null_mut, sync::Arc};
 
 use nvml_wrapper_sys::bindings::*;
 
 use super::{
-    super::raw::{Instance, Raw, Trouble},
-    Device,
+    ffi::{Device, read_string},
     gpm::Gpm,
-    text,
+    memory,
 };
+use crate::source::gpu::{error::NvmlError, raw::Instance};
 
-/// Whatever a library says that there can be, so many instances are asked for at most.
-const MOST: u32 = 64;
+/// The most instances that are looked for, whatever number the library reports.
+const MAX_INSTANCES: u32 = 64;
 
-/// An instance that was found.
-pub(super) struct Known {
-    device: nvmlDevice_t,
-    told: Instance,
+/// The MIG instances of a device.
+#[derive(Default)]
+pub(super) struct MigInstances(Vec<FoundInstance>);
+
+struct FoundInstance {
+    device: Device,
+    instance: Instance,
     gpm: Gpm,
-    /// What it was last told that it has not: asked again when instances are looked for.
-    without_gpm: bool,
+    /// GPM turned out to be unsupported; tried again when instances are next looked for.
+    lacks_gpm: bool,
 }
 
-impl Device {
-    /// Looks for instances. Those that are still there keep their samples.
-    pub(super) fn find_instances(&mut self) -> Result<(), Trouble> {
+impl MigInstances {
+    /// Looks for instances. Those that were known keep their GPM samples.
+    pub(super) fn find(&mut self, device: &Device) -> Result<(), NvmlError> {
         let (mut mode, mut pending) = (0, 0);
         nvml!(
-            self.nvml,
-            nvmlDeviceGetMigMode(self.handle, &raw mut mode, &raw mut pending)
+            device.nvml,
+            nvmlDeviceGetMigMode(device.handle, &raw mut mode, &raw mut pending)
         )?;
-        let mut before = std::mem::take(&mut self.instances);
+        let mut before = std::mem::take(&mut self.0);
         if mode != NVML_DEVICE_MIG_ENABLE {
             return Ok(());
         }
-        let most: u32 = get!(self, nvmlDeviceGetMaxMigDeviceCount)?;
-        for index in 0..most.min(MOST) {
-            let mut device: nvmlDevice_t = null_mut();
+        let count: u32 = get!(device, nvmlDeviceGetMaxMigDeviceCount)?;
+        for index in 0..count.min(MAX_INSTANCES) {
+            let mut handle: nvmlDevice_t = null_mut();
             // The indices may have gaps.
             if nvml!(
-                self.nvml,
-                nvmlDeviceGetMigDeviceHandleByIndex(self.handle, index, &raw mut device)
+                device.nvml,
+                nvmlDeviceGetMigDeviceHandleByIndex(device.handle, index, &raw mut handle)
             )
             .is_err()
             {
                 continue;
             }
-            let told = self.instance(device)?;
-            let same = before.iter().position(|known| known.told.uuid == told.uuid);
-            let gpm = same
-                .map(|at| before.swap_remove(at).gpm)
-                .unwrap_or_default();
-            self.instances.push(Known {
+            let nvml = Arc::clone(&device.nvml);
+            let device = Device { nvml, handle };
+            let instance = identify(&device)?;
+            let known = before
+                .iter()
+                .position(|known| known.instance.uuid == instance.uuid);
+            let gpm = known.map(|known| before.swap_remove(known).gpm);
+            self.0.push(FoundInstance {
                 device,
-                told,
-                gpm,
-                without_gpm: false,
+                instance,
+                gpm: gpm.unwrap_or_default(),
+                lacks_gpm: false,
             });
         }
-        self.instances
-            .sort_by_key(|known| (known.told.gpu_instance, known.told.compute_instance));
+        self.0
+            .sort_by_key(|it| (it.instance.gpu_instance, it.instance.compute_instance));
         Ok(())
     }
 
-    fn instance(&self, device: nvmlDevice_t) -> Result<Instance, Trouble> {
-        let mut instance = Instance::default();
-        nvml!(
-            self.nvml,
-            nvmlDeviceGetGpuInstanceId(device, &raw mut instance.gpu_instance)
-        )?;
-        nvml!(
-            self.nvml,
-            nvmlDeviceGetComputeInstanceId(device, &raw mut instance.compute_instance)
-        )?;
-        instance.uuid =
-            text(|into, length| nvml!(self.nvml, nvmlDeviceGetUUID(device, into, length)))?;
-        // The name ends with the profile: "NVIDIA H100 80GB HBM3 MIG 1g.10gb".
-        let name = text(|into, length| nvml!(self.nvml, nvmlDeviceGetName(device, into, length)))?;
-        instance.profile = match name.rsplit_once("MIG ") {
-            Some((_, profile)) => profile.to_owned(),
-            None => name,
-        };
-        Ok(instance)
-    }
-
-    /// What each instance uses now. Memory and activity are those of the GPU instance: its first compute instance
-    /// is asked for them.
-    pub(super) fn instances(&mut self, raw: &mut Raw) -> Result<(), Trouble> {
-        let mut instances = std::mem::take(&mut self.instances);
-        let outcome = self.read_instances(&mut instances);
-        raw.instances = Some(instances.iter().map(|known| known.told.clone()).collect());
-        self.instances = instances;
-        outcome
-    }
-
-    fn read_instances(&self, instances: &mut [Known]) -> Result<(), Trouble> {
+    /// Reads memory and activity of each GPU instance, by way of its first compute instance.
+    pub(super) fn read(&mut self, device: &Device) -> Result<(), NvmlError> {
         let mut last = None;
-        for known in instances {
-            let id = known.told.gpu_instance;
+        for found in &mut self.0 {
+            let id = found.instance.gpu_instance;
             if last.replace(id) == Some(id) {
                 continue;
             }
-            known.told.memory = match self.memory_of(known.device) {
+            found.instance.memory = match memory::read(&found.device) {
                 Ok(memory) => Some(memory),
                 Err(error) if error.code.is_unsupported() => None,
                 Err(error) => return Err(error),
             };
-            if known.without_gpm {
+            if found.lacks_gpm {
                 continue;
             }
-            known.told.gpm = match known
-                .gpm
-                .round(&Arc::clone(&self.nvml), self.handle, Some(id))
-            {
-                Ok(told) => told,
+            found.instance.gpm = match found.gpm.read(device, Some(id)) {
+                Ok(gpm) => gpm,
                 Err(error) if error.code.is_unsupported() => {
-                    known.without_gpm = true;
+                    found.lacks_gpm = true;
                     Vec::new()
                 }
                 Err(error) => return Err(error),
@@ -124,4 +96,25 @@ impl Device {
         }
         Ok(())
     }
+
+    /// The instances as last read.
+    pub(super) fn instances(&self) -> Vec<Instance> {
+        self.0.iter().map(|found| found.instance.clone()).collect()
+    }
+}
+
+fn identify(device: &Device) -> Result<Instance, NvmlError> {
+    let Device { nvml, handle } = device;
+    // The name ends with the profile: "NVIDIA H100 80GB HBM3 MIG 1g.10gb".
+    let name = read_string(|into, length| nvml!(nvml, nvmlDeviceGetName(*handle, into, length)))?;
+    Ok(Instance {
+        gpu_instance: get!(device, nvmlDeviceGetGpuInstanceId)?,
+        compute_instance: get!(device, nvmlDeviceGetComputeInstanceId)?,
+        uuid: read_string(|into, length| nvml!(nvml, nvmlDeviceGetUUID(*handle, into, length)))?,
+        profile: match name.rsplit_once("MIG ") {
+            Some((_, profile)) => profile.to_owned(),
+            None => name,
+        },
+        ..Instance::default()
+    })
 }

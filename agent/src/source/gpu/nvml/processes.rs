@@ -1,40 +1,40 @@
-//! Who computes on the GPU, and how much of it.
+//! The processes on a device, their memory and their SM utilization.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ptr::null_mut};
 
 use nvml_wrapper_sys::bindings::*;
 
-use super::{
-    super::raw::{Code, Process, Raw, Trouble},
-    Device,
+use super::ffi::Device;
+use crate::source::gpu::{
+    error::{NvmlError, NvmlReturn},
+    raw::Process,
 };
 
 /// `NVML_VALUE_NOT_AVAILABLE`, as memory in use.
 const NOT_AVAILABLE: u64 = u64::MAX;
 
-/// The longest list that there is room for.
-const MOST: u32 = 65_536;
+/// The most entries that a list is read with, whatever the library asks for: it bounds memory.
+const MAX_ENTRIES: u32 = 65_536;
 
-/// A list that NVML writes into a buffer, which is made larger until it fits.
+/// A list that NVML writes into a buffer, which grows until the list fits.
 macro_rules! list {
-    ($board:expr, $function:ident, $element:ty) => {{
+    ($device:expr, $function:ident, $element:ty) => {{
         let mut count = 32;
         loop {
-            // SAFETY: structures of integers.
+            // SAFETY: a structure of integers, for which zero is valid.
             let mut list: Vec<$element> = vec![unsafe { std::mem::zeroed() }; count as usize];
             match nvml!(
-                $board.nvml,
-                $function($board.handle, &raw mut count, list.as_mut_ptr())
+                $device.nvml,
+                $function($device.handle, &raw mut count, list.as_mut_ptr())
             ) {
                 Ok(()) => {
                     list.truncate(count as usize);
                     break Ok(list);
                 }
-                // Some more: others start meanwhile.
-                Err(Trouble {
-                    code: Code::INSUFFICIENT_SIZE,
-                    ..
-                }) if count < MOST => {
+                // More room than NVML asks for: processes start meanwhile.
+                Err(error)
+                    if error.code == NvmlReturn::INSUFFICIENT_SIZE && count < MAX_ENTRIES =>
+                {
                     count = count.max(16) * 2;
                 }
                 Err(error) => break Err(error),
@@ -43,44 +43,30 @@ macro_rules! list {
     }};
 }
 
-impl Device {
-    pub(super) fn processes(&mut self, raw: &mut Raw) -> Result<(), Trouble> {
+/// Reads the processes of one device.
+#[derive(Default)]
+pub(super) struct ProcessReader {
+    /// The time of the newest utilization sample read, in microseconds since 1970.
+    newest_sample: u64,
+}
+
+impl ProcessReader {
+    /// Reads every process that computes or draws on the device.
+    pub(super) fn read(&mut self, device: &Device) -> Result<Vec<Process>, NvmlError> {
         let compute = list!(
-            self,
+            device,
             nvmlDeviceGetComputeRunningProcesses_v3,
             nvmlProcessInfo_t
         )?;
-        // Not on every device: what computes is what is asked for.
+        // Some devices support only the list of compute processes, which is the one that matters.
         let graphics = list!(
-            self,
+            device,
             nvmlDeviceGetGraphicsRunningProcesses_v3,
             nvmlProcessInfo_t
         )
         .unwrap_or_default();
-        let mut seen = BTreeSet::new();
-        let mut processes: Vec<Process> = Vec::new();
-        for told in compute.into_iter().chain(graphics) {
-            // One that computes and draws is in both lists with the same memory; one on several MIG instances has
-            // memory in each.
-            if !seen.insert((told.pid, told.gpuInstanceId, told.computeInstanceId)) {
-                continue;
-            }
-            let memory = Some(told.usedGpuMemory).filter(|bytes| *bytes != NOT_AVAILABLE);
-            match processes.iter_mut().find(|process| process.pid == told.pid) {
-                Some(known) => {
-                    known.memory = match (known.memory, memory) {
-                        (Some(one), Some(other)) => Some(one.saturating_add(other)),
-                        (one, other) => one.or(other),
-                    };
-                }
-                None => processes.push(Process {
-                    pid: told.pid,
-                    memory,
-                    sm: None,
-                }),
-            }
-        }
-        match self.utilization() {
+        let mut processes = merge(compute.into_iter().chain(graphics));
+        match self.utilization(device) {
             Ok(samples) => {
                 for (pid, percent) in samples {
                     if let Some(process) = processes.iter_mut().find(|process| process.pid == pid) {
@@ -92,63 +78,83 @@ impl Device {
             Err(error) if error.code.is_unsupported() => {}
             Err(error) => return Err(error),
         }
-        raw.processes = Some(processes);
-        Ok(())
+        Ok(processes)
     }
 
-    /// The newest sample of each process since the last look: pid and percent of the SMs.
-    fn utilization(&mut self) -> Result<Vec<(u32, u32)>, Trouble> {
-        let seen = self.processes_seen;
+    /// The newest sample of each process since the last call: pid and SM utilization in percent.
+    fn utilization(&mut self, device: &Device) -> Result<Vec<(u32, u32)>, NvmlError> {
+        let Device { nvml, handle } = device;
         let mut count = 0;
-        let ask = nvml!(
-            self.nvml,
+        let mut samples: Vec<nvmlProcessUtilizationSample_t> = Vec::new();
+        let needed = nvml!(
+            nvml,
             nvmlDeviceGetProcessUtilization(
-                self.handle,
-                std::ptr::null_mut(),
+                *handle,
+                null_mut(),
                 &raw mut count,
-                seen
+                self.newest_sample
             )
         );
-        match ask {
-            // Not found: nobody has used it since.
-            Ok(())
-            | Err(Trouble {
-                code: Code::NOT_FOUND,
-                ..
-            }) => return Ok(Vec::new()),
-            Err(Trouble {
-                code: Code::INSUFFICIENT_SIZE,
-                ..
-            }) => {}
-            Err(error) => return Err(error),
-        }
-        // Whatever the library says: memory is not its to take.
-        count = count.min(MOST);
-        // SAFETY: structures of integers.
-        let mut samples: Vec<nvmlProcessUtilizationSample_t> =
-            vec![unsafe { std::mem::zeroed() }; count as usize];
-        let told = nvml!(
-            self.nvml,
-            nvmlDeviceGetProcessUtilization(
-                self.handle,
-                samples.as_mut_ptr(),
-                &raw mut count,
-                seen
-            )
-        );
-        match told {
+        let result = match needed {
+            Err(error) if error.code == NvmlReturn::INSUFFICIENT_SIZE => {
+                count = count.min(MAX_ENTRIES);
+                // SAFETY: a structure of integers, for which zero is valid.
+                samples = vec![unsafe { std::mem::zeroed() }; count as usize];
+                nvml!(
+                    nvml,
+                    nvmlDeviceGetProcessUtilization(
+                        *handle,
+                        samples.as_mut_ptr(),
+                        &raw mut count,
+                        self.newest_sample
+                    )
+                )
+            }
+            result => result,
+        };
+        match result {
             Ok(()) => samples.truncate(count as usize),
-            Err(Trouble {
-                code: Code::NOT_FOUND,
-                ..
-            }) => samples.clear(),
+            // No process has used the GPU since.
+            Err(error) if error.code == NvmlReturn::NOT_FOUND => samples.clear(),
             Err(error) => return Err(error),
         }
         samples.sort_by_key(|sample| sample.timeStamp);
-        self.processes_seen = samples.last().map_or(seen, |sample| sample.timeStamp);
+        if let Some(newest) = samples.last() {
+            self.newest_sample = newest.timeStamp;
+        }
         Ok(samples
             .iter()
             .map(|sample| (sample.pid, sample.smUtil))
             .collect())
     }
+}
+
+/// One entry for each process. A process that computes and draws is in both lists with the same memory; one on several
+/// MIG instances has memory in each.
+fn merge(entries: impl Iterator<Item = nvmlProcessInfo_t>) -> Vec<Process> {
+    let mut seen = BTreeSet::new();
+    let mut processes: Vec<Process> = Vec::new();
+    for entry in entries {
+        if !seen.insert((entry.pid, entry.gpuInstanceId, entry.computeInstanceId)) {
+            continue;
+        }
+        let memory = Some(entry.usedGpuMemory).filter(|bytes| *bytes != NOT_AVAILABLE);
+        match processes
+            .iter_mut()
+            .find(|process| process.pid == entry.pid)
+        {
+            Some(known) => {
+                known.memory = match (known.memory, memory) {
+                    (Some(one), Some(other)) => Some(one.saturating_add(other)),
+                    (one, other) => one.or(other),
+                };
+            }
+            None => processes.push(Process {
+                pid: entry.pid,
+                memory,
+                sm: None,
+            }),
+        }
+    }
+    processes
 }

@@ -1,4 +1,4 @@
-//! Every range of the catalog is applied to every series of its metric, and to no other.
+//! Each valid range of the catalog applies to every series of its metric and to no other.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn complete() -> (Snapshot, Reading) {
     (snapshot, (*reading.unwrap()).clone())
 }
 
-/// Series of every metric of the GPUs, with that reading.
+/// The number of series of every GPU metric with this reading.
 fn series(snapshot: &mut Snapshot, reading: Reading) -> Vec<(&'static str, usize)> {
     snapshot.gpus.as_mut().unwrap().gpus[0].reading = Some(Arc::new(reading));
     let count = |it: &'static gpu::GpuMetric| {
@@ -28,18 +28,18 @@ fn series(snapshot: &mut Snapshot, reading: Reading) -> Vec<(&'static str, usize
 }
 
 #[test]
-fn each_range_takes_away_the_series_of_its_metric_and_no_other() {
+fn each_range_applies_to_its_metric_only() {
     let (mut snapshot, reading) = complete();
     let before = series(&mut snapshot, reading.clone());
     for (ranged, whole) in gpu::metrics().zip(&before) {
         let name = ranged.metric.name;
-        // Nothing can be.
-        let nothing = Range {
-            least: 1.0,
-            most: -1.0,
+        // No value is within this range.
+        let empty = ValidRange {
+            min: 1.0,
+            max: -1.0,
         };
         let mut judged = reading.clone();
-        let found = check(&mut judged, &|metric| (metric == name).then_some(nothing));
+        let found = remove_implausible(&mut judged, &|metric| (metric == name).then_some(empty));
         let wanted = if ranged.range.is_some() { whole.1 } else { 0 };
         assert_eq!(found.len(), wanted, "{name}");
         for (after, before) in series(&mut snapshot, judged).into_iter().zip(&before) {
@@ -53,9 +53,8 @@ fn each_range_takes_away_the_series_of_its_metric_and_no_other() {
 }
 
 #[test]
-fn what_can_be_stays() {
+fn plausible_extremes_stay() {
     let (_, mut reading) = complete();
-    // The extremes that there are.
     reading.temperatures = vec![("gpu", -40.0), ("memory", 127.0)];
     reading.temperature_margin = Some(-12.0);
     reading.fans = vec![(0, 1.3)];
@@ -66,11 +65,11 @@ fn what_can_be_stays() {
     if let Some(memory) = &mut reading.memory {
         memory.used = memory.total.map(|total| total + (1 << 20));
     }
-    assert_eq!(check(&mut reading, &gpu::range), []);
+    assert_eq!(remove_implausible(&mut reading, &gpu::range), []);
 }
 
 #[test]
-fn what_cannot_be_is_left_out_and_told_by_call() {
+fn implausible_values_are_removed_and_reported() {
     let (_, mut reading) = complete();
     let sound = reading.temperatures[0];
     reading.utilization = Some(808_334_905);
@@ -79,7 +78,7 @@ fn what_cannot_be_is_left_out_and_told_by_call() {
     reading.activity.dram = Some(f64::NAN);
     reading.remap_failure = Some(0xff00_0000);
     reading.memory.as_mut().unwrap().used = Some(u64::MAX);
-    let found = check(&mut reading, &gpu::range);
+    let found = remove_implausible(&mut reading, &gpu::range);
     let found: Vec<_> = found.iter().map(|it| (it.call, it.metric)).collect();
     let wanted = [
         ("nvmlDeviceGetUtilizationRates", "gpu_utilization_percent"),

@@ -1,6 +1,6 @@
-//! What holds for all GPUs of the machine: confidential computing, the library.
+//! Confidential computing.
 
-use super::{GpuMetric, START, each, one, ranges, system};
+use super::{metric::GpuMetric, ranges, series::system};
 use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
@@ -14,11 +14,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             source: "nvmlSystemGetConfComputeSettings",
             reset: Reset::None,
             opentelemetry: &[otel("partymeter.gpu.cc.enabled")],
-            read: |snapshot, emit| {
-                if let Some(value) = system(snapshot).and_then(|system| system.cc_enabled) {
-                    emit(&[], Value::Integer(u64::from(value)));
-                }
-            },
+            read: per_machine!(|system| system.cc_enabled),
         },
         range: None,
         dcgm: &[],
@@ -33,11 +29,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             source: "nvmlSystemGetConfComputeGpusReadyState",
             reset: Reset::None,
             opentelemetry: &[otel("partymeter.gpu.cc.ready")],
-            read: |snapshot, emit| {
-                if let Some(value) = system(snapshot).and_then(|system| system.cc_ready) {
-                    emit(&[], Value::Integer(u64::from(value)));
-                }
-            },
+            read: per_machine!(|system| system.cc_ready),
         },
         range: None,
         dcgm: &[],
@@ -52,11 +44,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             source: "nvmlSystemGetConfComputeSettings",
             reset: Reset::None,
             opentelemetry: &[otel("partymeter.gpu.cc.devtools")],
-            read: |snapshot, emit| {
-                if let Some(value) = system(snapshot).and_then(|system| system.cc_devtools) {
-                    emit(&[], Value::Integer(u64::from(value)));
-                }
-            },
+            read: per_machine!(|system| system.cc_devtools),
         },
         range: None,
         dcgm: &[],
@@ -71,11 +59,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             source: "nvmlSystemGetConfComputeSettings",
             reset: Reset::None,
             opentelemetry: &[otel("partymeter.gpu.cc.protected_pcie")],
-            read: |snapshot, emit| {
-                if let Some(value) = system(snapshot).and_then(|system| system.cc_protected_pcie) {
-                    emit(&[], Value::Integer(u64::from(value)));
-                }
-            },
+            read: per_machine!(|system| system.cc_protected_pcie),
         },
         range: None,
         dcgm: &[],
@@ -109,11 +93,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             source: "nvmlDeviceGetConfComputeProtectedMemoryUsage",
             reset: Reset::None,
             opentelemetry: &[otel("partymeter.gpu.cc.protected_memory.usage").sum()],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    one(emit, id, reading.protected_used);
-                });
-            },
+            read: per_gpu!(|reading| reading.protected_used),
         },
         range: Some(ranges::MEMORY),
         dcgm: &[],
@@ -128,53 +108,9 @@ pub(super) static METRICS: &[GpuMetric] = &[
             source: "nvmlDeviceGetConfComputeProtectedMemoryUsage, nvmlDeviceGetConfComputeMemSizeInfo",
             reset: Reset::None,
             opentelemetry: &[otel("partymeter.gpu.cc.protected_memory.limit").sum()],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    one(emit, id, reading.protected_total);
-                });
-            },
+            read: per_gpu!(|reading| reading.protected_total),
         },
         range: Some(ranges::MEMORY),
-        dcgm: &[],
-    },
-    GpuMetric {
-        metric: Metric {
-            name: "partymeter_nvml_errors_total",
-            kind: Kind::Counter,
-            unit: "{error}",
-            help: "Calls of NVML that failed, but for what a device does not support; with the code implausible: figures that cannot be.",
-            labels: &["call", "code"],
-            source: "nvmlReturn_t, the agent",
-            reset: START,
-            opentelemetry: &[otel("partymeter.nvml.errors")],
-            read: |snapshot, emit| {
-                if let Some(all) = &snapshot.gpus {
-                    for (call, code, count) in &all.errors {
-                        emit(&[call, code], Value::Integer(*count));
-                    }
-                }
-            },
-        },
-        range: None,
-        dcgm: &[],
-    },
-    GpuMetric {
-        metric: Metric {
-            name: "partymeter_fake_gpus",
-            kind: Kind::Gauge,
-            unit: "1",
-            help: "1 if the GPUs are made up by a library for tests; absent otherwise.",
-            labels: &[],
-            source: "the agent",
-            reset: Reset::None,
-            opentelemetry: &[otel("partymeter.fake_gpus")],
-            read: |snapshot, emit| {
-                if system(snapshot).is_some_and(|system| system.fake) {
-                    emit(&[], Value::Integer(1));
-                }
-            },
-        },
-        range: None,
         dcgm: &[],
     },
 ];

@@ -1,24 +1,15 @@
-//! Figures against what the library makes them of: units, counters that wrap, instances, processes, confidential
-//! computing.
-
-use std::{
-    ffi::OsStr,
-    fs,
-    os::unix::{ffi::OsStrExt as _, fs::symlink},
-    process::Command,
-};
+//! Values against those that the fake library simulates: units, wrapping counters, MIG, confidential computing.
 
 use partymeter_fake_nvml::{
     Scenario,
     models::Model,
-    scenario::{ConfCompute, Instance, Load, Process},
-    values::{At, gpm_share},
+    scenario::{ConfCompute, Instance, Load},
+    values::{SimulatedGpu, gpm_share},
 };
 
 use super::{Fake, library};
-use crate::support::agent::Scratch;
 
-/// When the clock stands still.
+/// The time at which the clock stops.
 const TIME: f64 = 1234.5;
 
 fn busy(model: Model, count: usize) -> Scenario {
@@ -31,13 +22,13 @@ fn busy(model: Model, count: usize) -> Scenario {
 }
 
 #[test]
-fn units_are_ours() {
+fn values_are_in_base_units() {
     let scenario = busy(Model::H100, 3);
     let fake = Fake::start(scenario.clone());
     fake.after_rounds(2, 2);
     let (mut used, mut checked) = (0.0, 0);
     for place in 0..3 {
-        let at = At::new(&scenario, place, TIME).unwrap();
+        let at = SimulatedGpu::new(&scenario, place, TIME).unwrap();
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
         let exact = |value: u64| value as f64;
         let mut check = |series: &str, wanted: f64| {
@@ -114,7 +105,7 @@ fn units_are_ours() {
 }
 
 #[test]
-fn counters_of_32_bits_go_on() {
+fn counters_continue_past_32_bits() {
     let mut scenario = busy(Model::H100, 1);
     scenario.gpus[0].load = Load::Idle;
     scenario.gpus[0].pcie_wraps = true;
@@ -131,7 +122,7 @@ fn counters_of_32_bits_go_on() {
 }
 
 #[test]
-fn instances_of_mig_have_their_own() {
+fn mig_instances_have_their_own_values() {
     let mut scenario = busy(Model::H100, 1);
     let instance = |gpu_instance, compute_instance, profile: &str, memory| Instance {
         gpu_instance,
@@ -166,13 +157,17 @@ fn instances_of_mig_have_their_own() {
         fake.series("gpu_mig_sm_active_ratio{gpu_id=\"0\",gpu_instance_id=\"9\"}")
             .is_some()
     );
-    // With MIG the whole GPU has no utilization; without it, it has again.
+    // With MIG the GPU as a whole has no utilization.
     assert_eq!(
         fake.series("gpu_utilization_percent{gpu_id=\"0\",node=\"here\"}"),
         None
     );
     fake.change(|scenario| scenario.gpus[0].mig.clear());
-    let wanted = f64::from(At::new(&fake.scenario, 0, TIME).unwrap().utilization());
+    let wanted = f64::from(
+        SimulatedGpu::new(&fake.scenario, 0, TIME)
+            .unwrap()
+            .utilization(),
+    );
     fake.until(
         "gpu_utilization_percent{gpu_id=\"0\",node=\"here\"}",
         Some(wanted),
@@ -181,78 +176,10 @@ fn instances_of_mig_have_their_own() {
 }
 
 #[test]
-fn processes_are_named_if_asked_for() {
-    let mut scenario = Scenario::of(Model::H100, 1);
-    let own = std::process::id();
-    let process = |pid, memory, sm| Process { pid, memory, sm };
-    scenario.gpus[0].processes = (0..100)
-        .map(|at| process(2_000_000_000 + at, Some(1 << 20), None))
-        .chain([
-            process(own, Some(5 << 30), Some(42)),
-            process(own + 1_000_000_000, None, Some(1)),
-        ])
-        .collect();
-    let quiet = Fake::start(scenario.clone());
-    quiet.after_rounds(0, 2);
-    assert!(!quiet.agent.get("/metrics").contains("gpu_process_"));
-    let fake = Fake::with(scenario, "processes = true", &library());
-    fake.after_rounds(0, 2);
-    let page = fake.agent.get("/metrics");
-    let name = std::fs::read_to_string("/proc/self/comm").unwrap();
-    let line = |metric: &str| {
-        let start = format!(
-            "{metric}{{gpu_id=\"0\",pid=\"{own}\",process=\"{}\",",
-            name.trim_end()
-        );
-        page.lines()
-            .find(|line| line.starts_with(&start))
-            .and_then(|line| line.rsplit(' ').next())
-    };
-    assert_eq!(
-        line("gpu_process_memory_bytes"),
-        Some("5368709120"),
-        "{page}"
-    );
-    assert_eq!(line("gpu_process_sm_utilization_percent"), Some("42"));
-    assert_eq!(page.matches("\ngpu_process_memory_bytes{").count(), 65);
-    let rest = "gpu_process_memory_bytes{gpu_id=\"0\",pid=\"other\",process=\"\",container=\"\"}";
-    assert_eq!(fake.series(rest), Some(f64::from((100 - 63) << 20)));
-}
-
-#[test]
-fn names_of_processes_are_never_lost_and_never_deceive() {
-    let directory = Scratch::new("names");
-    fs::create_dir(&directory.0).unwrap();
-    let name = b"\xff\"\n\\\xe2\x80\xaex";
-    let program = directory.0.join(OsStr::from_bytes(name));
-    symlink("/usr/bin/sleep", &program).unwrap();
-    let mut child = Command::new(&program).arg("600").spawn().unwrap();
-    let mut scenario = Scenario::of(Model::H100, 1);
-    scenario.gpus[0].processes = vec![Process {
-        pid: child.id(),
-        memory: Some(1 << 20),
-        sm: None,
-    }];
-    let fake = Fake::with(scenario, "processes = true", &library());
-    fake.after_rounds(0, 2);
-    let pid = child.id();
-    // On the page a backslash and a quote are escaped once more.
-    let shown = r#"\\xff\"\\n\\\\u{202e}x"#;
-    let series = format!(
-        "gpu_process_memory_bytes{{gpu_id=\"0\",pid=\"{pid}\",process=\"{shown}\",container=\""
-    );
-    let page = fake.agent.get("/metrics");
-    let found = page.lines().any(|line| line.starts_with(&series));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(found, "no {series}\n{page}");
-}
-
-#[test]
-fn confidential_computing_is_told() {
+fn confidential_computing_is_reported() {
     let mut scenario = busy(Model::H100, 1);
-    let told = ConfCompute {
-        // SEV-SNP, which nvml-wrapper takes for an unknown error.
+    let state = ConfCompute {
+        // SEV-SNP, for which nvml-wrapper returns an unknown error.
         cpu: 3,
         environment: 2,
         enabled: true,
@@ -260,7 +187,7 @@ fn confidential_computing_is_told() {
         multi_gpu: 1,
         ready: false,
     };
-    scenario.conf_compute = Some(told);
+    scenario.conf_compute = Some(state);
     let mut fake = Fake::start(scenario.clone());
     for (series, wanted) in [
         ("gpu_cc_enabled", 1.0),
@@ -282,7 +209,7 @@ fn confidential_computing_is_told() {
     fake.change(|scenario| {
         scenario.conf_compute = Some(ConfCompute {
             ready: true,
-            ..told
+            ..state
         });
     });
     fake.until("gpu_cc_ready", Some(1.0));
@@ -291,7 +218,7 @@ fn confidential_computing_is_told() {
             environment: 1,
             enabled: false,
             devtools: true,
-            ..told
+            ..state
         });
     });
     fake.until("gpu_cc_enabled", Some(0.0));
@@ -304,13 +231,13 @@ fn confidential_computing_is_told() {
     assert!(!none.agent.get("/metrics").contains("gpu_cc_"));
 }
 
-/// The panels of the dashboard that dcgm-exporter publishes ask for these.
+/// The names in the dashboard that dcgm-exporter publishes.
 #[test]
-fn the_names_of_dcgm_exporter_have_its_units_and_labels() {
+fn dcgm_names_have_the_units_and_labels_of_dcgm_exporter() {
     let scenario = busy(Model::H100, 1);
     let fake = Fake::with(scenario.clone(), "dcgm_names = true", &library());
     fake.after_rounds(0, 2);
-    let at = At::new(&scenario, 0, TIME).unwrap();
+    let at = SimulatedGpu::new(&scenario, 0, TIME).unwrap();
     let labels = "{gpu=\"0\",UUID=\"GPU-00000001-0000-4000-8000-000000000000\",pci_bus_id=\"00000000:05:00.0\",device=\"nvidia0\",modelName=\"NVIDIA H100 80GB HBM3\",Hostname=\"here\",DCGM_FI_DRIVER_VERSION=\"580.95.05\"}";
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     for (name, wanted) in [

@@ -1,169 +1,13 @@
-//! PCIe, NVLink, and what goes wrong in memory and on the lines.
+//! Memory errors, their repair, and XID errors.
 
 use super::{
-    DRIVER, GpuMetric, START, both,
-    dcgm::{Scale, counter, gauge},
-    each, gpus, list, one, ranges,
+    metric::{GpuMetric, Scale, counter, gauge},
+    ranges,
+    series::{each, gpus},
 };
 use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
-    GpuMetric {
-        metric: Metric {
-            name: "gpu_pcie_bytes_total",
-            kind: Kind::Counter,
-            unit: "By",
-            help: "Bytes over PCIe as the GPU sees it, headers and all.",
-            labels: &["gpu_id", "direction"],
-            source: "NVML_FI_DEV_PCIE_COUNT_TX_BYTES, NVML_FI_DEV_PCIE_COUNT_RX_BYTES",
-            reset: DRIVER,
-            opentelemetry: &[otel("hw.gpu.io")],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    both(emit, &[id], reading.pcie.transmit, reading.pcie.receive);
-                });
-            },
-        },
-        range: Some(ranges::TRAFFIC),
-        dcgm: &[],
-    },
-    GpuMetric {
-        metric: Metric {
-            name: "gpu_pcie_replays_total",
-            kind: Kind::Counter,
-            unit: "{packet}",
-            help: "PCIe packets that had to be sent again.",
-            labels: &["gpu_id"],
-            source: "NVML_FI_DEV_PCIE_REPLAY_COUNTER",
-            reset: DRIVER,
-            opentelemetry: &[otel("hw.errors")
-                .unit("{error}")
-                .with(&[("error.type", "pcie_replay")])],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    one(emit, id, reading.pcie.replays);
-                });
-            },
-        },
-        range: Some(ranges::EVENTS),
-        dcgm: &[counter(
-            "DCGM_FI_DEV_PCIE_REPLAY_COUNTER",
-            &[],
-            Scale::Same,
-            "Total number of PCIe retries.",
-        )],
-    },
-    GpuMetric {
-        metric: Metric {
-            name: "gpu_pcie_link_generation",
-            kind: Kind::Gauge,
-            unit: "1",
-            help: "Generation of the PCIe link as it is now; it falls when the GPU is idle.",
-            labels: &["gpu_id"],
-            source: "nvmlDeviceGetCurrPcieLinkGeneration",
-            reset: Reset::None,
-            opentelemetry: &[otel("partymeter.gpu.pcie.link.generation")],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    one(emit, id, reading.pcie.generation);
-                });
-            },
-        },
-        range: Some(ranges::GENERATION),
-        dcgm: &[],
-    },
-    GpuMetric {
-        metric: Metric {
-            name: "gpu_pcie_link_width",
-            kind: Kind::Gauge,
-            unit: "{lane}",
-            help: "Lanes of the PCIe link as it is now.",
-            labels: &["gpu_id"],
-            source: "nvmlDeviceGetCurrPcieLinkWidth",
-            reset: Reset::None,
-            opentelemetry: &[otel("partymeter.gpu.pcie.link.width")],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    one(emit, id, reading.pcie.width);
-                });
-            },
-        },
-        range: Some(ranges::LANES),
-        dcgm: &[],
-    },
-    GpuMetric {
-        metric: Metric {
-            name: "gpu_nvlink_bytes_total",
-            kind: Kind::Counter,
-            unit: "By",
-            help: "Payload over the NVLink.",
-            labels: &["gpu_id", "link", "direction"],
-            source: "NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX, NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX",
-            reset: DRIVER,
-            opentelemetry: &[otel("partymeter.gpu.nvlink.io")],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    for link in &reading.links {
-                        both(
-                            emit,
-                            &[id, &link.link.to_string()],
-                            link.transmit,
-                            link.receive,
-                        );
-                    }
-                });
-            },
-        },
-        range: Some(ranges::TRAFFIC),
-        dcgm: &[],
-    },
-    GpuMetric {
-        metric: Metric {
-            name: "gpu_nvlink_errors_total",
-            kind: Kind::Counter,
-            unit: "{error}",
-            help: "Errors on the NVLink, by type.",
-            labels: &["gpu_id", "link", "type"],
-            source: "NVML_FI_DEV_NVLINK_*_ERROR_COUNT, NVML_FI_DEV_NVLINK_ERROR_DL_*, NVML_FI_DEV_NVLINK_COUNT_*",
-            reset: DRIVER,
-            opentelemetry: &[otel("hw.errors").labels(&[("type", "error.type")])],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    for link in &reading.links {
-                        let number = link.link.to_string();
-                        for (kind, count) in &link.errors {
-                            emit(&[id, &number, kind], Value::Integer(*count));
-                        }
-                    }
-                });
-            },
-        },
-        range: Some(ranges::EVENTS),
-        dcgm: &[],
-    },
-    GpuMetric {
-        metric: Metric {
-            name: "gpu_nvlink_up",
-            kind: Kind::Gauge,
-            unit: "1",
-            help: "Whether the NVLink is up.",
-            labels: &["gpu_id", "link"],
-            source: "nvmlDeviceGetNvLinkState",
-            reset: Reset::None,
-            opentelemetry: &[otel("partymeter.gpu.nvlink.up")],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    for link in &reading.links {
-                        if let Some(up) = link.up {
-                            emit(&[id, &link.link.to_string()], Value::Integer(up));
-                        }
-                    }
-                });
-            },
-        },
-        range: Some(ranges::FLAG),
-        dcgm: &[],
-    },
     GpuMetric {
         metric: Metric {
             name: "gpu_ecc_errors_total",
@@ -172,7 +16,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "Memory errors: corrected or uncorrected; volatile counts since the driver was loaded, aggregate over the life of the GPU.",
             labels: &["gpu_id", "type", "scope"],
             source: "NVML_FI_DEV_ECC_*",
-            reset: DRIVER,
+            reset: Reset::Driver,
             opentelemetry: &[otel("hw.errors")],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
@@ -220,11 +64,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             source: "NVML_FI_DEV_RETIRED_*",
             reset: Reset::None,
             opentelemetry: &[otel("partymeter.gpu.retired_pages").sum()],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    list(emit, id, &reading.retired);
-                });
-            },
+            read: per_name!(|reading| reading.retired),
         },
         range: Some(ranges::REPAIRS),
         dcgm: &[
@@ -252,11 +92,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             source: "NVML_FI_DEV_REMAPPED_*",
             reset: Reset::None,
             opentelemetry: &[otel("partymeter.gpu.remapped_rows").sum()],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    list(emit, id, &reading.remapped);
-                });
-            },
+            read: per_name!(|reading| reading.remapped),
         },
         range: Some(ranges::REPAIRS),
         dcgm: &[
@@ -284,11 +120,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             source: "NVML_FI_DEV_REMAPPED_PENDING",
             reset: Reset::None,
             opentelemetry: &[otel("partymeter.gpu.row_remap.pending")],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    one(emit, id, reading.remap_pending);
-                });
-            },
+            read: per_gpu!(|reading| reading.remap_pending),
         },
         range: Some(ranges::FLAG),
         dcgm: &[],
@@ -303,11 +135,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             source: "NVML_FI_DEV_REMAPPED_FAILURE",
             reset: Reset::None,
             opentelemetry: &[otel("partymeter.gpu.row_remap.failure")],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    one(emit, id, reading.remap_failure);
-                });
-            },
+            read: per_gpu!(|reading| reading.remap_failure),
         },
         range: Some(ranges::FLAG),
         dcgm: &[gauge(
@@ -327,11 +155,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             source: "NVML_FI_DEV_GET_GPU_RECOVERY_ACTION",
             reset: Reset::None,
             opentelemetry: &[otel("partymeter.gpu.recovery_action")],
-            read: |snapshot, emit| {
-                each(snapshot, |id, reading| {
-                    one(emit, id, reading.recovery_action);
-                });
-            },
+            read: per_gpu!(|reading| reading.recovery_action),
         },
         range: Some(ranges::ACTION),
         dcgm: &[],
@@ -344,7 +168,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             help: "XID errors by number, since the agent started; also of a GPU that is down.",
             labels: &["gpu_id", "xid"],
             source: "nvmlEventSetWait_v2",
-            reset: START,
+            reset: Reset::Agent,
             opentelemetry: &[otel("hw.errors")],
             read: |snapshot, emit| {
                 for gpu in gpus(snapshot) {

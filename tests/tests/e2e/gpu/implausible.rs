@@ -1,14 +1,14 @@
-//! A library that answers with figures that cannot be.
+//! Implausible answers of NVML.
 
-use partymeter_fake_nvml::{Figure, Scenario, models::Model};
+use partymeter_fake_nvml::{FieldAnswer, Scenario, models::Model};
 
-use super::{Fake, answer, failures::up};
+use super::{Fake, answer, up};
 
-/// What drivers write where they have nothing to say.
+/// What some drivers return in place of a missing value.
 const MARKER: i64 = 0xff00_0000;
 
-/// Each with what it is answered by.
-const ABSURD: [(&str, &str); 8] = [
+/// Series, and the call that supplies each.
+const IMPLAUSIBLE: [(&str, &str); 8] = [
     (
         "gpu_utilization_percent{gpu_id=\"0\",node=\"here\"}",
         "nvmlDeviceGetUtilizationRates",
@@ -41,11 +41,11 @@ const ABSURD: [(&str, &str); 8] = [
 ];
 
 #[test]
-fn figures_that_cannot_be_are_absent_and_counted() {
+fn implausible_values_are_absent_and_counted() {
     let mut scenario = Scenario::of(Model::H100, 2);
     let gpu = &mut scenario.gpus[0];
-    gpu.figures = [82, 145]
-        .map(|field| Figure {
+    gpu.field_answers = [82, 145]
+        .map(|field| FieldAnswer {
             field,
             scope: None,
             value: MARKER,
@@ -59,21 +59,21 @@ fn figures_that_cannot_be_are_absent_and_counted() {
         answer("nvmlDeviceGetCurrPcieLinkWidth", MARKER),
         answer("nvmlDeviceGetNvLinkState", MARKER),
         answer("nvmlDeviceGetTemperature", MARKER),
-        // As many are not asked for one by one.
+        // The agent reads at most 64 fans.
         answer("nvmlDeviceGetNumFans", MARKER),
     ];
     let mut fake = Fake::start(scenario);
     fake.after_rounds(0, 5);
     let page = fake.agent.get("/metrics");
-    for (series, call) in ABSURD {
+    for (series, call) in IMPLAUSIBLE {
         assert_eq!(fake.series(series), None, "{series}");
-        let sound = series.replacen("\"0\"", "\"1\"", 1);
-        assert!(fake.series(&sound).is_some(), "{sound}\n{page}");
+        let healthy = series.replacen("\"0\"", "\"1\"", 1);
+        assert!(fake.series(&healthy).is_some(), "{healthy}\n{page}");
         let errors =
             format!("partymeter_nvml_errors_total{{call=\"{call}\",code=\"implausible\"}}");
         assert!(fake.series(&errors) >= Some(1.0), "{errors}");
     }
-    // All else is as it is.
+    // All other series are unaffected.
     assert_eq!(fake.series(&up(0)), Some(1.0));
     assert!(
         fake.series("gpu_memory_total_bytes{gpu_id=\"0\"}")
@@ -81,22 +81,21 @@ fn figures_that_cannot_be_are_absent_and_counted() {
     );
     let fan = "gpu_fan_speed_ratio{gpu_id=\"0\",fan=\"0\"}";
     assert_eq!(fake.series(fan), Some(0.3));
-    // Once when it begins and once when it ends, not in each round.
-    let left_out = ["gpu_power_watts of GPU 0 is left out: nvmlDeviceGetPowerUsage says"];
-    assert_eq!(fake.lines(&left_out), 1, "{}", fake.agent.log());
+    // One line when it begins and one when it ends.
+    let omitted = ["gpu_power_watts of GPU 0 is omitted: nvmlDeviceGetPowerUsage returned"];
+    assert_eq!(fake.lines(&omitted), 1, "{}", fake.agent.log());
     fake.change(|scenario| {
         scenario.gpus[0].answers.clear();
-        scenario.gpus[0].figures.clear();
+        scenario.gpus[0].field_answers.clear();
     });
-    fake.until(ABSURD[1].0, Some(70.0));
-    fake.until(ABSURD[6].0, Some(38.0));
+    fake.until(IMPLAUSIBLE[1].0, Some(70.0));
+    fake.until(IMPLAUSIBLE[6].0, Some(38.0));
     fake.agent.wait_for("gpu_power_watts of GPU 0 is back");
-    assert_eq!(fake.lines(&left_out), 1);
+    assert_eq!(fake.lines(&omitted), 1);
 }
 
-/// Loops and memory are bounded by what there can be.
 #[test]
-fn counts_that_cannot_be_cost_nothing() {
+fn implausible_counts_bound_loops_and_memory() {
     let mut scenario = Scenario::of(Model::A100, 1);
     scenario.gpus[0].answers = vec![answer("nvmlDeviceGetMaxMigDeviceCount", MARKER)];
     scenario.gpus[0].mig = vec![partymeter_fake_nvml::scenario::Instance {
