@@ -16,7 +16,7 @@ use crate::{
     config::{Config, Options},
     export::{
         http,
-        otlp::{self, ConnectionSpans, Outbox, Prepared},
+        otlp::{self, ConnectionSpans, ExportQueues, Prepared},
     },
     finding::Finding,
     ledger::writer::{self, Writer},
@@ -48,7 +48,7 @@ pub fn run(
     config: &Config,
     options: Options,
     logging: &Arc<Logging>,
-    outbox: &Outbox,
+    queues: &ExportQueues,
 ) -> anyhow::Result<()> {
     let since = SystemTime::now();
     privilege::seal();
@@ -62,7 +62,7 @@ pub fn run(
         signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?
     };
     let room = room(config);
-    let otlp = sending(config, outbox)?;
+    let otlp = sending(config, queues)?;
     let listeners = config
         .prometheus_listen
         .iter()
@@ -92,7 +92,7 @@ pub fn run(
     let ledger = Writer::start(config)?;
     let writes = ledger.as_ref().map(Writer::counts);
     let unwritten = writes.clone();
-    let witnesses = witnesses(outbox.connection_spans(config), ledger);
+    let witnesses = witnesses(queues.connection_spans(config), ledger);
     let network = NetworkSource::new(&reload.wanted(), pins, witnesses);
     let network = network_thread.map(|thread| thread.spawn(network, config.interval));
     let network = network.transpose().with_context(|| started("network"))?;
@@ -126,13 +126,13 @@ pub fn run(
         otlp: Arc::default(),
         ledger: writes,
     });
-    let places: Vec<_> = otlp.places().collect();
-    let otlp = otlp.start(config, Arc::clone(&sampler));
+    let receivers: Vec<_> = otlp.receivers().collect();
+    let otlp = otlp.start(config, &sampler);
     let otlp = otlp.context("cannot start the thread that sends OTLP")?;
 
     announce(config, &administration);
-    for (signal, place) in places {
-        info!("{} by OTLP to {place}", signal.name());
+    for (signal, receiver) in receivers {
+        info!("sending {} to the OTLP receiver {receiver}", signal.name());
     }
     let outcome = runtime.block_on(async {
         let mut reload = pin!(reload.run(hangup));
@@ -164,8 +164,8 @@ fn room(config: &Config) -> http::Room {
 }
 
 /// All that sending needs; what will not do is told.
-fn sending(config: &Config, outbox: &Outbox) -> Result<Prepared, crate::Misconfigured> {
-    let prepared = otlp::prepare(config, outbox);
+fn sending(config: &Config, queues: &ExportQueues) -> Result<Prepared, crate::Misconfigured> {
+    let prepared = otlp::prepare(config, queues);
     let prepared = prepared.map_err(|lines| crate::Misconfigured(of_each(&lines)))?;
     for limit in prepared.limits() {
         warn!("{limit}");

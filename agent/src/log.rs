@@ -4,6 +4,7 @@
 mod fields;
 mod format;
 mod limit;
+mod trace;
 
 use std::{
     fmt::Display,
@@ -13,7 +14,7 @@ use std::{
 
 use tracing::{Level, info};
 use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry,
+    EnvFilter, Layer, Registry,
     filter::filter_fn,
     fmt,
     layer::SubscriberExt as _,
@@ -21,15 +22,15 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-pub use self::fields::{Fields, Value, metadata};
+pub use self::{
+    fields::{Fields, Value, metadata},
+    trace::span_context,
+};
 use self::{
     format::{Json, Text},
     limit::Limit,
 };
-use crate::{
-    config::{Config, Log, LogFormat, level_name},
-    export::otlp::Outbox,
-};
+use crate::config::{Config, Log, LogFormat, level_name};
 
 /// Messages of these crates are about themselves; errors and warnings are ours to show all the same.
 const QUIET: [&str; 8] = [
@@ -70,11 +71,16 @@ impl State {
     }
 }
 
-/// Starts logging, for the whole process and once. What goes to OTLP is put into `outbox`.
+/// Starts logging, for the whole process and once. `messages` gets every message that is shown, `rounds` the spans with
+/// the target [`ROUND`].
 ///
 /// # Errors
 /// If something else logs already.
-pub fn init(config: &Config, outbox: &Outbox) -> anyhow::Result<Arc<Logging>> {
+pub fn init(
+    config: &Config,
+    messages: Option<impl Layer<Registry> + Send + Sync>,
+    rounds: Option<impl Layer<Registry> + Send + Sync>,
+) -> anyhow::Result<Arc<Logging>> {
     let log = &config.log;
     let (filter, handle) = reload::Layer::new(filter(log)?);
     let limit = Arc::new(Limit::default());
@@ -86,13 +92,13 @@ pub fn init(config: &Config, outbox: &Outbox) -> anyhow::Result<Arc<Logging>> {
         LogFormat::Json => lines.event_format(Json::new(config)).boxed(),
     };
     let shown = lines
-        .and_then(outbox.log_layer())
+        .and_then(messages)
         .with_filter(Arc::clone(&limit).filter())
         .with_filter(filter);
-    let rounds = outbox.round_layer(config);
     let rounds = rounds.with_filter(filter_fn(|metadata| metadata.target() == ROUND));
-    // Rounds first: messages inside say which round they belong to.
-    Registry::default().with(shown).with(rounds).try_init()?;
+    Registry::default()
+        .with(shown.and_then(rounds))
+        .try_init()?;
     Ok(Arc::new(Logging {
         filter: handle,
         state: State::new(*log),

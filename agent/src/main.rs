@@ -10,7 +10,7 @@ use partymeter::{
     args::{self, Invocation},
     check::check,
     config::{self, Config, Options, Surroundings, options},
-    export::otlp::Outbox,
+    export::otlp::ExportQueues,
     import,
     ledger::{self, compare::Incomparable},
     log,
@@ -58,9 +58,10 @@ fn carry_out(invocation: Invocation) -> anyhow::Result<bool> {
     match invocation {
         Invocation::Run(options) => {
             let config = resolve(&options)?;
-            let outbox = Outbox::new(&config);
-            let logging = log::init(&config, &outbox)?;
-            agent::run(&config, options, &logging, &outbox)?;
+            let queues = ExportQueues::new(&config);
+            let (messages, rounds) = (queues.log_layer(), queues.round_layer(&config));
+            let logging = log::init(&config, messages, rounds)?;
+            agent::run(&config, options, &logging, &queues)?;
         }
         Invocation::Check(options) => return Ok(check(&resolve(&options)?, &options, out)?),
         Invocation::Detach(options) => writeln!(out, "{}", pin::detach(&resolve(&options)?)?)?,

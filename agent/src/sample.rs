@@ -1,7 +1,9 @@
 //! Raw facts, as the sources read them. A fact that is not known is `None` or not in the list; no field
 //! holds a value that stands for "missing".
 
+pub mod export_stats;
 pub mod gpu;
+pub mod reload_status;
 
 use std::{
     net::SocketAddr,

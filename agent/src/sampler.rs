@@ -7,10 +7,10 @@ use std::{
 };
 
 use crate::{
-    export::otlp::Book,
     ledger::writer::Counts,
-    reload::Status,
-    sample::{Host, Idle, Network, Snapshot},
+    sample::{
+        Host, Idle, Network, Snapshot, export_stats::ExportStats, reload_status::ReloadStatus,
+    },
     source::{
         LatestSample,
         clock::{self, Moment},
@@ -33,9 +33,9 @@ pub struct Sampler {
     /// `None`: switched off.
     pub host: Option<Arc<LatestSample<Host>>>,
     /// How the configuration is doing.
-    pub configuration: Arc<Status>,
+    pub configuration: Arc<ReloadStatus>,
     /// How sending by OTLP is doing.
-    pub otlp: Arc<Book>,
+    pub otlp: Arc<ExportStats>,
     /// How the ledger is doing; `None` where there is none.
     pub ledger: Option<Arc<Counts>>,
 }

@@ -16,7 +16,7 @@ use crate::{
     config::{Config, Options, Signal},
     export::{
         http,
-        otlp::{self, Outbox},
+        otlp::{self, ExportQueues},
     },
     finding::Finding,
     ledger, limits, privilege, reload,
@@ -94,7 +94,7 @@ fn with(keep: impl FnOnce() + Send, look: impl FnOnce() -> Vec<Finding> + Send) 
 
 fn sending(config: &Config) -> Vec<Finding> {
     const WHAT: &str = "OTLP";
-    let prepared = match otlp::prepare(config, &Outbox::new(config)) {
+    let prepared = match otlp::prepare(config, &ExportQueues::new(config)) {
         Ok(prepared) => prepared,
         Err(problems) => {
             let problem = |line: &str| Finding::required(WHAT, Err(line.to_owned()));
@@ -106,7 +106,7 @@ fn sending(config: &Config) -> Vec<Finding> {
     };
     let limits = prepared.limits().into_iter();
     let limits = limits.map(|it| Finding::optional(WHAT, Err(it)));
-    prepared.places().map(place).chain(limits).collect()
+    prepared.receivers().map(place).chain(limits).collect()
 }
 
 fn tell(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {

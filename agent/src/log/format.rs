@@ -13,8 +13,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{Fields, Value, metadata};
-use crate::{config::Config, export::otlp::Ids, text::visible};
+use super::{Fields, Value, metadata, span_context};
+use crate::{config::Config, text::visible};
 
 /// `2026-11-24T02:26:21.123456Z  WARN a sentence key=value`
 pub(super) struct Text;
@@ -100,9 +100,9 @@ where
         if let Some(party) = &self.party {
             add("mpc.party_id", party.as_str().into());
         }
-        if let Some(ids) = context.event_scope().and_then(|spans| Ids::of(spans)) {
-            add("trace_id", ids.trace().into());
-            add("span_id", ids.span().into());
+        if let Some(span) = context.event_scope().and_then(span_context) {
+            add("trace_id", span.trace_id().to_string().into());
+            add("span_id", span.span_id().to_string().into());
         }
         for (name, value) in others {
             let value = match value {

@@ -1,5 +1,13 @@
 //! The metrics of the host source: the machine, and the agent's own process.
 
+use opentelemetry_semantic_conventions::{
+    attribute::SYSTEM_MEMORY_STATE,
+    metric::{
+        PROCESS_CPU_TIME, PROCESS_MEMORY_USAGE, PROCESS_MEMORY_VIRTUAL, PROCESS_THREAD_COUNT,
+        PROCESS_UNIX_FILE_DESCRIPTOR_COUNT, SYSTEM_MEMORY_USAGE,
+    },
+};
+
 use super::{Kind, Metric, Reset, Value, opentelemetry::otel};
 use crate::sample::{Process, Snapshot};
 
@@ -40,9 +48,9 @@ pub(super) static METRICS: &[Metric] = &[
         source: "/proc/meminfo, nvmlDeviceGetMemoryInfo_v2",
         reset: Reset::None,
         opentelemetry: &[
-            otel("system.memory.usage")
+            otel(SYSTEM_MEMORY_USAGE)
                 .sum()
-                .with(&[("system.memory.state", "used")])
+                .with(&[(SYSTEM_MEMORY_STATE, "used")])
                 .labels(&[("type", "")])
                 .only("type", "system_memory"),
             otel("partymeter.gpu.memory.usage")
@@ -70,7 +78,7 @@ pub(super) static METRICS: &[Metric] = &[
         "User and system CPU time spent by the agent.",
         cpu_seconds,
         Real,
-        otel("process.cpu.time")
+        otel(PROCESS_CPU_TIME)
     ),
     process!(
         "process_resident_memory_bytes",
@@ -81,7 +89,7 @@ pub(super) static METRICS: &[Metric] = &[
         "Resident memory of the agent.",
         resident_bytes,
         Integer,
-        otel("process.memory.usage").sum()
+        otel(PROCESS_MEMORY_USAGE).sum()
     ),
     process!(
         "process_virtual_memory_bytes",
@@ -92,7 +100,7 @@ pub(super) static METRICS: &[Metric] = &[
         "Virtual memory of the agent.",
         virtual_bytes,
         Integer,
-        otel("process.memory.virtual").sum()
+        otel(PROCESS_MEMORY_VIRTUAL).sum()
     ),
     process!(
         "process_open_fds",
@@ -103,7 +111,7 @@ pub(super) static METRICS: &[Metric] = &[
         "Open file descriptors of the agent.",
         open_fds,
         Integer,
-        otel("process.unix.file_descriptor.count").sum()
+        otel(PROCESS_UNIX_FILE_DESCRIPTOR_COUNT).sum()
     ),
     process!(
         "process_max_fds",
@@ -125,7 +133,7 @@ pub(super) static METRICS: &[Metric] = &[
         "Threads of the agent.",
         threads,
         Integer,
-        otel("process.thread.count").sum()
+        otel(PROCESS_THREAD_COUNT).sum()
     ),
     process!(
         "process_start_time_seconds",

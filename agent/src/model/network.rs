@@ -1,5 +1,7 @@
 //! The metrics of the network source.
 
+use opentelemetry_semantic_conventions::metric::SYSTEM_NETWORK_IO;
+
 use super::{Histogram, Kind, Metric, Reset, Value, opentelemetry::otel};
 use crate::sample::{Accounting, Network, Snapshot, Times, Traffic};
 use agent_ebpf::{End, Role};
@@ -15,7 +17,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &["direction", "party_id", "protocol"],
         source: "tcp_sock.snd_nxt, tcp_sock.bytes_received, cgroup_skb",
         reset: LOADED,
-        opentelemetry: &[otel("system.network.io")],
+        opentelemetry: &[otel(SYSTEM_NETWORK_IO)],
         read: |snapshot, emit| {
             for Traffic {
                 party,

@@ -1,5 +1,7 @@
 //! How a metric goes out by OTLP: under which name, as which instrument, and what its labels are called there. Names
-//! are those of the semantic conventions 1.44 where they have one (`hw.*`, `system.*`, `process.*`, `network.*`).
+//! are those of the semantic conventions where they have one (`hw.*`, `system.*`, `process.*`, `network.*`).
+
+use opentelemetry_semantic_conventions::attribute;
 
 use super::{Kind, Metric, Value};
 
@@ -169,26 +171,26 @@ const LABELS: [(&str, &str, &str); 44] = [
     ("bytes", "partymeter.accounting.bytes", ""),
     ("call", "partymeter.nvml.call", ""),
     ("cause", "partymeter.cause", ""),
-    ("code", "error.type", ""),
+    ("code", attribute::ERROR_TYPE, ""),
     (
         "compute_instance_id",
         "partymeter.gpu.mig.compute_instance",
         "",
     ),
-    ("container", "container.id", ""),
+    ("container", attribute::CONTAINER_ID, ""),
     ("cuda_version", "partymeter.gpu.cuda_version", ""),
-    ("direction", "network.io.direction", ""),
+    ("direction", attribute::NETWORK_IO_DIRECTION, ""),
     ("domain", "partymeter.gpu.clock.domain", ""),
-    ("driver_version", "hw.driver_version", ""),
+    ("driver_version", attribute::HW_DRIVER_VERSION, ""),
     ("environment", "partymeter.gpu.cc.environment", ""),
-    ("fan", "hw.sensor_location", "fan"),
+    ("fan", attribute::HW_SENSOR_LOCATION, "fan"),
     ("gpu_instance_id", "partymeter.gpu.mig.gpu_instance", ""),
     // Every point of a GPU has it.
     ("gpu_uuid", "", ""),
-    ("kernel", "os.version", ""),
-    ("kind", "error.type", ""),
+    ("kernel", attribute::OS_VERSION, ""),
+    ("kind", attribute::ERROR_TYPE, ""),
     ("latency", "partymeter.accounting.latency", ""),
-    ("limit", "hw.limit_type", ""),
+    ("limit", attribute::HW_LIMIT_TYPE, ""),
     ("link", "partymeter.gpu.nvlink", ""),
     ("map", "partymeter.bpf.map", ""),
     // Every point of a GPU has it.
@@ -198,10 +200,10 @@ const LABELS: [(&str, &str, &str); 44] = [
     // The other party; the resource has the own as `mpc.party_id`.
     ("party_id", "mpc.peer.party_id", ""),
     ("pci_bus_id", "partymeter.gpu.pci_bus_id", ""),
-    ("pid", "process.pid", ""),
+    ("pid", attribute::PROCESS_PID, ""),
     ("pin", "partymeter.accounting.pin", ""),
     ("pipe", "partymeter.gpu.pipe", ""),
-    ("process", "process.executable.name", ""),
+    ("process", attribute::PROCESS_EXECUTABLE_NAME, ""),
     ("profile", "partymeter.gpu.mig.profile", ""),
     ("program", "partymeter.bpf.program", ""),
     ("protocol", "mpc.protocol", ""),
@@ -209,13 +211,13 @@ const LABELS: [(&str, &str, &str); 44] = [
     ("rhythm", "partymeter.accounting.rhythm", ""),
     ("role", "mpc.role", ""),
     ("scope", "partymeter.ecc.scope", ""),
-    ("sensor", "hw.sensor_location", ""),
+    ("sensor", attribute::HW_SENSOR_LOCATION, ""),
     ("signal", "partymeter.otlp.signal", ""),
     ("source", "partymeter.source", ""),
-    ("type", "error.type", ""),
+    ("type", attribute::ERROR_TYPE, ""),
     ("udp", "partymeter.accounting.udp", ""),
     ("uuid", "partymeter.gpu.mig.uuid", ""),
-    ("vbios", "hw.firmware_version", ""),
-    ("version", "service.version", ""),
-    ("xid", "error.type", "xid_"),
+    ("vbios", attribute::HW_FIRMWARE_VERSION, ""),
+    ("version", attribute::SERVICE_VERSION, ""),
+    ("xid", attribute::ERROR_TYPE, "xid_"),
 ];

@@ -10,8 +10,8 @@ mod watch;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -27,7 +27,7 @@ use crate::{
     config::{self, Config, Options, Problem, Surroundings},
     finding::Finding,
     log::Logging,
-    sample::Configuration,
+    sample::reload_status::ReloadStatus,
     source::network::{
         layout::Layout,
         resolve::{self, Answer, DnsCache, Resolved, Resolver, shared},
@@ -60,33 +60,6 @@ fn again(options: &Options) -> Option<PathBuf> {
     options.file.clone().filter(again)
 }
 
-/// How the configuration is doing, for the metrics page.
-#[derive(Debug)]
-pub struct Status(Mutex<Configuration>);
-
-impl Status {
-    /// At the start, with a configuration that has just been taken in.
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Configuration {
-            success: true,
-            taken: SystemTime::now(),
-        })))
-    }
-
-    /// Now.
-    pub fn get(&self) -> Configuration {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, success: bool) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.success = success;
-        if success {
-            state.taken = SystemTime::now();
-        }
-    }
-}
-
 /// Reads again what may change.
 pub struct Reload {
     options: Arc<Options>,
@@ -99,7 +72,7 @@ pub struct Reload {
     resolver: Resolver,
     dns_cache: DnsCache,
     wanted: Arc<Wanted>,
-    status: Arc<Status>,
+    status: Arc<ReloadStatus>,
     logging: Arc<Logging>,
     /// What the file was when it was last looked at.
     seen: Option<Contents>,
@@ -144,7 +117,7 @@ impl Reload {
             shared: BTreeSet::new(),
             reads: Arc::new(Semaphore::new(READS)),
             wanted: Wanted::new(plan),
-            status: Status::new(),
+            status: Arc::default(),
             logging: Arc::clone(logging),
         }
     }
@@ -163,7 +136,7 @@ impl Reload {
     }
 
     /// How the configuration is doing.
-    pub fn status(&self) -> Arc<Status> {
+    pub fn status(&self) -> Arc<ReloadStatus> {
         Arc::clone(&self.status)
     }
 

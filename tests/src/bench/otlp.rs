@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use partymeter::{
-    config::{self, Config, Given, Options, Surroundings},
+    config::{self, Config, Given, Options, Signal, Surroundings},
     export::otlp::{Encoder, Outcome, Transport},
     sample::{Configuration, Network, Snapshot, Times, Traffic},
 };
@@ -127,7 +127,7 @@ pub(super) fn role() -> anyhow::Result<()> {
     for compression in ["none", "gzip"] {
         let config = config(port, compression)?;
         let mut encoder = Encoder::of(&config);
-        let mut transport = transport(&config)?;
+        let transport = transport(&config)?;
         let (mut encode, mut send, mut allocated) = (Vec::new(), Vec::new(), Vec::new());
         let (mut points, mut length) = (0, 0);
         let before = received.load(Ordering::Relaxed);
@@ -138,13 +138,10 @@ pub(super) fn role() -> anyhow::Result<()> {
             encode.push(began.elapsed().as_secs_f64() * 1e3);
             allocated.push(figure(allocations::count() - count));
             points = parts.iter().map(|part| part.points).sum();
-            length = parts
-                .iter()
-                .map(partymeter::export::otlp::Part::length)
-                .sum();
+            length = parts.iter().map(|part| part.body().len()).sum();
             let began = Instant::now();
             for part in &parts {
-                let outcome = runtime.block_on(transport.send(&part.request));
+                let outcome = runtime.block_on(transport.send(part.body()));
                 ensure!(
                     matches!(outcome, Outcome::Accepted { rejected: 0, .. }),
                     "{outcome:?}"
@@ -164,7 +161,7 @@ pub(super) fn role() -> anyhow::Result<()> {
     // A port that was given to nobody else since.
     let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let config = config(free, "gzip")?;
-    let (mut encoder, mut transport) = (Encoder::of(&config), transport(&config)?);
+    let (mut encoder, transport) = (Encoder::of(&config), transport(&config)?);
     let resident = || anyhow::Ok(agent::memory(std::process::id())?.resident);
     let mut after_a_tenth = 0;
     for interval in 0..gone {
@@ -173,7 +170,7 @@ pub(super) fn role() -> anyhow::Result<()> {
         }
         snapshot.taken += Duration::from_secs(15);
         for part in encoder.encode(&snapshot) {
-            let outcome = runtime.block_on(transport.send(&part.request));
+            let outcome = runtime.block_on(transport.send(part.body()));
             ensure!(matches!(outcome, Outcome::Later { .. }), "{outcome:?}");
         }
     }
@@ -201,7 +198,7 @@ fn config(port: u16, compression: &str) -> anyhow::Result<Config> {
 
 fn transport(config: &Config) -> anyhow::Result<Transport> {
     let receiver = config.otlp.receivers[0].as_ref().context("no receiver")?;
-    Transport::new(receiver).map_err(anyhow::Error::msg)
+    Transport::new(Signal::Metrics, receiver).map_err(anyhow::Error::msg)
 }
 
 /// Eight GPUs as their source reads them, and what sixteen parties did with sixteen protocols.

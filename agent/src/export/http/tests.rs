@@ -84,7 +84,7 @@ impl Server {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let sampler = Sampler {
             started: std::time::SystemTime::now(),
-            configuration: crate::reload::Status::new(),
+            configuration: Arc::default(),
             otlp: Arc::default(),
             node: "here".into(),
             network: Some(spawn(Works(parties), LONG).unwrap()),

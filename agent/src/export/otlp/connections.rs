@@ -1,5 +1,4 @@
-//! MPC connections as spans: one for each that has ended, from its beginning to its end. Without addresses: the party is
-//! what is asked for.
+//! MPC connections as spans, one for each that has ended. They have the party but no address.
 
 use std::{
     sync::Arc,
@@ -7,71 +6,74 @@ use std::{
 };
 
 use agent_ebpf::End;
-use opentelemetry_proto::tonic::{
-    common::v1::any_value::Value,
-    trace::v1::{Span, Status, span::SpanKind, status::StatusCode},
-};
+use opentelemetry::{KeyValue, trace::Status};
+use opentelemetry_sdk::trace::SpanData;
+use opentelemetry_semantic_conventions::attribute::{ERROR_TYPE, NETWORK_TRANSPORT};
 
 use super::{
     queue::Queue,
-    words::{attribute, integer, nanoseconds, text},
+    span::{context, integer},
 };
 use crate::sample::{Connection, Witness};
 
-/// How many are sent in a second. Those beyond count as dropped, like what finds no room in the queue.
+/// Spans per second. Those beyond count as dropped for overflow.
 const RATE: u32 = 500;
-/// How many seconds may be made up for.
+/// The capacity of the bucket. Unit: seconds at [`RATE`].
 const BURST: u32 = 2;
 
-/// Puts a span into the queue for each connection that ends.
+/// Queues a span for each connection that ends.
 pub struct ConnectionSpans {
-    queue: Arc<Queue<Span>>,
-    allowance: Allowance,
+    queue: Arc<Queue<SpanData>>,
+    limiter: RateLimiter,
 }
 
 impl ConnectionSpans {
-    pub(super) fn new(queue: Arc<Queue<Span>>) -> Self {
-        let allowance = Allowance {
-            left: RATE * BURST,
-            filled: Instant::now(),
-        };
-        Self { queue, allowance }
+    pub(super) fn new(queue: Arc<Queue<SpanData>>) -> Self {
+        let limiter = RateLimiter::new(Instant::now());
+        Self { queue, limiter }
     }
 }
 
 impl Witness for ConnectionSpans {
     fn ended(&mut self, connection: &Connection) {
-        if self.allowance.take(Instant::now()) {
+        if self.limiter.allow(Instant::now()) {
             self.queue.push(span(connection));
         } else {
-            self.queue.refuse();
+            self.queue.count_overflow();
         }
     }
 }
 
-/// What may still be sent: so many at once, and so many more each second.
-struct Allowance {
-    left: u32,
-    filled: Instant,
+/// A token bucket, refilled once a second.
+struct RateLimiter {
+    tokens: u32,
+    refilled: Instant,
 }
 
-impl Allowance {
-    fn take(&mut self, now: Instant) -> bool {
+impl RateLimiter {
+    fn new(now: Instant) -> Self {
+        Self {
+            tokens: RATE * BURST,
+            refilled: now,
+        }
+    }
+
+    fn allow(&mut self, now: Instant) -> bool {
         const PERIOD: Duration = Duration::from_secs(1);
-        while self.left < RATE * BURST && now.saturating_duration_since(self.filled) >= PERIOD {
-            self.left = (self.left + RATE).min(RATE * BURST);
-            self.filled += PERIOD;
+        while self.tokens < RATE * BURST && now.saturating_duration_since(self.refilled) >= PERIOD {
+            self.tokens = (self.tokens + RATE).min(RATE * BURST);
+            self.refilled += PERIOD;
         }
-        if self.left == RATE * BURST {
-            self.filled = now;
+        if self.tokens == RATE * BURST {
+            self.refilled = now;
         }
-        let may = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        may
+        let allowed = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        allowed
     }
 }
 
-fn span(connection: &Connection) -> Span {
+fn span(connection: &Connection) -> SpanData {
     let Connection {
         party,
         protocol,
@@ -87,40 +89,28 @@ fn span(connection: &Connection) -> Span {
         retransmit,
         smoothed_rtt,
     } = connection;
-    let mut attributes = vec![
-        text("mpc.peer.party_id", &**party),
-        text("mpc.protocol", &**protocol),
-        text("mpc.role", role.name()),
-        text("network.transport", "tcp"),
-        integer("partymeter.connection.transmit", *transmit),
-        integer("partymeter.connection.receive", *receive),
-        integer("partymeter.connection.retransmit", *retransmit),
-        attribute("partymeter.connection.adopted", Value::BoolValue(*adopted)),
-    ];
-    attributes.extend(
-        smoothed_rtt.map(|rtt| attribute("partymeter.connection.rtt", Value::DoubleValue(rtt))),
-    );
     let end = end.unwrap_or(End::Fin);
-    attributes.push(text("partymeter.reason", end.name()));
-    let status = (end != End::Fin).then(|| {
-        attributes.push(text("error.type", end.name()));
-        Status {
-            message: String::new(),
-            code: StatusCode::Error.into(),
-        }
-    });
-    Span {
-        trace_id: fastrand::u128(1..).to_be_bytes().to_vec(),
-        span_id: fastrand::u64(1..).to_be_bytes().to_vec(),
-        name: format!("mpc {protocol}"),
-        // Neither side asks the other: parties are peers.
-        kind: SpanKind::Internal.into(),
-        start_time_unix_nano: nanoseconds(*began),
-        end_time_unix_nano: nanoseconds(*ended),
-        attributes,
-        status,
-        ..Span::default()
+    let mut attributes = vec![
+        KeyValue::new("mpc.peer.party_id", Arc::clone(party)),
+        KeyValue::new("mpc.protocol", Arc::clone(protocol)),
+        KeyValue::new("mpc.role", role.name()),
+        KeyValue::new(NETWORK_TRANSPORT, "tcp"),
+        KeyValue::new("partymeter.connection.transmit", integer(*transmit)),
+        KeyValue::new("partymeter.connection.receive", integer(*receive)),
+        KeyValue::new("partymeter.connection.retransmit", integer(*retransmit)),
+        KeyValue::new("partymeter.connection.adopted", *adopted),
+    ];
+    attributes.extend(smoothed_rtt.map(|rtt| KeyValue::new("partymeter.connection.rtt", rtt)));
+    attributes.push(KeyValue::new("partymeter.reason", end.name()));
+    let failed = end != End::Fin;
+    attributes.extend(failed.then(|| KeyValue::new(ERROR_TYPE, end.name())));
+    let context = context(fastrand::u128(1..).into(), fastrand::u64(1..).into());
+    let name = format!("mpc {protocol}");
+    let mut span = super::span::span(context, name, (*began, *ended), attributes);
+    if failed {
+        span.status = Status::error("");
     }
+    span
 }
 
 #[cfg(test)]
@@ -128,21 +118,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_at_once_and_so_many_a_second() {
+    fn a_burst_passes_and_then_the_rate() {
         let start = Instant::now();
-        let mut allowance = Allowance {
-            left: RATE * BURST,
-            filled: start,
-        };
-        let mut taken = |after: u64| {
+        let mut limiter = RateLimiter::new(start);
+        let mut passed = |after: u64| {
             let now = start + Duration::from_millis(after);
             (0..10_000)
-                .map(|_| u32::from(allowance.take(now)))
+                .map(|_| u32::from(limiter.allow(now)))
                 .sum::<u32>()
         };
-        assert_eq!(taken(0), RATE * BURST);
-        assert_eq!(taken(900), 0);
-        assert_eq!(taken(1_000), RATE);
-        assert_eq!(taken(60_000), RATE * BURST, "no more is saved up");
+        assert_eq!(passed(0), RATE * BURST);
+        assert_eq!(passed(900), 0);
+        assert_eq!(passed(1_000), RATE);
+        assert_eq!(passed(60_000), RATE * BURST, "the bucket holds no more");
     }
 }

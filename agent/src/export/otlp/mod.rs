@@ -1,21 +1,22 @@
-//! OTLP. `metrics` makes messages of snapshots by the catalog, with what `sums` remembers, for the `resource`;
-//! `transport` sends one message, over `tls`, `sender` goes on sending, `queue` holds what waits, `book` knows how it went. All of
-//! it runs on a thread of its own, so that nothing else ever waits for a receiver.
+//! Exports metrics, spans and log records by OTLP, on a thread of its own, so that nothing ever waits for a receiver.
+//! `metrics` encodes snapshots; `logs`, `rounds` and `connections` fill the queues of log records and spans; `sender`
+//! sends them over one `transport` for each signal.
 
-mod book;
+mod backoff;
 mod connections;
-mod ended;
+mod exporter;
 mod logs;
 mod metrics;
 mod queue;
-mod refusal;
+mod queues;
 mod resource;
 mod rounds;
 mod sender;
-mod sums;
-mod tls;
+mod span;
 mod transport;
-mod words;
+
+#[cfg(test)]
+mod golden;
 
 use std::{
     io,
@@ -30,91 +31,50 @@ use std::{
 use tokio::{sync::watch, task::JoinSet};
 
 pub use self::{
-    book::Book,
     connections::ConnectionSpans,
     logs::LogLayer,
     metrics::{Encoder, Part},
-    rounds::{Ids, RoundLayer},
-    transport::{Export, Outcome, Transport},
+    queues::ExportQueues,
+    rounds::RoundLayer,
+    transport::{Outcome, Transport},
 };
-use self::{queue::Queue, sender::Line};
+use self::{
+    exporter::{Exporter, log_exporter, span_exporter},
+    sender::SignalExporter,
+};
 use crate::{
     config::{Config, Signal},
     sampler::Sampler,
 };
-use opentelemetry_proto::tonic::{logs::v1::LogRecord, trace::v1::Span};
 
-/// How long the last messages may take when the agent ends.
+/// How long the last messages may take when the agent stops.
 const LAST_FLUSH: Duration = Duration::from_secs(2);
 
-/// What waits to be sent: the log fills it from the start on.
-#[derive(Clone, Default)]
-pub struct Outbox {
-    /// `None`: not wanted.
-    logs: Option<Arc<Queue<LogRecord>>>,
-    /// `None`: not wanted.
-    spans: Option<Arc<Queue<Span>>>,
-}
-
-impl Outbox {
-    /// For what is to be sent.
-    pub fn new(config: &Config) -> Self {
-        let wanted = |signal: Signal| config.otlp.receivers[signal as usize].is_some();
-        Self {
-            logs: wanted(Signal::Logs).then(Arc::default),
-            spans: wanted(Signal::Traces).then(Arc::default),
-        }
-    }
-
-    /// Takes the messages of the log.
-    pub fn log_layer(&self) -> Option<LogLayer> {
-        self.logs.clone().map(LogLayer)
-    }
-
-    /// Takes the connections that end.
-    pub fn connection_spans(&self, config: &Config) -> Option<ConnectionSpans> {
-        let queue = self
-            .spans
-            .clone()
-            .filter(|_| config.wants_connection_spans())?;
-        Some(ConnectionSpans::new(queue))
-    }
-
-    /// Takes the rounds of the sources.
-    pub fn round_layer(&self, config: &Config) -> Option<RoundLayer> {
-        let queue = self.spans.clone()?;
-        Some(RoundLayer::new(
-            queue,
-            config.otlp.trace_rounds,
-            config.interval,
-        ))
-    }
-}
-
-/// Everything that sending needs, before it begins.
+/// What the exporters need before they start.
 pub struct Prepared {
-    outbox: Outbox,
+    queues: ExportQueues,
     transports: [Option<Transport>; Signal::ALL.len()],
 }
 
 /// Reads certificates and keys; connects to nothing.
 ///
 /// # Errors
-/// Everything that is wrong with them, a line each.
-pub fn prepare(config: &Config, outbox: &Outbox) -> Result<Prepared, String> {
+/// All problems with them, one a line.
+pub fn prepare(config: &Config, queues: &ExportQueues) -> Result<Prepared, String> {
     let mut transports = [const { None }; Signal::ALL.len()];
     let mut problems: Vec<String> = Vec::new();
-    for (place, receiver) in transports.iter_mut().zip(&config.otlp.receivers) {
-        match receiver.as_ref().map(Transport::new).transpose() {
-            Ok(transport) => *place = transport,
-            // Signals may share a file.
+    for (transport, signal) in transports.iter_mut().zip(Signal::ALL) {
+        let receiver = config.otlp.receivers[signal as usize].as_ref();
+        match receiver.map(|it| Transport::new(signal, it)).transpose() {
+            Ok(new) => *transport = new,
+            // Signals that share a file have the same problem.
             Err(problem) if problems.contains(&problem) => {}
             Err(problem) => problems.push(problem),
         }
     }
     if problems.is_empty() {
         Ok(Prepared {
-            outbox: outbox.clone(),
+            queues: queues.clone(),
             transports,
         })
     } else {
@@ -122,23 +82,23 @@ pub fn prepare(config: &Config, outbox: &Outbox) -> Result<Prepared, String> {
     }
 }
 
-/// Sending, under way.
+/// The running exporters.
 pub struct Otlp {
     stop: watch::Sender<bool>,
     ended: Ended<()>,
 }
 
 impl Otlp {
-    /// Sends what is left, but not for longer than two seconds.
+    /// Sends what is left, for at most two seconds.
     pub fn stop(self) {
-        // It may have ended by itself.
+        // The thread may have ended by itself.
         let _ = self.stop.send(true);
         let _ = self.ended.recv_timeout(LAST_FLUSH);
     }
 }
 
 impl Prepared {
-    /// What is read and will not do, a line each.
+    /// Certificates that are not valid now, a line each.
     pub fn limits(&self) -> Vec<String> {
         let mut lines: Vec<String> = vec![];
         for limit in self.transports.iter().flatten().flat_map(Transport::limits) {
@@ -150,72 +110,69 @@ impl Prepared {
         lines
     }
 
-    /// For people: what goes where.
-    pub fn places(&self) -> impl Iterator<Item = (Signal, String)> {
+    /// The address of each signal's receiver.
+    pub fn receivers(&self) -> impl Iterator<Item = (Signal, String)> {
         let transports = Signal::ALL.into_iter().zip(&self.transports);
-        transports.filter_map(|(signal, transport)| Some((signal, transport.as_ref()?.place())))
+        transports.filter_map(|(signal, transport)| Some((signal, transport.as_ref()?.address())))
     }
 
-    /// Starts to send, on a thread of its own; `None` if there is nothing to send.
+    /// Starts the exporters on a thread of their own; `None` if no signal is sent.
     ///
     /// # Errors
-    /// When the operating system has no thread left.
-    pub fn start(self, config: &Config, sampler: Arc<Sampler>) -> io::Result<Option<Otlp>> {
-        let lines = Signal::ALL.into_iter().zip(self.transports);
-        let lines: Vec<_> = lines
-            .filter_map(|(signal, transport)| Some((signal, transport?)))
+    /// When the operating system has no thread left, or an exporter cannot be built.
+    pub fn start(self, config: &Config, sampler: &Arc<Sampler>) -> io::Result<Option<Otlp>> {
+        let transports = Signal::ALL.into_iter().zip(self.transports);
+        let transports: Vec<_> = transports
+            .filter_map(|(signal, transport)| Some((signal, Arc::new(transport?))))
             .collect();
-        if lines.is_empty() {
+        if transports.is_empty() {
             return Ok(None);
         }
         let (stop, stopped) = watch::channel(false);
         let (ending, ended) = channel::<()>();
-        let resource = resource::resource(config);
-        let otlp = config.otlp.clone();
-        let outbox = self.outbox;
-        let book = Arc::clone(&sampler.otlp);
-        for (signal, _) in &lines {
-            book.open(*signal);
-        }
+        let attributes = resource::attributes(config);
+        let resource = resource::for_exporters(&attributes);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let run = async move {
-            let mut tasks = JoinSet::new();
-            for (signal, transport) in lines {
-                let line = Line {
-                    signal,
-                    transport,
-                    book: Arc::clone(&book),
-                    stop: stopped.clone(),
-                };
-                match signal {
-                    Signal::Metrics => {
-                        let encoder = Encoder::new(resource.clone(), &otlp);
-                        let sampler = Arc::clone(&sampler);
-                        tasks.spawn(sender::metrics(line, encoder, sampler, otlp.interval));
-                    }
-                    Signal::Logs => {
-                        let (queue, resource) =
-                            (outbox.logs.clone().unwrap_or_default(), resource.clone());
-                        let message = move |records| logs::message(&resource, records);
-                        tasks.spawn(sender::queued(line, queue, message));
-                    }
-                    Signal::Traces => {
-                        let (queue, resource) =
-                            (outbox.spans.clone().unwrap_or_default(), resource.clone());
-                        let message = move |spans| rounds::message(&resource, spans);
-                        tasks.spawn(sender::queued(line, queue, message));
-                    }
+        let mut tasks = JoinSet::new();
+        for (signal, transport) in transports {
+            sampler.otlp.add_signal(signal);
+            let signal_exporter = SignalExporter {
+                signal,
+                receiver: transport.address(),
+                stats: Arc::clone(&sampler.otlp),
+                stop: stopped.clone(),
+            };
+            let on = runtime.handle();
+            match signal {
+                Signal::Metrics => {
+                    let encoder = Encoder::new(&attributes, &config.otlp);
+                    let (sampler, every) = (Arc::clone(sampler), config.otlp.interval);
+                    let exporter = signal_exporter;
+                    let task = sender::export_metrics(exporter, transport, encoder, sampler, every);
+                    tasks.spawn_on(task, on);
+                }
+                Signal::Logs => {
+                    let queue = self.queues.logs.clone().unwrap_or_default();
+                    let exporter = Exporter::new(transport, |it| log_exporter(it, &resource));
+                    let exporter = exporter.map_err(io::Error::other)?;
+                    tasks.spawn_on(sender::export_queue(signal_exporter, queue, exporter), on);
+                }
+                Signal::Traces => {
+                    let queue = self.queues.spans.clone().unwrap_or_default();
+                    let exporter = Exporter::new(transport, |it| span_exporter(it, &resource));
+                    let exporter = exporter.map_err(io::Error::other)?;
+                    tasks.spawn_on(sender::export_queue(signal_exporter, queue, exporter), on);
                 }
             }
-            while tasks.join_next().await.is_some() {}
-        };
+        }
+        let run = async move { while tasks.join_next().await.is_some() {} };
         thread::Builder::new()
             .name("otlp".to_owned())
             .spawn(move || {
                 runtime.block_on(run);
-                // Whoever waits may have gone.
+                // Nobody waits after the time limit.
                 let _ = ending.send(());
             })?;
         Ok(Some(Otlp { stop, ended }))

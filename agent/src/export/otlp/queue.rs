@@ -1,5 +1,4 @@
-//! What waits to be sent: of bounded length. When it is full, what comes is counted and left out, so that the beginning
-//! of a trouble is what is kept.
+//! A bounded queue. When it is full it drops new items and counts them: the first messages of a failure matter most.
 
 use std::{
     collections::VecDeque,
@@ -11,15 +10,15 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// How many may wait.
-const LENGTH: usize = 4096;
+/// The largest number of items.
+const CAPACITY: usize = 4096;
 
-/// Items in the order in which they came.
+/// Items in the order of their arrival.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     items: Mutex<VecDeque<T>>,
     overflow: AtomicU64,
-    came: Notify,
+    arrived: Notify,
 }
 
 impl<T> Default for Queue<T> {
@@ -27,46 +26,46 @@ impl<T> Default for Queue<T> {
         Self {
             items: Mutex::default(),
             overflow: AtomicU64::new(0),
-            came: Notify::new(),
+            arrived: Notify::new(),
         }
     }
 }
 
 impl<T> Queue<T> {
-    /// Adds one, if there is room. Never waits for who sends.
+    /// Adds an item if there is room. Never blocks.
     pub(super) fn push(&self, item: T) {
         let mut items = self.lock();
-        if items.len() < LENGTH {
+        if items.len() < CAPACITY {
             items.push_back(item);
             drop(items);
-            self.came.notify_one();
+            self.arrived.notify_one();
         } else {
             drop(items);
-            self.refuse();
+            self.count_overflow();
         }
     }
 
-    /// Counts one that does not come in.
-    pub(super) fn refuse(&self) {
+    /// Counts an item that was dropped.
+    pub(super) fn count_overflow(&self) {
         self.overflow.fetch_add(1, Ordering::Relaxed);
-        self.came.notify_one();
+        self.arrived.notify_one();
     }
 
-    /// Up to so many, the oldest first.
-    pub(super) fn take(&self, most: usize) -> Vec<T> {
+    /// Removes up to `limit` items, the oldest first.
+    pub(super) fn take(&self, limit: usize) -> Vec<T> {
         let mut items = self.lock();
-        let count = items.len().min(most);
+        let count = items.len().min(limit);
         items.drain(..count).collect()
     }
 
-    /// How many did not fit since this was asked last.
-    pub(super) fn overflow(&self) -> u64 {
+    /// The number of items that were dropped since the last call.
+    pub(super) fn take_overflow(&self) -> u64 {
         self.overflow.swap(0, Ordering::Relaxed)
     }
 
-    /// Returns once something has come.
+    /// Returns once an item has arrived.
     pub(super) async fn wait(&self) {
-        self.came.notified().await;
+        self.arrived.notified().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
@@ -79,14 +78,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_what_came_first_and_counts_the_rest() {
+    fn a_full_queue_keeps_the_oldest_items_and_counts_the_rest() {
         let queue = Queue::default();
-        (0..LENGTH + 3).for_each(|item| queue.push(item));
-        assert_eq!((queue.overflow(), queue.overflow()), (3, 0));
+        (0..CAPACITY + 3).for_each(|item| queue.push(item));
+        assert_eq!((queue.take_overflow(), queue.take_overflow()), (3, 0));
         assert_eq!(queue.take(2), [0, 1]);
         queue.push(9999);
         let rest = queue.take(usize::MAX);
-        assert_eq!((rest.len(), rest.last()), (LENGTH - 1, Some(&9999)));
+        assert_eq!((rest.len(), rest.last()), (CAPACITY - 1, Some(&9999)));
         assert!(queue.take(1).is_empty());
     }
 }

@@ -1,5 +1,7 @@
 //! Memory errors, their repair, and XID errors.
 
+use opentelemetry_semantic_conventions::metric::HW_ERRORS;
+
 use super::{
     metric::{GpuMetric, Scale, counter, gauge},
     ranges,
@@ -17,7 +19,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "type", "scope"],
             source: "NVML_FI_DEV_ECC_*",
             reset: Reset::Driver,
-            opentelemetry: &[otel("hw.errors")],
+            opentelemetry: &[otel(HW_ERRORS)],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for (kind, scope, count) in &reading.ecc {
@@ -169,7 +171,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "xid"],
             source: "nvmlEventSetWait_v2",
             reset: Reset::Agent,
-            opentelemetry: &[otel("hw.errors")],
+            opentelemetry: &[otel(HW_ERRORS)],
             read: |snapshot, emit| {
                 for gpu in gpus(snapshot) {
                     for xid in &gpu.xids {

@@ -1,5 +1,7 @@
 //! Which GPUs there are, and whether they work.
 
+use opentelemetry_semantic_conventions::{attribute::HW_STATE, metric::HW_STATUS};
+
 use super::{metric::GpuMetric, series::gpus};
 use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
 use crate::sample::gpu::VgpuLicense;
@@ -15,11 +17,8 @@ pub(super) static METRICS: &[GpuMetric] = &[
             source: "the agent",
             reset: Reset::None,
             opentelemetry: &[
-                otel("hw.status").sum().with(&[("hw.state", "ok")]),
-                otel("hw.status")
-                    .sum()
-                    .not()
-                    .with(&[("hw.state", "failed")]),
+                otel(HW_STATUS).sum().with(&[(HW_STATE, "ok")]),
+                otel(HW_STATUS).sum().not().with(&[(HW_STATE, "failed")]),
             ],
             read: |snapshot, emit| {
                 for gpu in gpus(snapshot) {

@@ -1,5 +1,7 @@
 //! Framebuffer and BAR1 memory.
 
+use opentelemetry_semantic_conventions::metric::{HW_GPU_MEMORY_LIMIT, HW_GPU_MEMORY_USAGE};
+
 use super::{
     metric::{Dcgm, GpuMetric, MIB, gauge},
     ranges,
@@ -32,7 +34,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id"],
             source: "nvmlDeviceGetMemoryInfo_v2",
             reset: Reset::None,
-            opentelemetry: &[otel("hw.gpu.memory.usage").sum()],
+            opentelemetry: &[otel(HW_GPU_MEMORY_USAGE).sum()],
             read: per_gpu!(|reading| reading.memory.and_then(|memory| memory.used)),
         },
         range: Some(ranges::MEMORY),
@@ -47,7 +49,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id"],
             source: "nvmlDeviceGetMemoryInfo_v2",
             reset: Reset::None,
-            opentelemetry: &[otel("hw.gpu.memory.limit").sum()],
+            opentelemetry: &[otel(HW_GPU_MEMORY_LIMIT).sum()],
             read: per_gpu!(|reading| reading.memory.and_then(|memory| memory.total)),
         },
         range: Some(ranges::MEMORY),

@@ -1,5 +1,7 @@
 //! NVLinks.
 
+use opentelemetry_semantic_conventions::{attribute::ERROR_TYPE, metric::HW_ERRORS};
+
 use super::{
     metric::GpuMetric,
     ranges,
@@ -43,7 +45,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "link", "type"],
             source: "NVML_FI_DEV_NVLINK_*_ERROR_COUNT, NVML_FI_DEV_NVLINK_ERROR_DL_*, NVML_FI_DEV_NVLINK_COUNT_*",
             reset: Reset::Driver,
-            opentelemetry: &[otel("hw.errors").labels(&[("type", "error.type")])],
+            opentelemetry: &[otel(HW_ERRORS).labels(&[("type", ERROR_TYPE)])],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for link in &reading.links {

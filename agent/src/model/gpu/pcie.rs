@@ -1,5 +1,10 @@
 //! The PCIe bus.
 
+use opentelemetry_semantic_conventions::{
+    attribute::ERROR_TYPE,
+    metric::{HW_ERRORS, HW_GPU_IO},
+};
+
 use super::{
     metric::{GpuMetric, Scale, counter},
     ranges,
@@ -17,7 +22,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "direction"],
             source: "NVML_FI_DEV_PCIE_COUNT_TX_BYTES, NVML_FI_DEV_PCIE_COUNT_RX_BYTES",
             reset: Reset::Driver,
-            opentelemetry: &[otel("hw.gpu.io")],
+            opentelemetry: &[otel(HW_GPU_IO)],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     both(emit, &[id], reading.pcie.transmit, reading.pcie.receive);
@@ -36,9 +41,9 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id"],
             source: "NVML_FI_DEV_PCIE_REPLAY_COUNTER",
             reset: Reset::Driver,
-            opentelemetry: &[otel("hw.errors")
+            opentelemetry: &[otel(HW_ERRORS)
                 .unit("{error}")
-                .with(&[("error.type", "pcie_replay")])],
+                .with(&[(ERROR_TYPE, "pcie_replay")])],
             read: per_gpu!(|reading| reading.pcie.replays),
         },
         range: Some(ranges::EVENTS),

@@ -1,5 +1,7 @@
 //! Power and energy.
 
+use opentelemetry_semantic_conventions::metric::{HW_ENERGY, HW_POWER};
+
 use super::{
     metric::{GpuMetric, MILLI, Scale, counter, gauge},
     ranges,
@@ -16,7 +18,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id"],
             source: "nvmlDeviceGetPowerUsage",
             reset: Reset::None,
-            opentelemetry: &[otel("hw.power")],
+            opentelemetry: &[otel(HW_POWER)],
             read: per_gpu!(|reading| reading.power),
         },
         range: Some(ranges::POWER),
@@ -56,7 +58,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id"],
             source: "NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION",
             reset: Reset::Driver,
-            opentelemetry: &[otel("hw.energy")],
+            opentelemetry: &[otel(HW_ENERGY)],
             read: per_gpu!(|reading| reading.energy),
         },
         range: Some(ranges::ENERGY),

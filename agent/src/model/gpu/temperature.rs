@@ -1,5 +1,9 @@
 //! Temperatures, their limits, and fans.
 
+use opentelemetry_semantic_conventions::metric::{
+    HW_FAN_SPEED_RATIO, HW_TEMPERATURE, HW_TEMPERATURE_LIMIT,
+};
+
 use super::{
     metric::{GpuMetric, PERCENT, Scale, gauge},
     ranges,
@@ -17,7 +21,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "sensor"],
             source: "nvmlDeviceGetTemperature, NVML_FI_DEV_MEMORY_TEMP",
             reset: Reset::None,
-            opentelemetry: &[otel("hw.temperature")],
+            opentelemetry: &[otel(HW_TEMPERATURE)],
             read: per_name!(|reading| reading.temperatures),
         },
         range: Some(ranges::TEMPERATURE),
@@ -45,7 +49,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "limit"],
             source: "nvmlDeviceGetTemperatureThreshold",
             reset: Reset::None,
-            opentelemetry: &[otel("hw.temperature.limit")],
+            opentelemetry: &[otel(HW_TEMPERATURE_LIMIT)],
             read: per_name!(|reading| reading.temperature_limits),
         },
         range: Some(ranges::TEMPERATURE),
@@ -108,7 +112,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "fan"],
             source: "nvmlDeviceGetFanSpeed_v2",
             reset: Reset::None,
-            opentelemetry: &[otel("hw.fan.speed_ratio")],
+            opentelemetry: &[otel(HW_FAN_SPEED_RATIO)],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for (fan, ratio) in &reading.fans {

@@ -1,5 +1,7 @@
 //! Utilization of the GPU and its engines.
 
+use opentelemetry_semantic_conventions::{attribute::HW_GPU_TASK, metric::HW_GPU_UTILIZATION};
+
 use super::{
     metric::{GpuMetric, Scale, gauge},
     ranges,
@@ -17,7 +19,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id", "node"],
             source: "nvmlDeviceGetUtilizationRates",
             reset: Reset::None,
-            opentelemetry: &[otel("hw.gpu.utilization").with(&[("hw.gpu.task", "general")])],
+            opentelemetry: &[otel(HW_GPU_UTILIZATION).with(&[(HW_GPU_TASK, "general")])],
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     if let Some(value) = reading.utilization {
@@ -43,7 +45,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id"],
             source: "nvmlDeviceGetEncoderUtilization",
             reset: Reset::None,
-            opentelemetry: &[otel("hw.gpu.utilization").with(&[("hw.gpu.task", "encoder")])],
+            opentelemetry: &[otel(HW_GPU_UTILIZATION).with(&[(HW_GPU_TASK, "encoder")])],
             read: per_gpu!(|reading| reading.encoder),
         },
         range: Some(ranges::PERCENT),
@@ -63,7 +65,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             labels: &["gpu_id"],
             source: "nvmlDeviceGetDecoderUtilization",
             reset: Reset::None,
-            opentelemetry: &[otel("hw.gpu.utilization").with(&[("hw.gpu.task", "decoder")])],
+            opentelemetry: &[otel(HW_GPU_UTILIZATION).with(&[(HW_GPU_TASK, "decoder")])],
             read: per_gpu!(|reading| reading.decoder),
         },
         range: Some(ranges::PERCENT),

@@ -1,19 +1,22 @@
-//! A receiver that does not do what it should: what is counted, what is logged, and that all is well again soon.
+//! A receiver that misbehaves, for each signal: what is counted and logged, what is lost, and that all is well again
+//! afterwards. Points are never kept: newer ones take their place. Spans and log records wait and come later.
 
-use std::{fmt::Write as _, process::Command};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
 use super::Sending;
-use crate::support::{
-    agent::{Scratch, free_port},
-    receiver::Receiver,
-    until, until_true,
-};
+use crate::support::{agent::free_port, receiver::Receiver, until, until_true};
+
+const SIGNALS: [&str; 3] = ["metrics", "logs", "traces"];
+const TRANSPORTS: [&str; 2] = ["grpc", "http"];
 
 impl Sending {
     /// Waits until a counter is at least that.
-    fn until(&self, counter: &str, labels: &str, least: f64) {
+    pub(super) fn until(&self, counter: &str, labels: &str, least: f64) {
         until_true(
             || self.count(counter, labels) >= least,
             || {
@@ -25,112 +28,187 @@ impl Sending {
         );
     }
 
-    fn is_up(&self) -> bool {
-        self.agent.series("partymeter_otlp_up{signal=\"metrics\"}") == Some(1.0)
+    pub(super) fn is_up(&self, signal: &str) -> bool {
+        let series = format!("partymeter_otlp_up{{signal=\"{signal}\"}}");
+        self.agent.series(&series) == Some(1.0)
     }
 
-    fn wait_up(&self, up: bool) {
+    pub(super) fn wait_up(&self, signal: &str, up: bool) {
         until_true(
-            || self.is_up() == up,
+            || self.is_up(signal) == up,
             || format!("up is not {up}\n{}", self.agent.log()),
         );
     }
 
     /// The sources are read as ever.
-    fn works(&self) {
+    pub(super) fn works(&self) {
         self.agent.after_rounds_of("gpu0", 2);
         let page = self.agent.get("/metrics");
         assert!(page.contains("gpu_up{gpu_id=\"0\"} 1"), "{page}");
     }
 }
 
-/// Requests of metrics, taken or not.
-fn asked(receiver: &Receiver) -> Vec<Value> {
-    let taken = receiver.taken();
-    let requests = taken["requests"].as_array().unwrap();
-    requests
-        .iter()
-        .filter(|request| request["signal"] == "metrics")
-        .cloned()
-        .collect()
+/// One signal on its way to a receiver that can be made to misbehave.
+struct Case {
+    signal: &'static str,
+    receiver: Receiver,
+    sending: Sending,
+    stirred: Cell<(Instant, bool)>,
 }
 
-/// Where the fault shows, and where points go to.
-fn fault(transport: &str, fault: &str, reason: &str, told: &str) {
-    let receiver = Receiver::start(&[]);
-    let keys = format!(
-        "{}interval = \"1s\"\ntimeout = \"1s\"\nsignals = \"metrics\"",
-        receiver.keys(transport)
-    );
-    let sending = Sending::start(&keys);
-    sending.wait_up(true);
-    receiver.fault(fault);
-    sending.wait_up(false);
-    sending.until(
-        "points_dropped_total",
-        &format!("signal=\"metrics\",reason=\"{reason}\""),
-        300.0,
-    );
-    sending.works();
-    let more = asked(&receiver).len() + 2;
-    until_true(|| asked(&receiver).len() >= more, || sending.agent.log());
-    let log = sending.agent.log();
-    let down: Vec<&str> = log
-        .lines()
-        .filter(|line| line.contains("is down") || line.contains("refuses them for good"))
-        .collect();
-    assert_eq!(down.len(), 1, "said once: {log}");
-    assert!(down[0].contains(told), "{}", down[0]);
-    receiver.fault("");
-    sending.wait_up(true);
-    assert!(sending.agent.log().contains("is back"));
-    sending.works();
+impl Case {
+    /// Starts with such a fault.
+    fn start(signal: &'static str, transport: &str, fault: &str) -> Self {
+        let receiver = Receiver::start(&[]);
+        receiver.fault(fault);
+        let keys = format!(
+            "{}interval = \"1s\"\ntimeout = \"1s\"\nsignals = \"{signal}\"\ntrace_rounds = 1",
+            receiver.keys(transport)
+        );
+        Self {
+            signal,
+            receiver,
+            sending: Sending::start(&keys),
+            stirred: Cell::new((Instant::now(), true)),
+        }
+    }
+
+    /// Waits for something while there is always more to send: points and spans come by themselves, messages of the
+    /// log do not.
+    fn until<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
+        let stir = || {
+            let (last, debug) = self.stirred.get();
+            if self.signal == "logs" && last.elapsed() > Duration::from_millis(500) {
+                let level = if debug { "debug" } else { "info" };
+                self.sending.agent.administer(&["log-level", level]);
+                self.stirred.set((Instant::now(), !debug));
+            }
+        };
+        until(
+            || {
+                stir();
+                look()
+            },
+            || format!("{}: no {what}\n{}", self.signal, self.sending.agent.log()),
+        )
+    }
+
+    fn wait_up(&self, up: bool) {
+        let what = if up { "way up" } else { "way down" };
+        self.until(what, || {
+            (self.sending.is_up(self.signal) == up).then_some(())
+        });
+    }
+
+    /// Requests of this signal, accepted or not.
+    fn requests(&self) -> Vec<Value> {
+        let taken = self.receiver.taken();
+        let requests = taken["requests"].as_array().unwrap().iter();
+        let ours = requests.filter(|request| request["signal"] == self.signal);
+        ours.cloned().collect()
+    }
+
+    fn wait_for_requests(&self, count: usize) -> Vec<Value> {
+        self.until("more requests", || {
+            let requests = self.requests();
+            (requests.len() >= count).then_some(requests)
+        })
+    }
+
+    fn dropped(&self, reason: &str) -> f64 {
+        let labels = format!("signal=\"{}\",reason=\"{reason}\"", self.signal);
+        self.sending.count("points_dropped_total", &labels)
+    }
+}
+
+/// For each signal: how the fault shows, what it costs, and that the receiver takes what comes afterwards.
+fn fault(transport: &str, fault: &str, refused: bool, reason: &str) {
+    for signal in SIGNALS {
+        let case = Case::start(signal, transport, "");
+        let log = || case.sending.agent.log();
+        case.wait_up(true);
+        case.receiver.fault(fault);
+        case.wait_up(false);
+        case.wait_for_requests(case.requests().len() + 2);
+        case.sending.works();
+        let down: Vec<String> = log()
+            .lines()
+            .filter(|line| line.contains("; retrying") || line.contains("; not retrying"))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(down.len(), 1, "logged once: {}", log());
+        assert!(down[0].contains(reason), "{}", down[0]);
+        case.receiver.fault("");
+        case.wait_up(true);
+        case.until("recovery in the log", || {
+            log().contains("again").then_some(())
+        });
+        let lost = |reason| case.dropped(reason) > 0.0;
+        assert_eq!(lost("refused"), refused, "{signal}");
+        assert_eq!(
+            lost("replaced"),
+            !refused && signal == "metrics",
+            "{signal}"
+        );
+        assert!(
+            !lost("rejected") && !lost("overflow") && !lost("shutdown"),
+            "{signal}"
+        );
+        case.sending.works();
+    }
 }
 
 #[test]
 #[ignore = "needs Python: `cargo xtask test` runs it"]
 fn unavailable_by_grpc() {
-    fault("grpc", "503", "replaced", "Unavailable: fault 503");
+    fault("grpc", "503", false, "Unavailable: fault 503");
 }
 
 #[test]
 #[ignore = "needs Python: `cargo xtask test` runs it"]
 fn unavailable_by_http() {
-    fault(
-        "http",
-        "503",
-        "replaced",
-        "503 Service Unavailable: fault 503",
-    );
+    fault("http", "503", false, "503 Service Unavailable: fault 503");
 }
 
 #[test]
 #[ignore = "needs Python: `cargo xtask test` runs it"]
-fn hanging() {
-    fault("grpc", "hang", "replaced", "no answer in 1s");
-    fault("http", "hang", "replaced", "no answer in 1s");
+fn hanging_by_grpc() {
+    fault("grpc", "hang", false, "no response for 1s");
+}
+
+#[test]
+#[ignore = "needs Python: `cargo xtask test` runs it"]
+fn hanging_by_http() {
+    fault("http", "hang", false, "no response for 1s");
 }
 
 #[test]
 #[ignore = "needs Python: `cargo xtask test` runs it"]
 fn closed_half_way() {
-    fault("http", "close", "replaced", "");
+    fault("http", "close", false, "");
 }
 
 #[test]
 #[ignore = "needs Python: `cargo xtask test` runs it"]
-fn refused_for_good() {
-    fault(
-        "grpc",
-        "unauthenticated",
-        "refused",
-        "Unauthenticated: fault unauthenticated",
-    );
-    fault("http", "400", "refused", "400 Bad Request: fault 400");
+fn unauthenticated() {
+    let reason = "Unauthenticated: fault unauthenticated";
+    fault("grpc", "unauthenticated", true, reason);
+}
+
+#[test]
+#[ignore = "needs Python: `cargo xtask test` runs it"]
+fn invalid() {
+    fault("http", "400", true, "400 Bad Request: fault 400");
+}
+
+/// Without a word of when to come again it is for good.
+#[test]
+#[ignore = "needs Python: `cargo xtask test` runs it"]
+fn exhausted() {
     fault(
         "grpc",
         "exhausted",
-        "refused",
+        true,
         "ResourceExhausted: fault exhausted",
     );
 }
@@ -139,60 +217,84 @@ fn refused_for_good() {
 #[test]
 #[ignore = "needs Python: `cargo xtask test` runs it"]
 fn asked_to_wait() {
-    for transport in ["grpc", "http"] {
-        let receiver = Receiver::start(&[]);
-        let keys = format!(
-            "{}interval = \"1s\"\nsignals = \"metrics\"",
-            receiver.keys(transport)
-        );
-        let sending = Sending::start(&keys);
-        sending.wait_up(true);
-        receiver.fault("exhausted-retry");
-        sending.wait_up(false);
-        receiver.forget();
-        let times = until(
-            || {
-                let times = asked(&receiver).into_iter();
-                let times: Vec<f64> = times.map(|it| it["time"].as_f64().unwrap()).collect();
-                (times.len() >= 2).then_some(times)
-            },
-            || sending.agent.log(),
-        );
+    for (signal, transport) in every_way() {
+        let case = Case::start(signal, transport, "");
+        case.wait_up(true);
+        case.receiver.fault("exhausted-retry");
+        case.wait_up(false);
+        case.receiver.forget();
+        let requests = case.wait_for_requests(2).into_iter();
+        let times: Vec<f64> = requests.map(|it| it["time"].as_f64().unwrap()).collect();
         assert!(
             times.windows(2).all(|pair| pair[1] - pair[0] >= 3.0),
-            "{transport}: {times:?}"
+            "{signal} by {transport}: {times:?}"
         );
-        receiver.fault("");
-        sending.wait_up(true);
+        case.receiver.fault("");
+        case.wait_up(true);
     }
 }
 
+/// Partial success counts what was rejected, and repeats the receiver's reason. It is no failure.
 #[test]
 #[ignore = "needs Python: `cargo xtask test` runs it"]
 fn taken_in_part() {
-    for transport in ["grpc", "http"] {
+    for (signal, transport) in every_way() {
+        let case = Case::start(signal, transport, "partial");
+        case.until("second time", || {
+            (case.dropped("rejected") >= 6.0).then_some(())
+        });
+        assert!(case.sending.is_up(signal));
+        let log = case.sending.agent.log();
+        let reason = format!("rejected 3 items of {signal}: three of them are strange");
+        assert!(log.contains(&reason), "{log}");
+        // Of every request three are rejected, and of a few there were no more.
+        let sent = case
+            .sending
+            .count("points_sent_total", &format!("signal=\"{signal}\""));
+        assert!(sent > 0.0, "{signal} by {transport}");
+    }
+}
+
+/// OpenTelemetry's exporters of spans and log records read these variables themselves. Nothing is compressed or sent
+/// twice, and the configuration file wins.
+#[test]
+#[ignore = "needs Python: `cargo xtask test` runs it"]
+fn the_environment_counts_once() {
+    for (signal, transport) in every_way() {
         let receiver = Receiver::start(&[]);
-        receiver.fault("partial");
         let keys = format!(
-            "{}interval = \"1s\"\nsignals = \"metrics\"",
+            "{}signals = \"{signal}\"\ntrace_rounds = 1",
             receiver.keys(transport)
         );
-        let sending = Sending::start(&keys);
-        sending.until(
-            "points_dropped_total",
-            "signal=\"metrics\",reason=\"rejected\"",
-            6.0,
-        );
-        // It works, and says what it does not like.
-        assert!(sending.is_up());
-        assert!(
-            sending
-                .agent
-                .log()
-                .contains("left 3 out: three of them are strange")
-        );
-        assert!(sending.count("points_sent_total", "signal=\"metrics\"") > 300.0);
+        let variables = [
+            "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1",
+            "OTEL_EXPORTER_OTLP_HEADERS=x-key=a%20b",
+            "OTEL_EXPORTER_OTLP_TIMEOUT=5000",
+            "OTEL_EXPORTER_OTLP_PROTOCOL=http/json",
+            "OTEL_EXPORTER_OTLP_COMPRESSION=gzip",
+        ];
+        let sending = Sending::with(&keys, "", &variables);
+        // What was compressed twice would not be decoded.
+        let request = receiver.until("request", |taken| {
+            let mut requests = taken["requests"].as_array()?.iter();
+            requests.find(|it| it["signal"] == signal).cloned()
+        });
+        assert_eq!(request["transport"], transport);
+        let headers = &request["headers"];
+        assert_eq!(headers["x-key"], "a b", "{headers}");
+        let agent = headers["user-agent"].as_str().unwrap();
+        assert!(agent.starts_with("partymeter/"), "{headers}");
+        if transport == "http" {
+            assert_eq!(headers["content-encoding"], "gzip", "{headers}");
+        }
+        sending.wait_up(signal, true);
     }
+}
+
+fn every_way() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SIGNALS
+        .into_iter()
+        .flat_map(|signal| TRANSPORTS.map(|transport| (signal, transport)))
 }
 
 #[test]
@@ -209,7 +311,7 @@ fn not_there_and_then_there() {
         "signal=\"metrics\",reason=\"replaced\"",
         1000.0,
     );
-    assert!(!sending.is_up());
+    assert!(!sending.is_up("metrics"));
     assert!(sending.agent.log().contains("Connection refused"));
     sending.works();
     let keys = receiver.keys("grpc");
@@ -233,7 +335,7 @@ fn not_there_and_then_there() {
             }
         }
     });
-    sending.wait_up(true);
+    sending.wait_up("metrics", true);
     // What waited comes, too: the first message of the log is from before.
     let first = "read every";
     receiver.until("the first messages of the log", |taken| {
@@ -249,142 +351,4 @@ fn not_there_and_then_there() {
         let labels = format!("signal=\"{signal}\",reason=\"overflow\"");
         assert!(sending.count("points_dropped_total", &labels) < 1.0);
     }
-}
-
-/// An authority, a server and a client, made by openssl.
-struct Certificates(Scratch);
-
-impl Certificates {
-    fn new() -> Self {
-        let place = Scratch::new("tls");
-        std::fs::create_dir(&place.0).unwrap();
-        let openssl = |arguments: &str| {
-            let done = Command::new("openssl")
-                .args(arguments.split(' '))
-                .current_dir(&place.0)
-                .output()
-                .unwrap();
-            assert!(
-                done.status.success(),
-                "{}",
-                String::from_utf8_lossy(&done.stderr)
-            );
-        };
-        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc";
-        for authority in ["ca", "other"] {
-            openssl(&format!(
-                "req -x509 {key} -keyout {authority}.key -out {authority}.pem -days 2 -subj /CN={authority}"
-            ));
-        }
-        for name in ["server", "client"] {
-            openssl(&format!(
-                "req -x509 {key} -CA ca.pem -CAkey ca.key -keyout {name}.key -out {name}.pem -days 2 -subj /CN={name} -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE"
-            ));
-        }
-        Self(place)
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.0.0.join(name).display().to_string()
-    }
-}
-
-#[test]
-#[ignore = "needs Python: `cargo xtask test` runs it"]
-fn certificates_of_both_sides_are_looked_at() {
-    let files = Certificates::new();
-    let (certificate, key, ca) = (
-        files.file("server.pem"),
-        files.file("server.key"),
-        files.file("ca.pem"),
-    );
-    let arguments = [
-        "--certificate",
-        &certificate,
-        "--key",
-        &key,
-        "--client-ca",
-        &ca,
-    ];
-    let receiver = Receiver::start(&arguments);
-    for transport in ["grpc", "http"] {
-        let start = |authority: &str, client: bool| {
-            let place = receiver.keys_of("https", "localhost", transport);
-            let mut keys = format!(
-                "{place}interval = \"1s\"\nsignals = \"metrics\"\ncertificate = {:?}\n",
-                files.file(authority)
-            );
-            if client {
-                let (certificate, key) = (files.file("client.pem"), files.file("client.key"));
-                for (name, file) in [("client_certificate", certificate), ("client_key", key)] {
-                    writeln!(keys, "{name} = {file:?}").unwrap();
-                }
-            }
-            Sending::start(&keys)
-        };
-        let right = start("ca.pem", true);
-        right.wait_up(true);
-        let wrong = start("other.pem", true);
-        wrong.wait_up(false);
-        wrong.until(
-            "points_dropped_total",
-            "signal=\"metrics\",reason=\"replaced\"",
-            100.0,
-        );
-        let log = wrong.agent.log();
-        assert!(log.contains("UnknownIssuer"), "{log}");
-        wrong.works();
-        // The server wants to know who comes.
-        let nobody = start("ca.pem", false);
-        nobody.wait_up(false);
-        nobody.until(
-            "points_dropped_total",
-            "signal=\"metrics\",reason=\"replaced\"",
-            100.0,
-        );
-        assert!(right.is_up());
-    }
-}
-
-#[test]
-fn what_is_wrong_with_files_stops_the_start() {
-    let files = Certificates::new();
-    let program = crate::support::agent::program();
-    let run = |keys: &[&str]| {
-        let done = Command::new(&program)
-            .args([
-                "run",
-                "--otlp-endpoint",
-                "https://localhost:1",
-                "--otlp-signals",
-                "metrics,logs",
-            ])
-            .args(keys)
-            .output()
-            .unwrap();
-        (done.status.code(), String::from_utf8(done.stderr).unwrap())
-    };
-    let missing = files.file("missing.pem");
-    let (code, said) = run(&["--otlp-certificate", &missing]);
-    assert_eq!(code, Some(64), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(
-        said.contains("otlp.certificate") && said.contains("give certificates in PEM"),
-        "{said}"
-    );
-    let (certificate, key) = (files.file("client.pem"), files.file("server.key"));
-    let ca = files.file("ca.pem");
-    let (code, said) = run(&[
-        "--otlp-certificate",
-        &ca,
-        "--otlp-client-certificate",
-        &certificate,
-        "--otlp-client-key",
-        &key,
-    ]);
-    assert_eq!(code, Some(64), "{said}");
-    assert!(
-        said.contains("otlp.client_key") && said.contains("is not of the certificate"),
-        "{said}"
-    );
 }

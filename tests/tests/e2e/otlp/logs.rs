@@ -17,7 +17,7 @@ fn lines_are_objects_and_arrive_by_otlp() {
     let receiver = Receiver::start(&[]);
     let keys = format!("{}trace_rounds = 1\n", receiver.keys("http"));
     let sending = Sending::with(&keys, JSON, &[]);
-    sending.agent.wait_for("takes them");
+    sending.agent.wait_for("accepts logs");
     let log = sending.agent.log();
     let lines: Vec<Value> = log
         .lines()
@@ -146,10 +146,10 @@ fn repetitions_are_counted() {
     let sending = Sending::start(&keys);
     sending
         .agent
-        .wait_for("times more in 10 s: the OTLP receiver of metrics");
+        .wait_for("times more in 10 s: the OTLP receiver");
     let log = sending.agent.log();
     let (before, _) = log.split_once("times more").unwrap();
-    assert_eq!(before.matches("left 3 out").count(), 1, "{log}");
+    assert_eq!(before.matches("rejected 3 items").count(), 1, "{log}");
     let counted = log
         .lines()
         .find(|line| line.contains("times more"))

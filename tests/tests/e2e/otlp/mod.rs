@@ -1,6 +1,7 @@
 //! OTLP against real receivers: what arrives, and what happens when it does not. GPUs are made up, and still: two looks
 //! at them see the same.
 
+mod certificates;
 mod connections;
 mod faults;
 mod logs;

@@ -1,14 +1,14 @@
-//! What a receiver says when it does not take a message, in one line that is safe to show. Pure.
+//! Describes why a receiver did not accept a message, in one line that is safe to log. Pure.
 
 use http::{HeaderMap, StatusCode, header};
 use prost::Message as _;
 
 use crate::text::printable;
 
-/// The status of an answer, what the receiver said with it, and what can be done about it where that is known.
+/// The status of a response, the receiver's reason, and the way out where it is known.
 pub(super) fn describe(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
-    let said = said(headers, body);
-    let said = said.map_or_else(String::new, |said| format!(": {said}"));
+    let reason = reason(headers, body);
+    let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
     let help = match status {
         StatusCode::PAYLOAD_TOO_LARGE => {
             "; help: raise the receiver's limit for a message to 4 MiB or more".to_owned()
@@ -16,18 +16,18 @@ pub(super) fn describe(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
         status if status.is_redirection() => {
             let location = headers.get(header::LOCATION);
             let location = location.map_or_else(
-                || "where it moved".to_owned(),
+                || "the new address".to_owned(),
                 |it| printable(it.as_bytes()),
             );
             format!("; help: set otlp.endpoint to {location}")
         }
         _ => String::new(),
     };
-    format!("{status}{said}{help}")
+    format!("{status}{reason}{help}")
 }
 
 /// The first line of the reason, from a `google.rpc.Status` in protobuf or JSON, or plain text.
-fn said(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+fn reason(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or("");
     let kind = kind.split(';').next().unwrap_or("").trim();
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_receivers_own_words_are_shown_whatever_their_form() {
+    fn the_receivers_reason_is_shown_whatever_its_format() {
         let expected = "400 Bad Request: invalid temporality";
         let text = b"\ninvalid temporality\nstack trace\n";
         assert_eq!(described(400, "text/plain; charset=utf-8", text), expected);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_bounded_and_cannot_forge_a_line() {
+    fn a_reason_is_bounded_and_stays_one_line() {
         let long = described(400, "text/plain", &[b'x'; 10_000]);
         assert!(long.len() < 400, "{}", long.len());
         let escape = described(400, "text/plain", b"a\x1b[2Jb\xff");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_done_is_said() {
+    fn the_way_out_is_named() {
         assert!(described(413, "", b"").contains("; help: raise the receiver's limit"));
         let mut headers = HeaderMap::new();
         headers.insert(header::LOCATION, HeaderValue::from_static("https://b/v1"));

@@ -1,20 +1,31 @@
-//! The messages against the metrics page of the same snapshot, and against the semantic conventions.
+//! The messages against the metrics page of the same snapshot.
 #![expect(
     clippy::cast_precision_loss,
     reason = "the figures of these tests are small"
 )]
 
+mod conventions;
+mod deltas;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::{
+    common::v1::any_value,
+    metrics::v1::{
+        AggregationTemporality, DataPointFlags, NumberDataPoint, metric::Data, number_data_point,
+    },
+};
 
-use super::*;
-use crate::export::{Format, prometheus};
+use super::{parts::POINTS, *};
+use crate::{
+    export::{Format, prometheus},
+    sample::Exponential,
+};
 
 fn encoder(temporality: Temporality, histograms: Histograms) -> Encoder {
     let mut otlp = crate::config::tests::minimal().otlp;
     (otlp.temporality, otlp.histograms) = (temporality, histograms);
-    Encoder::new(Resource::default(), &otlp)
+    Encoder::new(&Attributes::default(), &otlp)
 }
 
 fn messages(parts: Vec<Part>) -> Vec<Message> {
@@ -49,7 +60,7 @@ fn value(point: &NumberDataPoint) -> f64 {
     }
 }
 
-/// Every number of the messages, by name and attributes; of histograms count and sum.
+/// Every number in the messages, by name and attributes. Histograms give their count and sum.
 fn numbers(messages: &[Message]) -> BTreeMap<(String, BTreeMap<String, String>), f64> {
     let mut numbers = BTreeMap::new();
     let mut add = |name: String, attributes: &[KeyValue], value: f64| {
@@ -89,10 +100,10 @@ fn numbers(messages: &[Message]) -> BTreeMap<(String, BTreeMap<String, String>),
     numbers
 }
 
-/// The page has as many series, and every number of the catalog's is found among the messages, or its opposite or
-/// its hundredth where the catalog says so.
+/// Every series of the catalog is in the messages with its value (where the catalog says so, with the opposite or a
+/// hundredth of it), and nothing else is.
 #[test]
-fn says_what_the_page_says() {
+fn the_messages_have_the_values_of_the_page() {
     let snapshot = prometheus::tests::complete();
     let messages =
         messages(encoder(Temporality::Cumulative, Histograms::Explicit).encode(&snapshot));
@@ -127,7 +138,7 @@ fn says_what_the_page_says() {
         }
     }
     assert_eq!(expected, numbers.len());
-    // Every series of the page goes out at least once.
+    // Every series of the page is sent at least once.
     let page = prometheus::encode(snapshot, Format::Classic).unwrap();
     let dcgm = |line: &&str| !line.starts_with("DCGM_");
     let series = page
@@ -137,126 +148,7 @@ fn says_what_the_page_says() {
 }
 
 #[test]
-fn a_name_is_one_metric_with_one_unit_and_instrument() {
-    let mut seen = BTreeMap::new();
-    for metric in catalog() {
-        assert!(!metric.opentelemetry.is_empty(), "{}", metric.name);
-        for form in metric.opentelemetry {
-            let new = (form.unit_of(metric), form.instrument(metric));
-            let before = *seen.entry(form.name).or_insert(new);
-            assert_eq!(before, new, "{}", form.name);
-            for label in metric.labels {
-                let known = *label == "gpu_id"
-                    || form
-                        .attribute(label)
-                        .is_some_and(|(name, _)| name.contains('.'));
-                let left_out = ["node", "gpu_uuid", "model"].contains(label)
-                    || metric.name == "memory_usage_bytes";
-                assert!(known || left_out, "{}: {label}", metric.name);
-            }
-        }
-    }
-}
-
-/// Names, units, instruments and attributes that the registry of semantic conventions has, version 1.44.0: `hw`,
-/// `process`, `system`, and what is used of `network`, `error`, `container`, `os` and `service`.
-const REGISTRY: [(&str, &str, Instrument, &[&str]); 17] = {
-    use Instrument::{Counter, Gauge, UpDownCounter};
-    const GPU: &[&str] = &[
-        "hw.id",
-        "hw.type",
-        "hw.name",
-        "hw.model",
-        "hw.vendor",
-        "hw.gpu.task",
-        "network.io.direction",
-    ];
-    const HW: &[&str] = &[
-        "hw.id",
-        "hw.type",
-        "hw.name",
-        "hw.model",
-        "hw.vendor",
-        "hw.state",
-        "error.type",
-        "hw.limit_type",
-        "hw.sensor_location",
-    ];
-    [
-        ("hw.energy", "J", Counter, HW),
-        ("hw.errors", "{error}", Counter, HW),
-        ("hw.fan.speed_ratio", "1", Gauge, HW),
-        ("hw.gpu.io", "By", Counter, GPU),
-        ("hw.gpu.memory.limit", "By", UpDownCounter, GPU),
-        ("hw.gpu.memory.usage", "By", UpDownCounter, GPU),
-        ("hw.gpu.utilization", "1", Gauge, GPU),
-        ("hw.power", "W", Gauge, HW),
-        ("hw.status", "1", UpDownCounter, HW),
-        ("hw.temperature", "Cel", Gauge, HW),
-        ("hw.temperature.limit", "Cel", Gauge, HW),
-        ("process.cpu.time", "s", Counter, &[]),
-        ("process.memory.usage", "By", UpDownCounter, &[]),
-        ("process.memory.virtual", "By", UpDownCounter, &[]),
-        ("process.thread.count", "{thread}", UpDownCounter, &[]),
-        (
-            "process.unix.file_descriptor.count",
-            "{file_descriptor}",
-            UpDownCounter,
-            &[],
-        ),
-        (
-            "system.memory.usage",
-            "By",
-            UpDownCounter,
-            &["system.memory.state"],
-        ),
-    ]
-};
-
-/// Attributes of ours, for what the conventions do not have.
-const OWN: [&str; 3] = ["mpc.", "partymeter.", "network.io.direction"];
-
-#[test]
-fn follows_the_semantic_conventions_where_there_are_any() {
-    let mut used = BTreeSet::new();
-    for metric in catalog() {
-        for form in metric
-            .opentelemetry
-            .iter()
-            .filter(|form| !form.name.starts_with("partymeter."))
-        {
-            used.insert(form.name);
-            let (unit, instrument) = (form.unit_of(metric), form.instrument(metric));
-            if form.name == "system.network.io" {
-                assert_eq!((unit, instrument), ("By", Instrument::Counter));
-                continue;
-            }
-            let entry = REGISTRY.iter().find(|(name, ..)| *name == form.name);
-            let (_, known_unit, known_instrument, attributes) =
-                entry.unwrap_or_else(|| panic!("{}", form.name));
-            assert_eq!(
-                (unit, instrument),
-                (*known_unit, *known_instrument),
-                "{}",
-                form.name
-            );
-            let constant = form.constant.iter().map(|(name, _)| *name);
-            let labels = metric
-                .labels
-                .iter()
-                .filter_map(|label| form.attribute(label));
-            for name in constant.chain(labels.map(|(name, _)| name)) {
-                let known =
-                    attributes.contains(&name) || OWN.iter().any(|own| name.starts_with(own));
-                assert!(known, "{}: {name}", form.name);
-            }
-        }
-    }
-    assert_eq!(used.len(), REGISTRY.len() + 1, "{used:?}");
-}
-
-#[test]
-fn sums_say_since_when_and_how_they_count() {
+fn sums_have_their_start_and_temporality() {
     let snapshot = prometheus::tests::complete();
     let time = nanoseconds(snapshot.taken);
     let programs = nanoseconds(snapshot.network.as_ref().unwrap().since.unwrap());
@@ -283,7 +175,7 @@ fn sums_say_since_when_and_how_they_count() {
     let cumulative: i32 = AggregationTemporality::Cumulative.into();
     assert_eq!(starts("system.network.io"), [programs].into());
     assert_eq!(starts("process.cpu.time"), [started].into());
-    // Since the driver was loaded, and nobody says when that was; XIDs are counted by the agent.
+    // Driver counters have no known start; the agent counts XIDs itself.
     assert_eq!(starts("hw.energy"), [time].into());
     assert_eq!(starts("hw.errors"), [started, time].into());
     assert_eq!(starts("hw.gpu.memory.usage"), [started].into());
@@ -301,64 +193,6 @@ fn sums_say_since_when_and_how_they_count() {
         ),
         ("1", "{error}")
     );
-}
-
-#[test]
-fn with_deltas_only_what_is_new_goes_out_and_up_and_down_stays_as_it_is() {
-    let mut snapshot = prometheus::tests::complete();
-    let mut encoder = encoder(Temporality::Delta, Histograms::Explicit);
-    let first = numbers(&messages(encoder.encode(&snapshot)));
-    encoder.accepted(0);
-    snapshot.taken += std::time::Duration::from_secs(15);
-    let second = messages(encoder.encode(&snapshot));
-    let delta: i32 = AggregationTemporality::Delta.into();
-    for message in &second {
-        match message.data.as_ref().unwrap() {
-            Data::Sum(sum) => assert_eq!(
-                sum.aggregation_temporality == delta,
-                sum.is_monotonic,
-                "{}",
-                message.name
-            ),
-            Data::Histogram(histogram) => assert_eq!(histogram.aggregation_temporality, delta),
-            _ => {}
-        }
-    }
-    let second = numbers(&second);
-    let of = |numbers: &BTreeMap<(String, BTreeMap<String, String>), f64>, name: &str| -> f64 {
-        numbers
-            .iter()
-            .filter(|((it, _), _)| it == name)
-            .map(|(_, value)| *value)
-            .sum()
-    };
-    assert!(of(&first, "system.network.io") > 0.0);
-    assert!(of(&second, "system.network.io").abs() < 1e-9);
-    let used = |numbers| of(numbers, "hw.gpu.memory.usage");
-    assert!((used(&first) - used(&second)).abs() < 1e-9 && used(&first) > 0.0);
-    // What was before the agent is not new.
-    assert!(first.keys().all(|(name, _)| name != "hw.energy"));
-    assert!(second.keys().any(|(name, _)| name == "hw.energy"));
-}
-
-#[test]
-fn what_an_agent_before_this_one_has_counted_is_in_no_difference() {
-    let mut snapshot = prometheus::tests::complete();
-    let network = std::sync::Arc::make_mut(snapshot.network.as_mut().unwrap());
-    network.since = Some(snapshot.started - std::time::Duration::from_hours(1));
-    let mut encoder = encoder(Temporality::Delta, Histograms::Explicit);
-    let of = |messages: &[Message]| -> f64 {
-        let all = numbers(messages).into_iter();
-        all.filter(|((name, _), _)| name == "system.network.io")
-            .map(|(_, value)| value)
-            .sum()
-    };
-    assert!(of(&messages(encoder.encode(&snapshot))).abs() < 1e-9);
-    encoder.accepted(0);
-    snapshot.taken += std::time::Duration::from_secs(15);
-    let network = std::sync::Arc::make_mut(snapshot.network.as_mut().unwrap());
-    network.traffic[0].transmit += 7;
-    assert!((of(&messages(encoder.encode(&snapshot))) - 7.0).abs() < 1e-9);
 }
 
 #[test]
@@ -413,7 +247,7 @@ fn exponential_histograms_hold_the_same_samples() {
 }
 
 #[test]
-fn large_rounds_are_parted_and_nothing_is_lost() {
+fn a_large_snapshot_is_split_and_nothing_is_lost() {
     use crate::sample::Traffic;
     use std::sync::Arc;
     let mut snapshot = prometheus::tests::complete();
@@ -428,7 +262,7 @@ fn large_rounds_are_parted_and_nothing_is_lost() {
     let parts = encoder(Temporality::Cumulative, Histograms::Explicit).encode(&snapshot);
     assert!(parts.len() > 2);
     for part in &parts {
-        assert!(part.points <= POINTS as u64 && part.length() < 4 << 20);
+        assert!(part.points <= POINTS as u64 && part.body().len() < 4 << 20);
     }
     let total: u64 = parts.iter().map(|part| part.points).sum();
     let histograms_counted_twice =
@@ -440,7 +274,7 @@ fn large_rounds_are_parted_and_nothing_is_lost() {
     );
 }
 
-/// The points of a series that say that it has ended.
+/// The number of last points of a metric's series.
 fn ends(parts: Vec<Part>, name: &str) -> usize {
     let found = messages(parts).into_iter().filter(|it| it.name == name);
     let points = found.flat_map(|message| match message.data {
@@ -455,7 +289,7 @@ fn ends(parts: Vec<Part>, name: &str) -> usize {
 }
 
 #[test]
-fn a_series_that_ends_says_so_until_it_was_heard() {
+fn the_end_of_a_series_is_sent_until_it_is_accepted() {
     let mut encoder = encoder(Temporality::Cumulative, Histograms::Explicit);
     let snapshot = prometheus::tests::complete();
     let all = encoder.encode(&snapshot).len();
@@ -468,7 +302,7 @@ fn a_series_that_ends_says_so_until_it_was_heard() {
     assert_eq!(ends(encoder.encode(&without), name), 1);
     let parts = encoder.encode(&without);
     let count = parts.len();
-    assert_eq!(ends(parts, name), 1, "nobody has accepted it");
+    assert_eq!(ends(parts, name), 1, "not accepted yet");
     (0..count).for_each(|part| encoder.accepted(part));
     assert_eq!(ends(encoder.encode(&without), name), 0);
 }

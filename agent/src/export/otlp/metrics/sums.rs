@@ -1,11 +1,11 @@
-//! What must be remembered of counters and histograms from one time to the next: since when they count, and, where
-//! only what is new is sent, what has been accepted. Bounded by the number of series. Pure.
+//! The state of counters and histograms between messages: when each started, and, with delta temporality, what the
+//! receiver has accepted. Bounded by the number of series. Pure.
 
 use std::collections::HashMap;
 
 use crate::{config::Temporality, model::Value};
 
-/// A sum as it stands.
+/// The current value of a sum.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Total {
     Integer(u64),
@@ -13,10 +13,10 @@ pub(super) enum Total {
     Histogram(Buckets),
 }
 
-/// A histogram's.
+/// The value of a histogram.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Buckets {
-    /// In every bucket; of an exponential histogram those of zero come first.
+    /// The count of each bucket; in an exponential histogram the zero bucket comes first.
     pub(super) counts: Vec<u64>,
     pub(super) sum: f64,
 }
@@ -28,13 +28,13 @@ impl Buckets {
 }
 
 impl Total {
-    /// Of a value; of a histogram's fine buckets where they are wanted and there.
-    pub(super) fn new(value: Value<'_>, fine: bool) -> Self {
+    /// The value of a series. A histogram that has exponential buckets is read from them if they are wanted.
+    pub(super) fn new(value: Value<'_>, exponential: bool) -> Self {
         match value {
             Value::Integer(value) => Self::Integer(value),
             Value::Real(value) => Self::Real(value),
             Value::Histogram(histogram) => {
-                let counts = match histogram.fine.filter(|_| fine) {
+                let counts = match histogram.fine.filter(|_| exponential) {
                     Some(fine) => [&[fine.zero][..], &fine.buckets[..]].concat(),
                     None => histogram.buckets.to_vec(),
                 };
@@ -44,8 +44,8 @@ impl Total {
         }
     }
 
-    /// The count that cannot go down while it is the same sum.
-    #[expect(clippy::cast_precision_loss, reason = "only compared with its like")]
+    /// A number that decreases only when the sum starts again.
+    #[expect(clippy::cast_precision_loss, reason = "it is only compared")]
     fn size(&self) -> f64 {
         match self {
             Self::Integer(value) => *value as f64,
@@ -54,7 +54,7 @@ impl Total {
         }
     }
 
-    /// What is new since `before`.
+    /// The increase since `before`.
     fn since(&self, before: &Self) -> Self {
         match (self, before) {
             (Self::Integer(now), Self::Integer(before)) => {
@@ -74,7 +74,6 @@ impl Total {
         }
     }
 
-    /// Both together.
     fn plus(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Integer(one), Self::Integer(other)) => Self::Integer(one.saturating_add(*other)),
@@ -93,43 +92,43 @@ impl Total {
     }
 }
 
-/// A sum as it goes out: from when on it counts, and how much.
+/// A sum as it is sent.
 pub(super) struct Sum {
+    /// When it started, in nanoseconds since 1970.
     pub(super) start: u64,
     pub(super) total: Total,
 }
 
-/// Every series that is a sum. Times are in nanoseconds since 1970.
+/// All series that are sums, by key. Times are in nanoseconds since 1970.
 #[derive(Default)]
 pub(super) struct Sums(HashMap<u64, Series>);
 
 struct Series {
-    /// What it counts from.
     start: u64,
-    /// As it stood last, and when.
+    /// [`Total::size`] of the last value, and its time.
     last: f64,
     last_time: u64,
-    /// What only the sending of differences needs.
-    difference: Option<Difference>,
+    /// `None` with cumulative temporality.
+    delta: Option<Delta>,
 }
 
-struct Difference {
+struct Delta {
     accepted: Total,
     accepted_time: u64,
-    /// What had not been accepted when it began again at 0.
-    owed: Option<Total>,
-    /// What was offered, and in which part of the round.
-    offered: Total,
-    offered_time: u64,
+    /// The increase that was not accepted before the sum started again at 0.
+    pending: Option<Total>,
+    /// The last value that was sent, and the message that had it.
+    unacked: Total,
+    unacked_time: u64,
     part: usize,
 }
 
 impl Sums {
-    /// Takes a sum in and says what goes out of it, in that part of the round. `since` is when it began, if that is
-    /// known.
+    /// Records the value of a sum, and returns what to send of it in the message with index `part`. `since` is when the
+    /// sum started, if that is known.
     ///
-    /// If it is not, the first point has no length, as the data model of OpenTelemetry asks for; a difference there is
-    /// none at first. A sum that went back has begun anew after it was seen last.
+    /// If it is not, the first cumulative point has zero length, as OpenTelemetry's data model requires, and there is no
+    /// first delta. A sum that decreased has started again after its last value.
     pub(super) fn next(
         &mut self,
         key: u64,
@@ -150,7 +149,7 @@ impl Sums {
                 start: began,
                 last: size,
                 last_time: time,
-                difference: None,
+                delta: None,
             }),
         };
         let went_back = size < series.last;
@@ -170,42 +169,42 @@ impl Sums {
             fresh = Some(total.clone());
         }
         let zero = || total.since(&total);
-        let difference = series.difference.get_or_insert_with(|| Difference {
+        let delta = series.delta.get_or_insert_with(|| Delta {
             accepted: fresh.clone().unwrap_or_else(zero),
             accepted_time: began,
-            owed: None,
-            offered: zero(),
-            offered_time: began,
+            pending: None,
+            unacked: zero(),
+            unacked_time: began,
             part,
         });
         if went_back {
-            let lost = difference.offered.since(&difference.accepted);
-            difference.owed = Some(match &difference.owed {
-                Some(owed) => owed.plus(&lost),
+            let lost = delta.unacked.since(&delta.accepted);
+            delta.pending = Some(match &delta.pending {
+                Some(pending) => pending.plus(&lost),
                 None => lost,
             });
-            difference.accepted = zero();
+            delta.accepted = zero();
         }
-        let new = total.since(&difference.accepted);
-        let new = difference
-            .owed
+        let new = total.since(&delta.accepted);
+        let new = delta
+            .pending
             .as_ref()
-            .map_or(new.clone(), |owed| new.plus(owed));
-        (difference.offered, difference.offered_time) = (total, time);
-        difference.part = part;
+            .map_or(new.clone(), |pending| new.plus(pending));
+        (delta.unacked, delta.unacked_time) = (total, time);
+        delta.part = part;
         fresh.is_none().then_some(Sum {
-            start: difference.accepted_time,
+            start: delta.accepted_time,
             total: new,
         })
     }
 
-    /// That part of the last round was accepted.
+    /// The receiver has accepted the last message with that index.
     pub(super) fn accepted(&mut self, part: usize) {
-        let differences = self.0.values_mut().filter_map(|it| it.difference.as_mut());
-        for it in differences.filter(|it| it.part == part) {
-            it.accepted = it.offered.clone();
-            it.accepted_time = it.offered_time;
-            it.owed = None;
+        let deltas = self.0.values_mut().filter_map(|it| it.delta.as_mut());
+        for it in deltas.filter(|it| it.part == part) {
+            it.accepted = it.unacked.clone();
+            it.accepted_time = it.unacked_time;
+            it.pending = None;
         }
     }
 }
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_begins_when_it_is_said_to_and_anew_when_it_went_back() {
+    fn a_sum_starts_when_it_is_said_to_and_again_when_it_decreased() {
         let mut sums = Sums::default();
         let mut next = |value, since, time| {
             next(&mut sums, value, since, time, Temporality::Cumulative).unwrap()
@@ -239,12 +238,12 @@ mod tests {
         assert_eq!(next(5, Some(10), 100), (10, 5));
         assert_eq!(next(7, Some(10), 200), (10, 7));
         assert_eq!(next(1, Some(250), 300), (250, 1));
-        // Went back, and nobody says when it began.
+        // It decreased, and its start is not known.
         assert_eq!(next(0, Some(250), 400), (300, 0));
     }
 
     #[test]
-    fn a_sum_of_unknown_age_begins_with_a_point_without_length() {
+    fn a_sum_of_unknown_age_starts_with_a_point_of_zero_length() {
         let mut sums = Sums::default();
         let mut next =
             |value, time| next(&mut sums, value, None, time, Temporality::Cumulative).unwrap();
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_add_up_to_the_sum_whatever_is_not_accepted() {
+    fn deltas_add_up_to_the_sum_whatever_is_not_accepted() {
         let mut sums = Sums::default();
         assert_eq!(next(&mut sums, 5, Some(10), 100, DELTA), Some((10, 5)));
         assert_eq!(next(&mut sums, 8, Some(10), 200, DELTA), Some((10, 8)));
@@ -263,7 +262,7 @@ mod tests {
         assert_eq!(next(&mut sums, 8, Some(10), 300, DELTA), Some((200, 0)));
         sums.accepted(1);
         assert_eq!(next(&mut sums, 9, Some(10), 400, DELTA), Some((200, 1)));
-        // Begins again while 1 is owed, twice.
+        // Starts again twice while 1 is pending.
         assert_eq!(next(&mut sums, 4, Some(450), 500, DELTA), Some((200, 5)));
         assert_eq!(next(&mut sums, 2, Some(550), 600, DELTA), Some((200, 7)));
         sums.accepted(0);
@@ -271,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_to_what_nobody_has_seen_is_not_made_up() {
+    fn there_is_no_delta_to_an_unknown_value() {
         let mut sums = Sums::default();
         assert_eq!(next(&mut sums, 1000, None, 100, DELTA), None);
         assert_eq!(next(&mut sums, 1001, None, 200, DELTA), Some((100, 1)));
