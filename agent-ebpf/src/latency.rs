@@ -1,11 +1,11 @@
-//! A histogram of times: linear up to 64 us, then 32 buckets to a doubling, so none is wider than 1/32 of where it
-//! begins. Unit: microseconds.
+//! A histogram of times: linear up to 64 us, then 32 buckets to a doubling, so no bucket is wider than 1/32 of its
+//! beginning. Unit: microseconds.
 
 /// Times of one kind of one slot.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Histogram {
-    /// Of all samples. Unit: microseconds.
+    /// Sum of all samples. Unit: microseconds.
     pub sum: u64,
     /// Samples by [`bucket`].
     pub buckets: [u64; BUCKETS],
@@ -37,7 +37,7 @@ pub const fn bucket(microseconds: u32) -> u32 {
     shift * STEPS + (time >> shift)
 }
 
-/// The longest time that a bucket takes; of the last one, the longest that is told apart.
+/// The longest time in a bucket. The last bucket also takes everything longer.
 #[must_use]
 pub const fn longest(bucket: u32) -> u32 {
     if bucket < 2 * STEPS {

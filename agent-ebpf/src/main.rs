@@ -1,5 +1,4 @@
-//! The BPF object: its maps, its licence, and the entry points of its programs, each a thin wrapper round
-//! the file of the same name under `programs/`. Built for the bpf target only; `agent/build.rs` embeds it.
+//! The BPF object: maps, programs and licence. Built for the bpf target only; `agent/build.rs` embeds it.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(

@@ -1,14 +1,9 @@
 //! What outlives the agent, as the next one must find it: which maps are pinned, and the version of their layout.
 
-use core::mem::offset_of;
+use crate::map;
 
-use super::{
-    Account, Begun, Caller, Connection, Control, Counters, Drop, Histogram, Listener, Opener,
-    Record, Shown, Stranger, Totals, map,
-};
-
-/// The maps that hold what was counted and what is going on. The tables of the configuration are not among them:
-/// each load of the programs has its own.
+/// The maps that hold what was counted and what is going on. The tables of the configuration are not among them: each
+/// load of the programs has its own.
 pub const MAPS: [&str; 11] = [
     map::COUNTERS,
     map::CONTROL,
@@ -16,89 +11,77 @@ pub const MAPS: [&str; 11] = [
     map::HISTOGRAMS,
     map::AUTO_PARTIES,
     map::PROCESSES,
-    map::BEGUN,
-    map::STRANGERS,
+    map::PENDING_CONNECTS,
+    map::UNEXPECTED_PEERS,
     map::COUNTED,
     map::LISTENERS,
-    map::OPENERS,
+    map::LOCAL_INITIATORS,
 ];
 
 /// Pinned as well where a protocol is on UDP.
-pub const UDP_MAPS: [&str; 1] = [map::CALLERS];
+pub const UDP_MAPS: [&str; 1] = [map::UNEXPECTED_SENDERS];
 
 /// Pinned as well where connections are recorded.
 pub const RECORD_MAPS: [&str; 1] = [map::RECORDS];
 
-/// To be counted up where what a value *means* changes, and no size or place does.
-const MEANING: u64 = 2;
+/// The version of everything that is pinned. Count it up whenever a name, a layout or the meaning of a value changes:
+/// an agent does not go on with the maps of another version.
+pub const VERSION: u64 = 3;
 
-/// Another number for every other layout of what is pinned.
-pub const VERSION: u64 = {
-    let facts = [
-        MEANING,
-        size_of::<Counters>() as u64,
-        offset_of!(Counters, walk) as u64,
-        offset_of!(Counters, smoothed) as u64,
-        offset_of!(Counters, open) as u64,
-        offset_of!(Counters, measured) as u64,
-        offset_of!(Counters, latency) as u64,
-        offset_of!(Counters, waiting) as u64,
-        offset_of!(Counters, sent) as u64,
-        offset_of!(Counters, shown) as u64,
-        size_of::<Totals>() as u64,
-        offset_of!(Totals, transmit) as u64,
-        offset_of!(Totals, receive) as u64,
-        offset_of!(Totals, retransmit) as u64,
-        offset_of!(Totals, segments) as u64,
-        offset_of!(Totals, opened) as u64,
-        offset_of!(Totals, closed) as u64,
-        offset_of!(Totals, failures) as u64,
-        offset_of!(Totals, messages) as u64,
-        offset_of!(Totals, rounds) as u64,
-        offset_of!(Totals, waited) as u64,
-        size_of::<Shown>() as u64,
-        size_of::<Control>() as u64,
-        offset_of!(Control, auto_parties) as u64,
-        offset_of!(Control, histograms) as u64,
-        offset_of!(Control, histogram_limit) as u64,
-        offset_of!(Control, turn) as u64,
-        offset_of!(Control, walk) as u64,
-        offset_of!(Control, clock) as u64,
-        offset_of!(Control, settled) as u64,
-        offset_of!(Control, untold) as u64,
-        Drop::ALL.len() as u64,
-        size_of::<Account>() as u64,
-        offset_of!(Account, sequence_base) as u64,
-        offset_of!(Account, transmit) as u64,
-        offset_of!(Account, receive) as u64,
-        offset_of!(Account, retransmit) as u64,
-        offset_of!(Account, received) as u64,
-        offset_of!(Account, segments) as u64,
-        offset_of!(Account, opened) as u64,
-        offset_of!(Account, sampled) as u64,
-        offset_of!(Account, initiator) as u64,
-        offset_of!(Account, walk) as u64,
-        offset_of!(Account, sent) as u64,
-        offset_of!(Account, began) as u64,
-        offset_of!(Account, base) as u64,
-        offset_of!(Account, adopted) as u64,
-        offset_of!(Account, told) as u64,
-        size_of::<Begun>() as u64,
-        size_of::<Listener>() as u64,
-        size_of::<Opener>() as u64,
-        size_of::<Record>() as u64,
-        size_of::<Histogram>() as u64,
-        offset_of!(Histogram, buckets) as u64,
-        size_of::<Stranger>() as u64,
-        size_of::<Connection>() as u64,
-        size_of::<Caller>() as u64,
-    ];
-    // FNV-1a, a number at a time.
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let mut at = 0;
-    while at < facts.len() {
-        hash = (hash ^ facts[at]).wrapping_mul(0x0000_0100_0000_01b3);
-        at += 1;
+#[cfg(test)]
+mod tests {
+    use crate::*;
+
+    /// Fails if a type's size or a field's offset is another, and does not compile if a field is missing here.
+    macro_rules! layout {
+        ($type:ident: $size:literal { $($field:ident: $offset:literal),+ $(,)? }) => {{
+            let _every_field = |$type { $($field: _),+ }: $type| ();
+            let found = (size_of::<$type>(), vec![$((stringify!($field), core::mem::offset_of!($type, $field))),+]);
+            assert_eq!(
+                found,
+                ($size, vec![$((stringify!($field), $offset)),+]),
+                "the layout of {} has changed: count `pinned::VERSION` up, and write the new layout down here",
+                stringify!($type)
+            );
+        }};
     }
-    hash
-};
+
+    #[test]
+    fn the_layout_of_pinned_maps_is_that_of_the_version() {
+        assert_eq!(pinned::VERSION, 3, "the layouts below are of version 3");
+        layout!(Totals: 120 {
+            transmit: 0, receive: 8, retransmit: 16, segments: 24, opened: 40, closed: 56, failures: 80, messages: 88,
+            rounds: 104, waited: 112,
+        });
+        layout!(Shown: 32 { transmit: 0, receive: 8, received_messages: 16, waited: 24 });
+        layout!(Counters: 192 {
+            totals: 0, walk: 120, smoothed: 128, open: 136, measured: 140, latency: 144, waiting: 148, sent: 152, shown: 160,
+        });
+        layout!(Control: 112 {
+            stride: 0, auto_limit: 4, auto_parties: 8, endpoints: 12, events: 16, histograms: 20, histogram_limit: 24,
+            handover: 28, walk: 32, clock: 40, settled: 48, unarmed: 56, dropped: 64,
+        });
+        layout!(Account: 112 {
+            slot: 0, sequence_base: 4, transmit: 8, receive: 16, retransmit: 24, received: 32, segments: 40, opened: 48,
+            sampled: 52, initiator: 56, walk: 60, sent: 64, began: 72, base: 80, adopted: 104, close_callback: 108,
+        });
+        layout!(PendingConnect: 8 { process: 0, unexpected: 4 });
+        layout!(Listener: 16 { ports: 0 });
+        layout!(LocalInitiator: 20 { address: 0, port: 16, listening: 18 });
+        layout!(UnexpectedSender: 20 { address: 0, local_port: 16, padding: 18 });
+        layout!(Histogram: 5128 { sum: 0, buckets: 8 });
+        layout!(UnexpectedPeer: 32 { connection: 0, role: 24, process: 28 });
+        layout!(Connection: 24 { address: 0, remote_port: 16, local_port: 18, slot: 20 });
+        layout!(Record: 96 {
+            connection: 0, local: 24, began: 40, ended: 48, transmit: 56, receive: 64, retransmit: 72, smoothed: 80,
+            role: 84, end: 88, adopted: 92,
+        });
+    }
+
+    /// Not pinned, but read by the other side as bytes.
+    #[test]
+    fn the_layout_of_what_is_exchanged_has_no_padding() {
+        layout!(SocketOwner: 32 { process: 0, padding: 4, connection: 8 });
+        layout!(Endpoint: 20 { address: 0, port: 16, padding: 18 });
+    }
+}

@@ -1,12 +1,12 @@
-//! What the programs are fitted with before the verifier looks: their read-only data.
+//! The programs' read-only data, which the loader fills in before the verifier looks.
 
 /// Name of the read-only [`Offsets`] in the object's `.rodata`.
 pub const OFFSETS: &str = "OFFSETS";
 /// Name of the read-only [`Settings`] in the object's `.rodata`.
 pub const SETTINGS: &str = "SETTINGS";
 
-/// Byte offsets of the kernel's own fields, from the running kernel's BTF. They are read-only data by the
-/// time the verifier looks, so it takes them for constants and lets them through as direct loads.
+/// Byte offsets of the kernel's own fields, from the running kernel's BTF. The verifier takes read-only data for
+/// constants, so it lets them through as direct loads.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offsets {
@@ -70,7 +70,7 @@ pub struct Offsets {
     pub process: u32,
 }
 
-/// What the programs are to do, constant to the verifier.
+/// What the programs do, constant to the verifier.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -83,7 +83,6 @@ pub struct Settings {
     pub receive_parameters: u32,
     /// Not 0: record connections.
     pub records: u32,
-    /// Which load of the programs this is, from 1. What is not the same done twice is done only by the one whose
-    /// [`turn`](crate::turn) it is.
+    /// Which load of the programs this is, from 1; see [`handover`](crate::handover).
     pub generation: u32,
 }

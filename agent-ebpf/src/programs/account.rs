@@ -2,46 +2,32 @@
 //!
 //! Exactness rests on three things.
 //!
-//! 1. What is counted comes from fields that the kernel writes once per event and that are read once here,
-//!    so a reader without the socket's lock never sees a half-made sum. Transmitted payload is the
-//!    distance that `snd_nxt` has come: unlike `bytes_sent - bytes_retrans` it does not count a segment
-//!    twice that the local queue refused (`tcp_write_xmit`, `net/ipv4/tcp_output.c`, leaves `snd_nxt` where
-//!    it was, while `__tcp_transmit_skb` has already added to `bytes_sent`). Its upper half comes from
-//!    `bytes_acked`, from which it is never further than a window (2^30, `MAX_TCP_WINDOW`).
-//! 2. SYN and FIN take a sequence number each: see `finished_sending` and `finished_receiving`. The kernel
-//!    adds a FIN a moment before it marks it, so of what has arrived since the last settle the iterator
-//!    holds the last byte back until the next.
-//! 3. An account's sums move by compare-and-swap, and the slot by what the account moved, so iterators and
-//!    the end of the connection may race. The last settle marks the sums `CLOSED`; whoever read them
-//!    before loses the swap.
+//! 1. What is counted comes from fields that the kernel writes once per event and that are read once here, so a reader
+//!    without the socket's lock never sees a half-made sum. Transmitted payload is the distance that `snd_nxt` has come:
+//!    unlike `bytes_sent - bytes_retrans` it does not count a segment twice that the local queue refused
+//!    (`tcp_write_xmit`, `net/ipv4/tcp_output.c`, leaves `snd_nxt` where it was, while `__tcp_transmit_skb` has already
+//!    added to `bytes_sent`). Its upper half comes from `bytes_acked`, from which it is never further than a window
+//!    (2^30, `MAX_TCP_WINDOW`).
+//! 2. SYN and FIN take a sequence number each: see `tcp::has_sent_fin` and `TcpSock::finished_receiving`. The kernel adds
+//!    a FIN a moment before it marks it, so of what has arrived since the last settle a walk holds the last byte back
+//!    until the next.
+//! 3. An account's sums move by compare-and-swap, and the slot by what the account moved, so walks and the end of the
+//!    connection may race. The last settle marks the sums `CLOSED`; whoever read them before loses the swap.
 
-use core::{
-    intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg},
-    mem::MaybeUninit,
+use core::mem::MaybeUninit;
+
+use agent_ebpf::{
+    Account, CLOSED, Counters, DropReason, End, Role, close_callback,
+    tcp::{self, has_sent_fin},
 };
 
-use agent_ebpf::{Account, CLOSED, Counters, Drop, End, Role, told};
-
-use super::{
-    latency,
-    maps::{CONTROL, COUNTERS, count_drop},
-    openers, records,
-    rhythm::end_wait,
-    socket::{TcpSock, finished_sending, tcp_state},
-    socket_events,
+use crate::programs::{
+    atomic::{MapValue, Word, word},
+    control::{STATE_CALLBACK, control, count_drop, now, records_connections, sees_all_events},
+    counters::{count_open, counters, sample_rtt},
+    socket::TcpSock,
+    storage::is_closed,
 };
-
-const RELAXED: AtomicOrdering = AtomicOrdering::Relaxed;
-
-/// `*place += value`, atomically, wrapping: a negative correction is its two's complement.
-///
-/// # Safety
-/// `place` must be valid for the length of the program.
-#[inline(always)]
-pub(super) unsafe fn add(place: *mut u64, value: u64) {
-    // SAFETY: the caller's.
-    let _before = unsafe { atomic_xadd::<u64, u64, RELAXED>(place, value) };
-}
 
 /// Payload bytes of a connection since it was claimed or adopted.
 struct Reading {
@@ -56,20 +42,18 @@ struct Reading {
 
 /// Reads the kernel's counters. `state` is the one that the connection is in, or, at its end, was in.
 ///
-/// Field by field in an order that errs low without the lock: `snd_nxt` before `write_seq` before the
-/// state that says whether a FIN was queued.
+/// Field by field in an order that errs low without the lock: `snd_nxt` before `write_seq` before the state that says
+/// whether a FIN was queued.
 #[inline(always)]
-fn read(account: *const Account, sock: &TcpSock, state: impl FnOnce() -> u8) -> Reading {
+fn read(sequence_base: u32, sock: &TcpSock, state: impl FnOnce() -> u8) -> Reading {
     let acked = sock.bytes_acked();
     let next = sock.snd_nxt();
     let write = sock.write_seq();
     let received = sock.bytes_received();
     let retransmit = sock.bytes_retrans();
     let (segments_out, segments_in) = (sock.data_segs_out(), sock.data_segs_in());
-    let fin_sent = finished_sending(state(), next, write);
-    // SAFETY: the account is a map value that lives as long as the program runs.
-    let base = unsafe { (*account).sequence_base };
-    let low = next.wrapping_sub(base);
+    let fin_sent = has_sent_fin(state(), next, write);
+    let low = next.wrapping_sub(sequence_base);
     let apart = low.wrapping_sub(acked as u32).cast_signed();
     let transmit = acked.wrapping_add_signed(i64::from(apart));
     Reading {
@@ -88,8 +72,7 @@ fn at_least_0(sum: u64) -> u64 {
     if sum & CLOSED == 0 { sum } else { 0 }
 }
 
-/// An account in which everything is 0. Word by word: LLVM would make it a call of `memset`, which goes byte by byte
-/// here.
+/// An account of 0s. Word by word: LLVM would call `memset`, which goes byte by byte here.
 #[inline(always)]
 fn empty(place: &mut MaybeUninit<Account>) -> &mut Account {
     let words = place.as_mut_ptr().cast::<u64>();
@@ -101,10 +84,16 @@ fn empty(place: &mut MaybeUninit<Account>) -> &mut Account {
     unsafe { place.assume_init_mut() }
 }
 
-/// The account of a connection whose every byte is counted, at its establishment. Payload that went with a
-/// SYN (Fast Open) is behind `snd_nxt` already; no other can be.
+/// When an account is made, where connections are recorded.
 #[inline(always)]
-pub(super) fn opened<'a>(
+fn began() -> u64 {
+    if records_connections() { now() } else { 0 }
+}
+
+/// The account of a connection whose every byte is counted, at its establishment. Payload that went with a SYN (Fast
+/// Open) is behind `snd_nxt` already; no other can be.
+#[inline(always)]
+pub(super) fn claimed<'a>(
     place: &'a mut MaybeUninit<Account>,
     slot: u32,
     sock: &TcpSock,
@@ -113,7 +102,7 @@ pub(super) fn opened<'a>(
     let account = empty(place);
     account.slot = slot;
     account.sequence_base = sock.snd_nxt().wrapping_sub(sent);
-    account.began = records::now();
+    account.began = began();
     account
 }
 
@@ -134,13 +123,13 @@ pub(super) fn adopted<'a>(
         retransmit,
         segments,
         ..
-    } = read(account, sock, || sock.state());
+    } = read(account.sequence_base, sock, || sock.state());
     account.transmit = transmit;
     account.receive = receive;
     account.retransmit = retransmit;
     account.segments = segments;
     account.base = [transmit, receive, retransmit];
-    account.began = records::now();
+    account.began = began();
     account.adopted = 1;
     account.opened = 1;
     account.sampled = sock.newest_rtt_sent() as u32;
@@ -148,297 +137,175 @@ pub(super) fn adopted<'a>(
 }
 
 /// Counts a claimed connection as opened; `false` if it is already.
-///
-/// # Safety
-/// `account` must be a value of the socket storage.
 #[inline(always)]
-pub(super) unsafe fn count_opened(account: *mut Account, slot: u32, role: Role) -> bool {
+pub(super) fn count_opened(account: MapValue<Account>, slot: u32, role: Role) -> bool {
     // One that was adopted in the moment in which it was established is not older than its account.
-    // SAFETY: the caller's.
-    let (opened, adopted) = unsafe {
-        (
-            exchange_32(&raw mut (*account).opened, 1),
-            exchange_32(&raw mut (*account).adopted, 0),
-        )
-    };
+    let opened = word!(account, opened).exchange(1);
+    let adopted = word!(account, adopted).exchange(0);
     if opened != 0 && adopted == 0 {
         return false;
     }
-    if let Some(counters) = COUNTERS.get_ptr_mut(slot) {
-        // SAFETY: a map value, valid for the length of the program, and the index is below the length.
-        unsafe { add(&raw mut (*counters).totals.opened[role as usize], 1) };
+    if let Some(counters) = counters(slot) {
+        word!(counters, totals.opened[role as usize]).add(1);
     }
     true
 }
 
-/// Looks whether `socket_events` is told of the end of an open account's connection, and counts it if not.
-///
-/// # Safety
-/// `account` must be a value of the socket storage.
+/// Looks whether `socket_events` will be called at the end of an open account's connection, and notes it if not.
 #[inline(always)]
-pub(super) unsafe fn look_if_told(account: *mut Account, sock: &TcpSock) {
-    if !socket_events::see_all() || sock.callback_flags() & socket_events::STATE_ARMED != 0 {
+pub(super) fn check_close_callback(account: MapValue<Account>, sock: &TcpSock) {
+    if !sees_all_events() || sock.callback_flags() & STATE_CALLBACK != 0 {
         return;
     }
-    // SAFETY: the caller's.
-    unsafe {
-        if (&raw const (*account).told).read_volatile() == told::NOT {
-            return;
-        }
-        if note_told(account, told::NOT) == told::ARMED {
-            count_drop(Drop::Disarmed);
-        }
-        // The end may have come before the note: nobody else would take it back.
-        if (&raw const (*account).transmit).read_volatile() & CLOSED != 0 {
-            note_told(account, told::UNKNOWN);
-        }
+    if word!(account, close_callback).get() == close_callback::NOT_ARMED {
+        return;
+    }
+    if set_close_callback(account, close_callback::NOT_ARMED) == close_callback::ARMED {
+        count_drop(DropReason::Disarmed);
+    }
+    // The end may have come before the note: nobody else would take it back.
+    if is_closed(account) {
+        set_close_callback(account, close_callback::UNKNOWN);
     }
 }
 
-/// Notes whether `socket_events` is told, of [`told`], and returns what was noted before. Whoever arms a connection notes
-/// it after that.
-///
-/// # Safety
-/// As for [`look_if_told`].
+/// Notes the state of the callback, of [`close_callback`], and returns what it was. Whoever arms it notes it after that.
 #[inline(always)]
-pub(super) unsafe fn note_told(account: *mut Account, now: u32) -> u32 {
-    // SAFETY: the caller's.
-    let before = unsafe { exchange_32(&raw mut (*account).told, now) };
-    if (before == told::NOT) != (now == told::NOT)
-        && let Some(control) = CONTROL.get_ptr_mut(0)
+pub(super) fn set_close_callback(account: MapValue<Account>, now: u32) -> u32 {
+    let before = word!(account, close_callback).exchange(now);
+    if (before == close_callback::NOT_ARMED) != (now == close_callback::NOT_ARMED)
+        && let Some(control) = control()
     {
-        let by = if now == told::NOT { 1 } else { u64::MAX };
-        // SAFETY: the array's element, valid for the length of the program.
-        unsafe { add(&raw mut (*control).untold, by) };
+        let by = if now == close_callback::NOT_ARMED {
+            1
+        } else {
+            u64::MAX
+        };
+        word!(control, unarmed).add(by);
     }
     before
 }
 
-/// Brings a slot up to date with an open account, in the walk of this number. Losing a race to the connection's
-/// end is fine.
-///
-/// # Safety
-/// `account` must be a value of the socket storage.
+/// Brings a slot up to date with an open account, in the walk of this number. Losing a race to the connection's end is
+/// fine.
 #[inline(always)]
-pub(super) unsafe fn settle(account: *mut Account, sock: &TcpSock, walk: u64) {
-    // SAFETY: the caller's; the three sums are read before the kernel's counters on purpose: whoever
-    // settles in between moves them, and the swap fails.
-    let before = unsafe { core::ptr::read_volatile(account) };
-    if before.transmit & CLOSED != 0 {
-        return;
-    }
-    let Some(slot) = COUNTERS.get_ptr_mut(before.slot) else {
-        return;
-    };
-    // SAFETY: map values, valid for the length of the program; only this iterator writes these fields, and
-    // one runs at a time.
-    unsafe {
-        look_if_told(account, sock);
-        count_open(slot, sock, walk);
-        latency::sample_unarmed(account, before.sampled, slot, sock);
-    }
-    // Most connections are idle at most moments: three fields tell, before seven are read.
-    let distance = sock.snd_nxt().wrapping_sub(before.sequence_base);
-    if distance == before.transmit as u32
-        && sock.bytes_received() == before.receive
-        && sock.bytes_retrans() == before.retransmit
-    {
-        return;
-    }
-    let mut now = read(account, sock, || sock.state());
-    if now.received != before.received {
-        // SAFETY: the caller's; only this iterator writes it, and one runs at a time.
-        unsafe { (&raw mut (*account).received).write_volatile(now.received) };
-        if now.received == now.receive && now.receive > before.receive {
-            now.receive -= 1;
-        }
-    }
-    // SAFETY: `account` and `slot` are map values, valid for the length of the program.
-    unsafe {
-        let totals = &raw mut (*slot).totals;
-        advance(
-            &raw mut (*account).transmit,
-            before.transmit,
-            now.transmit,
-            &raw mut (*totals).transmit,
-        );
-        advance(
-            &raw mut (*account).receive,
-            before.receive,
-            now.receive,
-            &raw mut (*totals).receive,
-        );
-        advance(
-            &raw mut (*account).retransmit,
-            before.retransmit,
-            now.retransmit,
-            &raw mut (*totals).retransmit,
-        );
-        if swap(&raw mut (*account).segments, before.segments, now.segments) {
-            add_segments(slot, before.segments, now.segments);
-        }
-    }
-}
-
-/// Adds an open connection to what this walk finds of its slot.
-///
-/// # Safety
-/// `slot` must be valid for the length of the program, and nobody else write these fields.
-#[inline(always)]
-unsafe fn count_open(slot: *mut Counters, sock: &TcpSock, walk: u64) {
-    let smoothed = sock.smoothed_rtt();
-    // SAFETY: the caller's.
-    unsafe {
-        if (*slot).walk != walk {
-            (*slot).walk = walk;
-            (*slot).open = 0;
-            (*slot).measured = 0;
-            (*slot).smoothed = 0;
-        }
-        (*slot).open += 1;
-        (*slot).measured += u32::from(smoothed != 0);
-        (*slot).smoothed += u64::from(smoothed);
-    }
-}
-
-/// # Safety
-/// `slot` must be valid for the length of the program.
-#[inline(always)]
-unsafe fn add_segments(slot: *mut Counters, before: u64, now: u64) {
-    let sent = (now as u32).wrapping_sub(before as u32);
-    // The top bit is `CLOSED`'s on either side.
-    let received = ((now >> 32) as u32).wrapping_sub((before >> 32) as u32) & (u32::MAX >> 1);
-    // SAFETY: the caller's; the indexes are below the length.
-    unsafe {
-        add(&raw mut (*slot).totals.segments[0], u64::from(sent));
-        add(&raw mut (*slot).totals.segments[1], u64::from(received));
-    }
-}
-
-/// # Safety
-/// Both places must be valid for the length of the program.
-#[inline(always)]
-unsafe fn advance(sum: *mut u64, before: u64, now: u64, counter: *mut u64) {
-    // SAFETY: the caller's.
-    if unsafe { swap(sum, before, now) } {
-        // SAFETY: the caller's.
-        unsafe { add(counter, now.wrapping_sub(before)) };
-    }
-}
-
-/// Moves a sum from `before` to `now`, if there is anything to move and nobody has moved it meanwhile.
-///
-/// # Safety
-/// `sum` must be valid for the length of the program.
-#[inline(always)]
-pub(super) unsafe fn swap(sum: *mut u64, before: u64, now: u64) -> bool {
-    // SAFETY: the caller's.
-    now != before && unsafe { atomic_cxchg::<u64, RELAXED, RELAXED>(sum, before, now) }.1
-}
-
-/// Settles for the last time, with the counters as they are; the caller holds the socket's lock. Does nothing the
-/// second time.
-///
-/// # Safety
-/// `account` must be a value of the socket storage.
-#[inline(always)]
-pub(super) unsafe fn close(account: *mut Account, sock: &TcpSock, last_state: u8) {
-    // SAFETY: the caller's.
-    let (slot, transmit) = unsafe {
-        (
-            (*account).slot,
-            (&raw const (*account).transmit).read_volatile(),
-        )
-    };
+pub(super) fn settle(account: MapValue<Account>, sock: &TcpSock, walk: u64) {
+    // The sums are read before the kernel's counters on purpose: whoever settles in between moves them, and the swap
+    // fails.
+    let transmit = word!(account, transmit).get();
+    let receive = word!(account, receive).get();
+    let retransmit = word!(account, retransmit).get();
+    let segments = word!(account, segments).get();
+    let base = word!(account, sequence_base).get();
     if transmit & CLOSED != 0 {
         return;
     }
-    let now = read(account, sock, || last_state);
-    let Some(slot): Option<*mut Counters> = COUNTERS.get_ptr_mut(slot) else {
+    let Some(slot) = counters(word!(account, slot).get()) else {
         return;
     };
-    // SAFETY: `account` and `slot` are map values, valid for the length of the program; the index is below the
-    // length.
-    unsafe {
-        let totals = &raw mut (*slot).totals;
-        finish(
-            &raw mut (*account).transmit,
-            now.transmit,
-            &raw mut (*totals).transmit,
-        );
-        finish(
-            &raw mut (*account).receive,
-            now.receive,
-            &raw mut (*totals).receive,
-        );
-        finish(
-            &raw mut (*account).retransmit,
-            now.retransmit,
-            &raw mut (*totals).retransmit,
-        );
-        let before = exchange(&raw mut (*account).segments, now.segments | CLOSED);
-        if before & CLOSED == 0 {
-            add_segments(slot, before, now.segments);
-            let end = how(sock.error(), last_state);
-            add(&raw mut (*totals).closed[end as usize], 1);
-            note_told(account, told::UNKNOWN);
-            end_wait(account, slot);
-            records::ended(account, sock, end);
-            if (*account).initiator != 0 {
-                openers::forget(sock);
-            }
+    check_close_callback(account, sock);
+    count_open(slot, sock, walk);
+    sample_rtt(account, word!(account, sampled).get(), slot, sock);
+    // Most connections are idle at most moments: three fields tell, before seven are read.
+    let distance = sock.snd_nxt().wrapping_sub(base);
+    if distance == transmit as u32
+        && sock.bytes_received() == receive
+        && sock.bytes_retrans() == retransmit
+    {
+        return;
+    }
+    let mut now = read(base, sock, || sock.state());
+    let received = word!(account, received);
+    if now.received != received.get() {
+        received.set(now.received);
+        if now.received == now.receive && now.receive > receive {
+            now.receive -= 1;
         }
+    }
+    advance(
+        word!(account, transmit),
+        transmit,
+        now.transmit,
+        word!(slot, totals.transmit),
+    );
+    advance(
+        word!(account, receive),
+        receive,
+        now.receive,
+        word!(slot, totals.receive),
+    );
+    advance(
+        word!(account, retransmit),
+        retransmit,
+        now.retransmit,
+        word!(slot, totals.retransmit),
+    );
+    if word!(account, segments).swap(segments, now.segments) {
+        add_segments(slot, segments, now.segments);
     }
 }
 
-/// How a connection ended that leaves this state with this error: `tcp_reset` and `tcp_write_err` (a timeout, or
-/// what a router said about it) set the error before they change the state, everything else leaves it 0.
 #[inline(always)]
-fn how(error: i32, last_state: u8) -> End {
-    const EPIPE: i32 = 32;
-    const ECONNABORTED: i32 = 103;
-    const ECONNRESET: i32 = 104;
-    const ECONNREFUSED: i32 = 111;
-    match error {
-        // A process that closes with unread data, or without lingering, goes straight to CLOSE.
-        0 if matches!(
-            last_state,
-            tcp_state::ESTABLISHED | tcp_state::CLOSE_WAIT | tcp_state::SYN_RECV
-        ) =>
-        {
-            End::Reset
-        }
-        0 => End::Fin,
-        EPIPE | ECONNABORTED | ECONNRESET | ECONNREFUSED => End::Reset,
-        _ => End::Timeout,
+fn advance(sum: Word<u64>, before: u64, now: u64, counter: Word<u64>) {
+    if sum.swap(before, now) {
+        counter.add(now.wrapping_sub(before));
     }
 }
 
-/// # Safety
-/// Both places must be valid for the length of the program.
 #[inline(always)]
-unsafe fn finish(sum: *mut u64, now: u64, counter: *mut u64) {
-    // SAFETY: the caller's.
-    let before = unsafe { exchange(sum, now | CLOSED) };
+fn add_segments(slot: MapValue<Counters>, before: u64, now: u64) {
+    let sent = (now as u32).wrapping_sub(before as u32);
+    // The top bit is `CLOSED`'s on either side.
+    let received = ((now >> 32) as u32).wrapping_sub((before >> 32) as u32) & (u32::MAX >> 1);
+    word!(slot, totals.segments[0]).add(u64::from(sent));
+    word!(slot, totals.segments[1]).add(u64::from(received));
+}
+
+/// Settles for the last time, with the counters as they are; the caller holds the socket's lock. Returns how the
+/// connection ended and its counters, `None` if that was done before.
+#[inline(always)]
+pub(super) fn close(
+    account: MapValue<Account>,
+    sock: &TcpSock,
+    last_state: u8,
+) -> Option<(End, MapValue<Counters>)> {
+    let slot = word!(account, slot).get();
+    if is_closed(account) {
+        return None;
+    }
+    let base = word!(account, sequence_base).get();
+    let now = read(base, sock, || last_state);
+    let slot = counters(slot)?;
+    finish(
+        word!(account, transmit),
+        now.transmit,
+        word!(slot, totals.transmit),
+    );
+    finish(
+        word!(account, receive),
+        now.receive,
+        word!(slot, totals.receive),
+    );
+    finish(
+        word!(account, retransmit),
+        now.retransmit,
+        word!(slot, totals.retransmit),
+    );
+    let before = word!(account, segments).exchange(now.segments | CLOSED);
+    if before & CLOSED != 0 {
+        return None;
+    }
+    add_segments(slot, before, now.segments);
+    let end = tcp::end(sock.error(), last_state);
+    word!(slot, totals.closed[end as usize]).add(1);
+    set_close_callback(account, close_callback::UNKNOWN);
+    Some((end, slot))
+}
+
+#[inline(always)]
+fn finish(sum: Word<u64>, now: u64, counter: Word<u64>) {
+    let before = sum.exchange(now | CLOSED);
     if before & CLOSED == 0 && now != before {
-        // SAFETY: the caller's.
-        unsafe { add(counter, now.wrapping_sub(before)) };
+        counter.add(now.wrapping_sub(before));
     }
-}
-
-/// # Safety
-/// `place` must be valid for the length of the program.
-#[inline(always)]
-unsafe fn exchange(place: *mut u64, value: u64) -> u64 {
-    // SAFETY: the caller's.
-    unsafe { atomic_xchg::<u64, RELAXED>(place, value) }
-}
-
-/// # Safety
-/// As for `exchange`.
-#[inline(always)]
-unsafe fn exchange_32(place: *mut u32, value: u32) -> u32 {
-    // Not relaxed: LLVM 22 then forgets that the old value is wanted.
-    // SAFETY: the caller's.
-    unsafe { atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(place, value) }
 }

@@ -1,183 +1,121 @@
-//! Whose a socket is: from its addresses, its ports and which side opened it, to a slot.
+//! The kernel's side of [`agent_ebpf::classify`]: its tables are the maps.
 
-use agent_ebpf::{Address, Control, Drop, Endpoint, block, endpoints, protocol};
+use agent_ebpf::{
+    Address, Control, DropReason, Endpoint, LocalInitiator, block,
+    classify::{Flow, Tables, Transport},
+    endpoints, protocol,
+};
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
     btf_maps::{LpmTrie, lpm_trie::Key},
 };
 
-use super::{
+use crate::programs::{
+    atomic::word,
+    control::{control, count_drop},
     maps::{
-        ALLOWED, AUTO_PARTIES, CONTROL, ENDPOINTS, PORTS, PREFIXES, UDP_PORTS, count_drop,
-        take_number,
+        ALLOWED, AUTO_PARTIES, CONTROL, ENDPOINTS, LOCAL_INITIATORS, PORTS, PREFIXES, UDP_PORTS,
     },
-    openers,
     socket::TcpSock,
 };
 
-/// One end-to-end connection, seen from this node.
-pub(super) struct Connection {
-    pub(super) remote: Address,
-    pub(super) local: Address,
-    pub(super) remote_port: u16,
-    pub(super) local_port: u16,
-    /// Whether this side opened it: then the remote port is one that a party listens on, else the local one.
-    pub(super) initiator: bool,
-}
+/// The maps. `CREATE`: an automatic party is made on first sight.
+struct Maps<const CREATE: bool>;
 
-impl Connection {
-    /// Of a socket that has both its addresses; `None` for a family that is neither IPv4 nor IPv6.
+impl<const CREATE: bool> Tables for Maps<CREATE> {
     #[inline(always)]
-    pub(super) fn of(sock: &TcpSock, initiator: bool) -> Option<Self> {
-        let (remote, local) = sock.addresses()?;
-        let (remote_port, local_port) = (sock.remote_port(), sock.local_port());
-        Some(Self {
-            remote,
-            local,
-            remote_port,
-            local_port,
-            initiator,
-        })
+    fn control(&self) -> Option<&Control> {
+        CONTROL.get(0)
     }
 
-    /// The slot that counts it, or `None` for a socket that is not MPC.
     #[inline(always)]
-    pub(super) fn slot(&self) -> Option<u32> {
-        self.slot_by(auto_party)
-    }
-
-    /// Whether it has a slot, without that an automatic party is made for it.
-    #[inline(always)]
-    pub(super) fn is_mpc(&self) -> bool {
-        self.slot_by(|_, control| block::other(control.stride))
-            .is_some()
-    }
-
-    /// The rules in the order of how much each knows; `auto_party` gives the block of an automatic party.
-    #[inline(always)]
-    fn slot_by(&self, auto_party: impl FnOnce(Address, &Control) -> u32) -> Option<u32> {
-        let control = CONTROL.get(0)?;
-        let at_remote = protocol_of(self.remote_port);
-        let at_local = protocol_of(self.local_port);
-        let (listening, opposite) = if self.initiator {
-            (at_remote, at_local)
-        } else {
-            (at_local, at_remote)
+    fn protocol(&self, transport: Transport, port: u16) -> u32 {
+        let protocol = match transport {
+            Transport::Tcp => PORTS.get(u32::from(port)),
+            Transport::Udp => UDP_PORTS.get(u32::from(port)),
         };
-        let protocol = if listening == protocol::OTHER {
-            opposite
-        } else {
-            listening
+        protocol.copied().unwrap_or(protocol::OTHER)
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, address: Address, port: u16) -> Option<u32> {
+        endpoint(address, port)
+    }
+
+    #[inline(always)]
+    fn prefix(&self, address: Address) -> Option<u32> {
+        longest(&PREFIXES, address)
+    }
+
+    #[inline(always)]
+    fn local_initiator(&self, flow: &Flow) -> Option<u32> {
+        let key = LocalInitiator {
+            address: flow.remote,
+            port: flow.remote_port,
+            listening: flow.local_port,
         };
+        // SAFETY: a word, which is read whole.
+        unsafe { LOCAL_INITIATORS.get(key).copied() }
+    }
 
-        let exact = control.endpoints != endpoints::NONE;
-        if exact && let Some(block) = endpoint(self.remote, self.remote_port) {
-            return Some(block + protocol);
-        }
-        if control.auto_limit == 0
-            && let Some(block) = longest(&PREFIXES, self.remote)
-        {
-            return Some(block + protocol);
-        }
-        if listening == protocol::OTHER {
-            return None;
-        }
-        // Somebody came to a port that a protocol listens on: there the party's own port is ephemeral.
-        if exact
-            && !self.initiator
-            && let Some(block) = endpoint(self.remote, 0)
-        {
-            let other = block::other(control.stride);
-            let opener = if block == other {
-                openers::whose(self)
-            } else {
-                None
-            };
-            return Some(opener.unwrap_or(block) + listening);
-        }
-        if self.to_itself() {
-            return None;
-        }
-        if control.auto_limit != 0 {
-            return Some(auto_party(self.remote, control) + listening);
-        }
-        if self.initiator {
-            None
+    #[inline(always)]
+    fn auto_party(&self, address: Address, control: &Control) -> u32 {
+        if CREATE {
+            auto_party(address, control)
         } else {
-            Some(block::UNKNOWN + listening)
+            block::other(control.stride)
         }
-    }
-
-    /// The slot that counts a datagram, or `None` for one that is not MPC; `initiator` says that it is sent. The port
-    /// that it goes to names its protocol, else the one that it comes from: so sender and receiver agree. There is no
-    /// establishment: whoever comes to a protocol's port here, or is answered from it, is unexpected if no party.
-    #[inline(always)]
-    pub(super) fn datagram_slot(&self) -> Option<u32> {
-        let at_remote = udp_protocol_of(self.remote_port);
-        let at_local = udp_protocol_of(self.local_port);
-        let (to, from) = if self.initiator {
-            (at_remote, at_local)
-        } else {
-            (at_local, at_remote)
-        };
-        let protocol = if to == protocol::OTHER { from } else { to };
-        if protocol == protocol::OTHER {
-            return None;
-        }
-        let control = CONTROL.get(0)?;
-        let exact = control.endpoints != endpoints::NONE;
-        if exact && let Some(block) = endpoint(self.remote, self.remote_port) {
-            return Some(block + protocol);
-        }
-        if control.auto_limit == 0
-            && let Some(block) = longest(&PREFIXES, self.remote)
-        {
-            return Some(block + protocol);
-        }
-        let listens = at_local != protocol::OTHER;
-        if exact
-            && listens
-            && let Some(block) = endpoint(self.remote, 0)
-        {
-            return Some(block + protocol);
-        }
-        if self.to_itself() {
-            return None;
-        }
-        if control.auto_limit != 0 {
-            return Some(auto_party(self.remote, control) + protocol);
-        }
-        listens.then_some(block::UNKNOWN + protocol)
-    }
-
-    /// Whether an MPC program may have it although it is no party's.
-    #[inline(always)]
-    pub(super) fn is_allowed(&self) -> bool {
-        self.to_itself() || longest(&ALLOWED, self.remote).is_some()
-    }
-
-    /// The slot of a connection that an MPC program has begun with a stranger.
-    #[inline(always)]
-    pub(super) fn strange_slot(&self) -> u32 {
-        block::UNKNOWN + protocol_of(self.remote_port)
-    }
-
-    /// A program's connection to its own host is no party's, unless an endpoint says so.
-    #[inline(always)]
-    fn to_itself(&self) -> bool {
-        const LOOPBACK_V4: u32 = u32::from_be_bytes([127, 0, 0, 0]);
-        let [first, second, third, last] = self.remote;
-        let v4 = first | second == 0 && third == u32::to_be(0xffff);
-        let loopback_v4 = v4 && u32::from_be(last) & 0xff00_0000 == LOOPBACK_V4;
-        let loopback_v6 = self.remote == [0, 0, 0, u32::to_be(1)];
-        loopback_v4 || loopback_v6 || self.remote == self.local
     }
 }
 
-/// Whether a slot counts those whose address is no party's: the first block is `block::UNKNOWN`.
+/// The flow of a socket that has both its addresses; `None` for a family that is neither IPv4 nor IPv6.
 #[inline(always)]
-pub(super) fn is_unknown(slot: u32) -> bool {
-    CONTROL.get(0).is_some_and(|control| slot < control.stride)
+pub(super) fn flow(sock: &TcpSock, initiator: bool) -> Option<Flow> {
+    let (remote, local) = sock.addresses()?;
+    let (remote_port, local_port) = (sock.remote_port(), sock.local_port());
+    Some(Flow {
+        remote,
+        local,
+        remote_port,
+        local_port,
+        initiator,
+    })
+}
+
+/// The slot of a connection, or `None` for one that is not MPC.
+#[inline(always)]
+pub(super) fn slot(flow: &Flow) -> Option<u32> {
+    flow.slot(Transport::Tcp, &Maps::<true>)
+}
+
+/// Whether a connection has a slot; makes no automatic party for it.
+#[inline(always)]
+pub(super) fn is_mpc(flow: &Flow) -> bool {
+    flow.slot(Transport::Tcp, &Maps::<false>).is_some()
+}
+
+/// The slot of a datagram, or `None` for one that is not MPC.
+#[inline(always)]
+pub(super) fn datagram_slot(flow: &Flow) -> Option<u32> {
+    flow.slot(Transport::Udp, &Maps::<true>)
+}
+
+/// Whether an MPC program may connect there although the address belongs to no party.
+#[inline(always)]
+pub(super) fn is_allowed(flow: &Flow) -> bool {
+    flow.is_to_itself() || longest(&ALLOWED, flow.remote).is_some()
+}
+
+/// The slot of a connection that an MPC program opens to an unexpected peer.
+#[inline(always)]
+pub(super) fn unexpected_slot(flow: &Flow) -> u32 {
+    block::UNKNOWN + protocol_of(flow.remote_port)
+}
+
+/// The protocol of a TCP port.
+#[inline(always)]
+pub(super) fn protocol_of(port: u16) -> u32 {
+    Maps::<true>.protocol(Transport::Tcp, port)
 }
 
 /// Whether several parties share an address, each known by its ports.
@@ -190,34 +128,16 @@ pub(super) fn is_shared(address: Address) -> bool {
         && endpoint(address, 0) == Some(block::other(control.stride))
 }
 
-#[inline(always)]
-pub(super) fn protocol_of(port: u16) -> u32 {
-    PORTS
-        .get(u32::from(port))
-        .copied()
-        .unwrap_or(protocol::OTHER)
-}
-
-#[inline(always)]
-fn udp_protocol_of(port: u16) -> u32 {
-    UDP_PORTS
-        .get(u32::from(port))
-        .copied()
-        .unwrap_or(protocol::OTHER)
-}
-
+/// The block of the party at an endpoint.
 #[inline(always)]
 pub(super) fn endpoint(address: Address, port: u16) -> Option<u32> {
+    let key = Endpoint {
+        address,
+        port,
+        padding: 0,
+    };
     // SAFETY: entries are only ever replaced whole or removed, and a block read late is still a block.
-    unsafe {
-        ENDPOINTS
-            .get(Endpoint {
-                address,
-                port,
-                padding: 0,
-            })
-            .copied()
-    }
+    unsafe { ENDPOINTS.get(key).copied() }
 }
 
 #[inline(always)]
@@ -237,33 +157,27 @@ fn longest<const N: usize>(prefixes: &LpmTrie<Address, u32, N>, address: Address
 
 /// The block of an address's automatic party, made on first sight while there is room.
 #[inline(always)]
-fn auto_party(address: Address, control: &Control) -> u32 {
+fn auto_party(address: Address, limits: &Control) -> u32 {
     // SAFETY: entries are never removed or replaced.
     if let Some(&block) = unsafe { AUTO_PARTIES.get(address) } {
         return block;
     }
     // Two first connections of one address may each take a number: one of the two stays unused.
-    if let Some(number) = take_auto_number(control.auto_limit) {
-        let block = block::first(control.stride) + number * control.stride;
+    let number =
+        control().and_then(|control| word!(control, auto_parties).take_number(limits.auto_limit));
+    if let Some(number) = number {
+        let block = block::first(limits.stride) + number * limits.stride;
         if AUTO_PARTIES
             .insert(address, block, u64::from(BPF_NOEXIST))
             .is_ok()
         {
             return block;
         }
-        // SAFETY: as above.
+        // SAFETY: entries are never removed or replaced.
         if let Some(&block) = unsafe { AUTO_PARTIES.get(address) } {
             return block;
         }
     }
-    count_drop(Drop::AutoParties);
-    block::other(control.stride)
-}
-
-/// The next automatic party's number, if it is below `limit`.
-#[inline(always)]
-fn take_auto_number(limit: u32) -> Option<u32> {
-    let control = CONTROL.get_ptr_mut(0)?;
-    // SAFETY: the array's element, valid for the length of the program.
-    unsafe { take_number(&raw mut (*control).auto_parties, limit) }
+    count_drop(DropReason::AutoParties);
+    block::other(limits.stride)
 }

@@ -1,219 +1,162 @@
-//! `cgroup_skb`: UDP payload, by the packet's own addresses. Attached only where a protocol is on UDP.
+//! UDP payload, by the addresses of the packet itself.
 //!
-//! Counted is what TCP's counters mean too: payload handed to the network, and payload that has come to a socket,
-//! whether or not the program has read it. Why not at the calls: `sendmsg` and `recvmsg` tell the peer of an
-//! unconnected socket only where the program asks for it (`recv` does not), a corked datagram is several calls, and
-//! `fexit` is not to be had on every kernel. The packet always says whose it is, and whole datagrams pass here: before
-//! they are cut into fragments or segments (GSO) on the way out, after they were put together on the way in. What
-//! software or a card has put together for a socket with `UDP_GRO` is one packet of many datagrams.
+//! The counters mean what TCP's mean: payload handed to the network, and payload that has come to a socket, whether or not
+//! the program has read it. Calls would not do: `sendmsg` and `recvmsg` give the peer of an unconnected socket only where
+//! the program asks for it (`recv` does not), a corked datagram is several calls, and not every kernel has `fexit`. A
+//! packet always has its addresses, and whole datagrams pass here: before they are cut into fragments or segments (GSO) on
+//! the way out, after they were put together on the way in. For a socket with `UDP_GRO` one packet is many datagrams.
 //!
-//! Relies on, since 4.10: `ip_finish_output` and `ip6_finish_output` (`net/ipv4/ip_output.c`,
-//! `net/ipv6/ip6_output.c`), which call with the sending socket; `udp_queue_rcv_one_skb` (`net/ipv4/udp.c`,
-//! `net/ipv6/udp.c`), which calls through `sk_filter_trim_cap` for each socket that gets the datagram, in softirq, with
-//! the packet from its network header on (`__cgroup_bpf_run_filter_skb`, `kernel/bpf/cgroup.c`), trimmed to the length
-//! that UDP gives. `__sk_buff.gso_size` since 5.7.
-//!
-//! What the receive buffer has no room for comes here as well, and is taken back: right after, on the same CPU, the
-//! kernel raises `udp_fail_queue_rcv_skb` { rc, sk }; of IPv6 since 6.5, and before that `__udp_enqueue_schedule_skb(sk,
-//! skb)` (`net/ipv4/udp.c`, for both families) tells at its exit. Not taken back is
-//! what is dropped because all of UDP is out of memory (`net.ipv4.udp_mem`), by the socket's own filter, or by another
-//! program of the cgroup; nor a datagram whose checksum turns out to be wrong when it is read.
+//! A datagram for which the receive buffer has no room is counted, then taken back. Some losses are not taken back: all of
+//! UDP is out of memory (`net.ipv4.udp_mem`), the socket's own filter or another program of the cgroup drops the datagram,
+//! or its checksum turns out to be wrong when it is read.
 
-use agent_ebpf::{Address, Caller, Counters, Role, Stranger, protocol};
+use agent_ebpf::{
+    Address, Counters, Role, UnexpectedSender,
+    classify::{Flow, v4_mapped},
+    protocol,
+};
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::BPF_NOEXIST,
+    bindings::{BPF_NOEXIST, bpf_sock},
     helpers::generated::{bpf_get_socket_cookie, bpf_sk_fullsock},
-    macros::{btf_tracepoint, cgroup_skb, fexit},
-    programs::{BtfTracePointContext, FExitContext, SkBuffContext},
-};
-use core::ffi::c_void;
-
-use super::{
-    account::add,
-    classify::{Connection, is_unknown},
-    maps::{CALLERS, COUNTERS, counts, report_stranger, taken},
-    socket::v4_mapped,
+    programs::SkBuffContext,
 };
 
-/// Let it pass, whatever was found.
-const PASS: i32 = 1;
+use crate::programs::{
+    atomic::{MapValue, word},
+    classify::datagram_slot,
+    control::{counts, is_unknown},
+    counters::counters,
+    maps::{TAKEN, Taken, UNEXPECTED_SENDERS},
+    records::report_unexpected_peer,
+    socket::SockPtr,
+};
 
 const UDP: u8 = 17;
 const UDP_HEADER: u32 = 8;
 
-#[cgroup_skb(egress)]
-fn datagrams_out(ctx: SkBuffContext) -> i32 {
-    let _ = count_out(&ctx);
-    PASS
-}
+const SENT: usize = 0;
+const RECEIVED: usize = 1;
 
-#[cgroup_skb(ingress)]
-fn datagrams_in(ctx: SkBuffContext) -> i32 {
-    if is_udp(&ctx) && count_in(&ctx).is_none() {
-        // The note would be of another datagram.
-        if let Some(note) = taken() {
-            // SAFETY: the array's element of this CPU, valid for the length of the program.
-            unsafe { (*note).socket = 0 };
-        }
-    }
-    PASS
-}
-
-#[btf_tracepoint(function = "udp_fail_queue_rcv_skb")]
-fn datagrams_refused(ctx: BtfTracePointContext) -> i32 {
-    let _ = take_back(ctx.arg(1));
-    0
-}
-
-#[fexit(function = "__udp_enqueue_schedule_skb")]
-fn datagrams_refused_at_exit(ctx: FExitContext) -> i32 {
-    // What comes after the parameters is the result.
-    let result: i32 = ctx.arg(2);
-    if result < 0 {
-        let _ = take_back(ctx.arg(0));
-    }
-    0
-}
-
+/// This CPU's note. Whoever reads it does so in the softirq that wrote it.
 #[inline(always)]
-fn count_out(ctx: &SkBuffContext) -> Option<()> {
-    if !is_udp(ctx) {
-        return None;
-    }
+fn taken() -> Option<MapValue<Taken>> {
+    // SAFETY: the map's element of this CPU.
+    unsafe { MapValue::new(TAKEN.get_ptr_mut(0)?) }
+}
+
+/// Counts a packet that is handed to the network.
+#[inline(always)]
+pub(super) fn count_sent(ctx: &SkBuffContext) -> Option<()> {
     let datagram = Datagram::of(ctx, true)?;
-    let slot = datagram.connection.datagram_slot()?;
+    let slot = datagram_slot(&datagram.flow)?;
     if !counts() {
         return None;
     }
-    let counters = COUNTERS.get_ptr_mut(slot)?;
-    // SAFETY: a map value, valid for the length of the program; the index is below the length.
-    unsafe {
-        count(
-            counters,
-            0,
-            u64::from(datagram.payload),
-            u64::from(datagram.number),
-        );
-    }
+    let (payload, number) = (datagram.payload.into(), datagram.number.into());
+    count(counters(slot)?, SENT, payload, number);
     Some(())
 }
 
+/// Counts a packet that has come to a socket, and notes it.
 #[inline(always)]
-fn count_in(ctx: &SkBuffContext) -> Option<()> {
+pub(super) fn count_received(ctx: &SkBuffContext) -> Option<()> {
     let Datagram {
-        connection,
+        flow,
         payload,
         number,
     } = Datagram::of(ctx, false)?;
-    let slot = connection.datagram_slot()?;
+    let slot = datagram_slot(&flow)?;
     if !counts() {
         return None;
     }
-    let counters = COUNTERS.get_ptr_mut(slot)?;
+    let counters = counters(slot)?;
     let note = taken()?;
-    // SAFETY: map values, valid for the length of the program; the index is below the length. The note is this CPU's,
-    // and whoever reads it does so in the same softirq.
-    unsafe {
-        count(counters, 1, u64::from(payload), u64::from(number));
-        (*note).socket = bpf_get_socket_cookie(ctx.as_ptr());
-        (*note).payload = u64::from(payload);
-        (*note).datagrams = number;
-        (*note).slot = slot;
-    }
+    count(counters, RECEIVED, payload.into(), number.into());
+    // SAFETY: the context of the running hook.
+    word!(note, socket).set(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) });
+    word!(note, payload).set(payload.into());
+    word!(note, datagrams).set(number);
+    word!(note, slot).set(slot);
     if is_unknown(slot) {
-        meet(&connection, slot, counters);
+        count_unexpected(&flow, slot, counters);
     }
     Some(())
 }
 
-/// The datagram that this CPU has just counted found no room. Told twice, it is taken back once.
+/// Says that this CPU's last packet was not counted.
 #[inline(always)]
-fn take_back(sock: *mut c_void) -> Option<()> {
+pub(super) fn forget_received() {
+    if let Some(note) = taken() {
+        word!(note, socket).set(0);
+    }
+}
+
+/// Takes back the packet that this CPU has just counted: its socket had no room. The second time it does nothing.
+#[inline(always)]
+pub(super) fn take_back(sock: SockPtr) -> Option<()> {
     let note = taken()?;
-    // SAFETY: this CPU's element, and the hook's socket.
-    let (socket, refused) = unsafe { ((*note).socket, bpf_get_socket_cookie(sock)) };
+    let socket = word!(note, socket).get();
+    // SAFETY: a socket of the running hook.
+    let refused = unsafe { bpf_get_socket_cookie(sock.as_ptr()) };
     if socket == 0 || socket != refused {
         return None;
     }
-    // SAFETY: as above; the counters are a map value.
-    unsafe {
-        (*note).socket = 0;
-        let counters = COUNTERS.get_ptr_mut((*note).slot)?;
-        let datagrams = u64::from((*note).datagrams);
-        count(
-            counters,
-            1,
-            (*note).payload.wrapping_neg(),
-            datagrams.wrapping_neg(),
-        );
-    }
+    word!(note, socket).set(0);
+    let counters = counters(word!(note, slot).get())?;
+    let payload = word!(note, payload).get();
+    let datagrams = u64::from(word!(note, datagrams).get());
+    count(
+        counters,
+        RECEIVED,
+        payload.wrapping_neg(),
+        datagrams.wrapping_neg(),
+    );
     Some(())
 }
 
-/// # Safety
-/// `counters` must be valid for the length of the program.
 #[inline(always)]
-unsafe fn count(counters: *mut Counters, direction: usize, payload: u64, datagrams: u64) {
-    // SAFETY: the caller's.
-    unsafe {
-        let totals = &raw mut (*counters).totals;
-        let bytes = if direction == 0 {
-            &raw mut (*totals).transmit
-        } else {
-            &raw mut (*totals).receive
-        };
-        add(bytes, payload);
-        add(&raw mut (*totals).messages[direction], datagrams);
-    }
+fn count(counters: MapValue<Counters>, direction: usize, payload: u64, datagrams: u64) {
+    let bytes = if direction == SENT {
+        word!(counters, totals.transmit)
+    } else {
+        word!(counters, totals.receive)
+    };
+    bytes.add(payload);
+    word!(counters, totals.messages[direction]).add(datagrams);
 }
 
-/// Counts and reports somebody who is no party, once as long as the kernel remembers.
+/// Counts and reports an unexpected peer, once as long as the kernel remembers it.
 #[inline(always)]
-fn meet(connection: &Connection, slot: u32, counters: *mut Counters) {
-    let caller = Caller {
-        address: connection.remote,
-        local_port: connection.local_port,
+fn count_unexpected(flow: &Flow, slot: u32, counters: MapValue<Counters>) {
+    let sender = UnexpectedSender {
+        address: flow.remote,
+        local_port: flow.local_port,
         padding: 0,
     };
     // SAFETY: nothing is read of it; looking it up keeps it among the last.
-    if unsafe { CALLERS.get(caller) }.is_some() {
+    if unsafe { UNEXPECTED_SENDERS.get(sender) }.is_some() {
         return;
     }
-    // Not the first: another CPU was faster.
-    if CALLERS
-        .insert(caller, protocol::FIRST, u64::from(BPF_NOEXIST))
+    // Another CPU was faster.
+    if UNEXPECTED_SENDERS
+        .insert(sender, protocol::FIRST, u64::from(BPF_NOEXIST))
         .is_err()
     {
         return;
     }
-    // SAFETY: a map value, valid for the length of the program.
-    unsafe {
-        add(
-            &raw mut (*counters).totals.opened[Role::Acceptor as usize],
-            1,
-        );
-    }
-    report_stranger(&Stranger {
-        connection: agent_ebpf::Connection {
-            address: connection.remote,
-            remote_port: connection.remote_port,
-            local_port: connection.local_port,
-            slot,
-        },
-        role: Role::Acceptor as u32,
-        process: 0,
-    });
+    word!(counters, totals.opened[Role::Acceptor as usize]).add(1);
+    report_unexpected_peer(flow, slot, Role::Acceptor, 0);
 }
 
 /// Whether it is a UDP socket's: a raw socket gets copies.
 #[inline(always)]
-fn is_udp(ctx: &SkBuffContext) -> bool {
+pub(super) fn is_udp(ctx: &SkBuffContext) -> bool {
     const DATAGRAMS: u32 = 2;
-    // SAFETY: the kernel's context; `sk` is the member of the union that there is. The helper takes null.
+    // SAFETY: the context of the running hook; `sk` is the only member of the union.
     unsafe {
         let sock = (&raw const (*ctx.skb.skb).__bindgen_anon_2)
-            .cast::<*mut aya_ebpf::bindings::bpf_sock>()
+            .cast::<*mut bpf_sock>()
             .read_volatile();
         if sock.is_null() {
             return false;
@@ -227,7 +170,7 @@ fn is_udp(ctx: &SkBuffContext) -> bool {
 
 /// A packet of a UDP socket: one datagram, or many between the same ports.
 struct Datagram {
-    connection: Connection,
+    flow: Flow,
     /// Sum of the payloads. Unit: bytes.
     payload: u32,
     /// How many datagrams.
@@ -237,7 +180,7 @@ struct Datagram {
 impl Datagram {
     #[inline(always)]
     fn of(ctx: &SkBuffContext, sent: bool) -> Option<Self> {
-        // SAFETY: the kernel's context.
+        // SAFETY: the context of the running hook.
         let (length, protocol, segment) = unsafe {
             let skb = ctx.skb.skb;
             (
@@ -260,32 +203,27 @@ impl Datagram {
         } else {
             payload.div_ceil(segment)
         };
-        let connection = if sent {
-            Connection {
-                remote: destination,
-                local: source,
-                remote_port: destination_port,
-                local_port: source_port,
-                initiator: true,
-            }
+        let (remote, local, remote_port, local_port) = if sent {
+            (destination, source, destination_port, source_port)
         } else {
-            Connection {
-                remote: source,
-                local: destination,
-                remote_port: source_port,
-                local_port: destination_port,
-                initiator: false,
-            }
+            (source, destination, source_port, destination_port)
+        };
+        let flow = Flow {
+            remote,
+            local,
+            remote_port,
+            local_port,
+            initiator: sent,
         };
         Some(Self {
-            connection,
+            flow,
             payload,
             number,
         })
     }
 }
 
-/// Source, destination and where the UDP header begins; `None` for what goes to many.
+/// Source, destination and where the UDP header begins; `None` for a multicast or broadcast.
 #[inline(always)]
 fn v4(ctx: &SkBuffContext) -> Option<(Address, Address, u32)> {
     #[repr(C)]
@@ -310,7 +248,7 @@ fn v4(ctx: &SkBuffContext) -> Option<(Address, Address, u32)> {
     ))
 }
 
-/// As [`v4`].
+/// As [`v4`], of IPv6.
 #[inline(always)]
 fn v6(ctx: &SkBuffContext) -> Option<(Address, Address, u32)> {
     #[repr(C)]

@@ -1,101 +1,89 @@
-//! Connections one by one, where they are wanted: each as it ends, and by `iter/task_file` those that are open.
+//! What the agent hears of one connection: that it ended and what it moved, that its peer is unexpected, who owns it.
 
-use agent_ebpf::{Account, CLOSED, End, OPEN, Record, Role};
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use agent_ebpf::{
+    Account, CLOSED, Connection, DropReason, End, Record, Role, UnexpectedPeer, classify::Flow,
+};
+use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
 
-use super::{
-    classify::Connection,
-    iterator::{At, Files, write},
-    maps::{is_closed, report_record},
-    socket::{TcpSock, records},
+use crate::programs::{
+    atomic::{MapValue, word},
+    classify::flow,
+    control::{count_drop, now, records_connections},
+    maps::{RECORDS, UNEXPECTED_PEERS},
+    socket::TcpSock,
 };
 
-/// When an account is made, as far as anybody wants to know.
+/// The agent looks every round: nobody has to be woken.
+const WITHOUT_WAKING: u64 = BPF_RB_NO_WAKEUP as u64;
+
+/// The connection of a flow that a slot counts.
 #[inline(always)]
-pub(super) fn now() -> u64 {
-    if !records() {
-        return 0;
+pub(super) fn connection(flow: &Flow, slot: u32) -> Connection {
+    Connection {
+        address: flow.remote,
+        remote_port: flow.remote_port,
+        local_port: flow.local_port,
+        slot,
     }
-    // SAFETY: it has no conditions.
-    unsafe { bpf_ktime_get_ns() }
 }
 
-/// A connection has ended; its account has been settled for the last time.
-///
-/// # Safety
-/// `account` must be a value of the socket storage.
+/// Reports an unexpected peer; `process` has opened the connection, 0 if it is not known.
 #[inline(always)]
-pub(super) unsafe fn ended(account: *const Account, sock: &TcpSock, end: End) {
-    if !records() {
+pub(super) fn report_unexpected_peer(flow: &Flow, slot: u32, role: Role, process: u32) {
+    let peer = UnexpectedPeer {
+        connection: connection(flow, slot),
+        role: role as u32,
+        process,
+    };
+    if UNEXPECTED_PEERS.output(peer, WITHOUT_WAKING).is_err() {
+        count_drop(DropReason::UnexpectedPeers);
+    }
+}
+
+/// Reports a connection that has ended, once its account is closed.
+#[inline(always)]
+pub(super) fn report_end(account: MapValue<Account>, sock: &TcpSock, end: End) {
+    if !records_connections() {
         return;
     }
-    if let Some(connection) = Connection::of(sock, false) {
-        report_record(|place| {
-            // SAFETY: the caller's; the place is as large.
-            unsafe { place.write(record(account, sock, &connection, end as u32)) };
-        });
-    }
-}
-
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/task_file")]
-extern "C" fn connections(ctx: *mut Files) -> i32 {
-    // SAFETY: the kernel passes a valid context.
-    let _ = unsafe { try_connections(ctx) };
-    0
-}
-
-#[inline(always)]
-unsafe fn try_connections(ctx: *mut Files) -> Option<()> {
-    // SAFETY: the caller's.
-    let (At::Account(account, sock), _) = (unsafe { Files::at(ctx) })? else {
-        return None;
+    let Some(flow) = flow(sock, false) else {
+        return;
     };
-    // SAFETY: a value of the socket storage.
-    if unsafe { is_closed(account) } {
-        return None;
+    match RECORDS.reserve(0) {
+        Some(mut entry) => {
+            let record = record(account, sock, &flow, end as u32);
+            // SAFETY: the entry is as large as a record.
+            unsafe { entry.as_mut_ptr().write(record) };
+            entry.submit(WITHOUT_WAKING);
+        }
+        None => count_drop(DropReason::Records),
     }
-    let connection = Connection::of(&sock, false)?;
-    // SAFETY: as above.
-    let mut record = unsafe { record(account, &sock, &connection, OPEN) };
-    // SAFETY: of this call's context.
-    unsafe { write((*ctx).meta, &mut record) };
-    Some(())
 }
 
-/// # Safety
-/// `account` must be a value of the socket storage.
+/// The record of a connection; `end` as in [`Record`].
 #[inline(always)]
-unsafe fn record(
-    account: *const Account,
-    sock: &TcpSock,
-    connection: &Connection,
-    end: u32,
-) -> Record {
-    // SAFETY: the caller's.
-    let account = unsafe { &*account };
-    let [transmit, receive, retransmit] = account.base;
+pub(super) fn record(account: MapValue<Account>, sock: &TcpSock, flow: &Flow, end: u32) -> Record {
+    let since_began = |sum: u64, base: u64| (sum & !CLOSED).wrapping_sub(base);
     Record {
-        connection: agent_ebpf::Connection {
-            address: connection.remote,
-            remote_port: connection.remote_port,
+        connection: Connection {
             local_port: sock.source_port(),
-            slot: account.slot,
+            ..connection(flow, word!(account, slot).get())
         },
-        local: connection.local,
-        began: account.began,
-        // SAFETY: it has no conditions.
-        ended: unsafe { bpf_ktime_get_ns() },
-        transmit: (account.transmit & !CLOSED).wrapping_sub(transmit),
-        receive: (account.receive & !CLOSED).wrapping_sub(receive),
-        retransmit: (account.retransmit & !CLOSED).wrapping_sub(retransmit),
+        local: flow.local,
+        began: word!(account, began).get(),
+        ended: now(),
+        transmit: since_began(
+            word!(account, transmit).get(),
+            word!(account, base[0]).get(),
+        ),
+        receive: since_began(word!(account, receive).get(), word!(account, base[1]).get()),
+        retransmit: since_began(
+            word!(account, retransmit).get(),
+            word!(account, base[2]).get(),
+        ),
         smoothed: sock.smoothed_rtt(),
-        role: if account.initiator != 0 {
-            Role::Initiator
-        } else {
-            Role::Acceptor
-        } as u32,
+        role: Role::of(word!(account, initiator).get() != 0) as u32,
         end,
-        adopted: account.adopted,
+        adopted: word!(account, adopted).get(),
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent_ebpf::{Connection, Holder, Stranger, protocol};
+use agent_ebpf::{Connection, SocketOwner, UnexpectedPeer, protocol};
 
 use super::tables::Names;
 use crate::sample::Sessions;
@@ -21,7 +21,7 @@ const AT_LEAST: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Holders {
     /// What was found.
-    pub(super) found: Vec<Holder>,
+    pub(super) found: Vec<SocketOwner>,
     last: Option<Look>,
 }
 
@@ -57,7 +57,7 @@ impl Holders {
             changes,
         });
         self.found = written
-            .chunks_exact(size_of::<Holder>())
+            .chunks_exact(size_of::<SocketOwner>())
             .filter_map(holder)
             .collect();
     }
@@ -77,7 +77,7 @@ impl Holders {
     /// Processes by protocol.
     pub(super) fn sessions(&self, names: &Names) -> Vec<Sessions> {
         let all = names.protocols().iter().map(|(number, name)| {
-            let here = |holder: &&Holder| names.protocol_of(holder.connection.slot) == *number;
+            let here = |holder: &&SocketOwner| names.protocol_of(holder.connection.slot) == *number;
             let holders = self.found.iter().filter(here);
             let processes: BTreeSet<u32> = holders.map(|holder| holder.process).collect();
             (*number, name, processes.len() as u64)
@@ -93,8 +93,8 @@ impl Holders {
     }
 }
 
-fn holder(bytes: &[u8]) -> Option<Holder> {
-    Some(Holder {
+fn holder(bytes: &[u8]) -> Option<SocketOwner> {
+    Some(SocketOwner {
         process: word(bytes, 0)?,
         padding: 0,
         connection: connection(bytes.get(8..)?)?,
@@ -102,8 +102,8 @@ fn holder(bytes: &[u8]) -> Option<Holder> {
 }
 
 /// A stranger as the kernel side writes it.
-pub(super) fn stranger(bytes: &[u8]) -> Option<Stranger> {
-    Some(Stranger {
+pub(super) fn stranger(bytes: &[u8]) -> Option<UnexpectedPeer> {
+    Some(UnexpectedPeer {
         connection: connection(bytes)?,
         role: word(bytes, 24)?,
         process: word(bytes, 28)?,
@@ -160,7 +160,7 @@ pub(super) mod tests {
             bytes.extend(port.to_ne_bytes());
         }
         bytes.extend(slot.to_ne_bytes());
-        assert_eq!(bytes.len(), size_of::<Holder>());
+        assert_eq!(bytes.len(), size_of::<SocketOwner>());
         bytes
     }
 

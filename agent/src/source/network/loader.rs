@@ -93,7 +93,7 @@ impl Loaded {
         }
         let mut ebpf = loader
             .map_max_entries(map::UDP_PORTS, udp_ports)
-            .map_max_entries(map::CALLERS, callers)
+            .map_max_entries(map::UNEXPECTED_SENDERS, callers)
             .btf(None)
             // A refusal's log then is its reason, and not megabytes of instructions.
             .verifier_log_level(VerifierLogLevel::STATS)
@@ -208,14 +208,14 @@ impl Loaded {
         let adopt = iterator(&ebpf, program::ADOPT, None)?;
         let arm = arms.then(|| iterator(&ebpf, program::ARM, None));
         let arm = arm.transpose()?;
-        let openers = iterator(&ebpf, program::OPENERS, None)?;
-        let holders = iterator(&ebpf, program::HOLDERS, None)?;
+        let local_initiators = iterator(&ebpf, program::LOCAL_INITIATORS, None)?;
+        let holders = iterator(&ebpf, program::SOCKET_OWNERS, None)?;
         let mapped = |error: io::Error| kernel_error("map the counters into memory", &error);
         let counters = Mapped::writable(map_fd(&ebpf, map::COUNTERS)?, slots).map_err(mapped)?;
         let control = Mapped::writable(map_fd(&ebpf, map::CONTROL)?, 1).map_err(mapped)?;
         let histograms = Mapped::new(map_fd(&ebpf, map::HISTOGRAMS)?, 1).map_err(mapped)?;
         let connections = iterator(&ebpf, program::CONNECTIONS, None)?;
-        let strangers = ring(&mut ebpf, map::STRANGERS)?;
+        let strangers = ring(&mut ebpf, map::UNEXPECTED_PEERS)?;
         let records = ring(&mut ebpf, map::RECORDS)?;
         let logger = if log {
             let logger = aya_log::EbpfLogger::init(&mut ebpf);
@@ -267,7 +267,7 @@ impl Loaded {
             arm,
             settle,
             reclassify,
-            openers,
+            local_initiators,
             holders,
             connections,
             counters,
@@ -298,7 +298,7 @@ pub(super) struct Programs {
     arm: Option<Iterator>,
     settle: Iterator,
     reclassify: Iterator,
-    openers: Iterator,
+    local_initiators: Iterator,
     holders: Iterator,
     connections: Iterator,
     counters: Mapped<Counters>,
@@ -330,7 +330,7 @@ impl Programs {
         Ok(())
     }
 
-    /// Every process and each MPC connection that it holds, as [`agent_ebpf::Holder`]s one after the other.
+    /// Every process and each MPC connection that it holds, as [`agent_ebpf::SocketOwner`]s one after the other.
     pub(super) fn holders(&self) -> io::Result<Vec<u8>> {
         self.holders.run()
     }
@@ -346,7 +346,7 @@ impl Programs {
         self.connections.run()
     }
 
-    /// The next stranger that came, as the bytes of a [`agent_ebpf::Stranger`].
+    /// The next stranger that came, as the bytes of a [`agent_ebpf::UnexpectedPeer`].
     pub(super) fn next_stranger(&mut self) -> Option<Vec<u8>> {
         self.strangers.next().map(|item| item.to_vec())
     }
@@ -448,8 +448,8 @@ impl Programs {
 fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
     for name in [
         program::ADOPT,
-        program::OPENERS,
-        program::HOLDERS,
+        program::LOCAL_INITIATORS,
+        program::SOCKET_OWNERS,
         program::CONNECTIONS,
     ] {
         typed::<Iter>(ebpf, name)?.load("task_file", btf)?;

@@ -38,7 +38,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use agent_ebpf::{Control, Drop, ENDPOINT_CAPACITY, PREFIX_CAPACITY, Settings, program};
+use agent_ebpf::{Control, DropReason, ENDPOINT_CAPACITY, PREFIX_CAPACITY, Settings, program};
 use tracing::{info, warn};
 
 pub use self::explain::probe;
@@ -457,7 +457,7 @@ fn dropped(
         .iter()
         .filter(|(name, _)| RHYTHM.contains(name))
         .map(|(_, statistics)| statistics.misses);
-    Drop::ALL
+    DropReason::ALL
         .map(|drop| (drop.name(), control.dropped[drop as usize]))
         .into_iter()
         .chain([

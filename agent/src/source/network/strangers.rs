@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use agent_ebpf::{Holder, Role, Stranger};
+use agent_ebpf::{Role, SocketOwner, UnexpectedPeer};
 use tracing::warn;
 
 use super::{address::written, tables::Names};
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(900);
 /// Those that are still to be told, and how many were lately.
 #[derive(Debug)]
 pub(super) struct Strangers {
-    waiting: Vec<(Stranger, Instant)>,
+    waiting: Vec<(UnexpectedPeer, Instant)>,
     window: Instant,
     told: u32,
     untold: u64,
@@ -44,7 +44,7 @@ impl Strangers {
     }
 
     /// Takes one in, if there is room for it in this window's log.
-    pub(super) fn came(&mut self, stranger: Stranger, now: Instant) {
+    pub(super) fn came(&mut self, stranger: UnexpectedPeer, now: Instant) {
         if now.saturating_duration_since(self.window) >= WINDOW {
             self.end_window(now);
         }
@@ -57,7 +57,7 @@ impl Strangers {
     }
 
     /// Tells of those whose process is known now, and of those that have waited long enough.
-    pub(super) fn tell(&mut self, holders: &[Holder], names: &Names, now: Instant) {
+    pub(super) fn tell(&mut self, holders: &[SocketOwner], names: &Names, now: Instant) {
         self.waiting.retain(|(stranger, came)| {
             let holder = holders
                 .iter()
@@ -90,7 +90,7 @@ impl Strangers {
     }
 }
 
-fn tell(stranger: &Stranger, process: Option<u32>, names: &Names) {
+fn tell(stranger: &UnexpectedPeer, process: Option<u32>, names: &Names) {
     let connection = &stranger.connection;
     let address = written(connection.address);
     let (port, local_port) = (connection.remote_port, connection.local_port);
@@ -135,14 +135,14 @@ mod tests {
             ..stranger.connection
         };
         for port in 1..=100 {
-            let it = Stranger {
+            let it = UnexpectedPeer {
                 connection: from(port),
                 ..stranger
             };
             strangers.came(it, now);
         }
         assert_eq!((strangers.waiting.len(), strangers.untold), (10, 90));
-        let holder = Holder {
+        let holder = SocketOwner {
             process: u32::MAX,
             padding: 0,
             connection: from(3),

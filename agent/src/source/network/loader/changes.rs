@@ -44,13 +44,13 @@ impl Programs {
 
     /// Looks for the parties on this machine that share an address: once for who listens, once for what they have
     /// opened. What is accepted is told by that.
-    fn find_openers(&self) -> io::Result<()> {
+    fn find_local_initiators(&self) -> io::Result<()> {
         if self
             .control()
             .is_some_and(|control| control.endpoints == endpoints::SHARED)
         {
-            self.openers.run()?;
-            self.openers.run()?;
+            self.local_initiators.run()?;
+            self.local_initiators.run()?;
         }
         Ok(())
     }
@@ -68,13 +68,13 @@ impl Programs {
 
     /// Moves accounts to the slots that are theirs by the tables as they are, and takes those away that are nobody's.
     pub(in super::super) fn reclassify(&self) -> io::Result<()> {
-        self.find_openers()?;
+        self.find_local_initiators()?;
         self.reclassify.run().map(drop)
     }
 
     /// Gives accounts to connections that have none and should.
     pub(in super::super) fn adopt(&self) -> io::Result<()> {
-        self.find_openers()?;
+        self.find_local_initiators()?;
         self.adopt.run()?;
         if let (Some(arm), true) = (&self.arm, self.events_see_all) {
             arm.run()?;

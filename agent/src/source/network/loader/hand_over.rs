@@ -2,7 +2,10 @@
 
 use std::mem::offset_of;
 
-use agent_ebpf::{Control, events, turn};
+use agent_ebpf::{
+    Control, events,
+    handover::{self, Phase},
+};
 
 use super::{Mapped, Tables};
 use crate::source::network::sys::wait_for_programs;
@@ -41,16 +44,16 @@ impl Shared<'_> {
             self.0.store(offset_of!(Control, events), events::NOT_ALL);
         }
         let before = generation.wrapping_sub(1);
-        self.turn(before, turn::NOTING);
+        self.enter(before, Phase::Announce);
         wait_for_programs();
-        self.turn(generation, turn::HEEDING);
+        self.enter(generation, Phase::Drain);
         wait_for_programs();
-        self.turn(generation, turn::ALONE);
+        self.enter(generation, Phase::Single);
     }
 
-    fn turn(&self, generation: u32, phase: u32) {
-        let turn = turn::of(generation, phase);
-        self.0.store(offset_of!(Control, turn), turn);
+    fn enter(&self, generation: u32, phase: Phase) {
+        let word = handover::word(generation, phase);
+        self.0.store(offset_of!(Control, handover), word);
     }
 
     /// Once the old ones are detached: what the new ones want.

@@ -133,7 +133,7 @@ impl Programs {
         let mut count = 0;
         for (name, id) in &mut pinned.maps {
             let object = match *name {
-                map::STRANGERS => self.strangers.as_fd(),
+                map::UNEXPECTED_PEERS => self.strangers.as_fd(),
                 map::RECORDS => self.records.as_fd(),
                 name => map_fd(&self.ebpf, name).map_err(|error| error.to_string())?,
             };

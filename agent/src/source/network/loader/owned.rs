@@ -170,7 +170,7 @@ mod tests {
             "names",
             "trial",
             "map-COUNTERS",
-            "map-CALLERS",
+            "map-UNEXPECTED_SENDERS",
             "map-RECORDS",
             "link-1-set_state",
             "link-4294967295-datagrams_refused_at_exit",

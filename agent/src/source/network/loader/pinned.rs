@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use agent_ebpf::{Control, map, pinned, turn};
+use agent_ebpf::{Control, handover, map, pinned};
 use aya::{
     EbpfLoader,
     maps::{Array, HashMap, Map, MapData, MapError},
@@ -155,7 +155,7 @@ impl Folder {
         Ok(Some(Kept {
             layout,
             since: UNIX_EPOCH + Duration::new(seconds, nanoseconds),
-            generation: turn::generation(control.turn),
+            generation: handover::generation(control.handover),
         }))
     }
 

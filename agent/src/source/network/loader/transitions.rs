@@ -79,7 +79,7 @@ impl Transitions {
             return Ok(());
         }
         // Who listens is told only here, and asked only where parties share an address.
-        if control.untold != 0 || control.endpoints == endpoints::SHARED {
+        if control.unarmed != 0 || control.endpoints == endpoints::SHARED {
             return self.attach(ebpf, links);
         }
         self.looks += u32::from(self.attached);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use agent_ebpf::{CALLER_CAPACITY, program};
+use agent_ebpf::{UNEXPECTED_SENDER_CAPACITY, program};
 use aya::{
     Btf, Ebpf,
     programs::{BtfTracePoint, CgroupSkb, FExit, ProgramError},
@@ -32,7 +32,7 @@ const BOTH_WAYS: [&str; 2] = [program::DATAGRAMS_OUT, program::DATAGRAMS_IN];
 pub(super) fn lengths(wanted: bool) -> (u32, u32) {
     const PORTS: u32 = 1 << 16;
     if wanted {
-        (PORTS, CALLER_CAPACITY)
+        (PORTS, UNEXPECTED_SENDER_CAPACITY)
     } else {
         (1, 1)
     }
