@@ -6,7 +6,10 @@ use std::{
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd,
     process::{Command, Stdio},
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use super::until;
@@ -24,6 +27,7 @@ impl Namespace {
             is_root,
             "needs root: `cargo xtask test` has it, or gets it by sudo"
         );
+        alone();
         run(&format!("ip netns add {name}"));
         run(&format!("ip -n {name} link set lo up"));
         Self { name }
@@ -49,6 +53,20 @@ impl Namespace {
     pub fn run(&self, command: &str) {
         run(&format!("ip netns exec {} {command}", self.name));
     }
+}
+
+/// Waits until no other run of the tests is under way on this machine: an agent sees the connections of all of them, and
+/// their labs have the same addresses.
+fn alone() {
+    static LOCK: OnceLock<File> = OnceLock::new();
+    LOCK.get_or_init(|| {
+        let lock = File::create("/run/partymeter-tests.lock").unwrap();
+        if lock.try_lock().is_err() {
+            eprintln!("waiting for another run of the tests to end");
+            lock.lock().unwrap();
+        }
+        lock
+    });
 }
 
 impl Drop for Namespace {
