@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use agent_ebpf::{Counters, Histogram, Holder, Stranger};
+use agent_ebpf::{Counters, Histogram, SocketOwner, UnexpectedPeer};
 
 use super::{
     clock::Clock,
@@ -50,7 +50,7 @@ impl Decoder {
     }
 
     /// The processes that hold connections, one by one and by protocol.
-    pub fn holders(&mut self, bytes: &[u8]) -> (&[Holder], Vec<Sessions>) {
+    pub fn holders(&mut self, bytes: &[u8]) -> (&[SocketOwner], Vec<Sessions>) {
         self.holders.looked(bytes, 0, std::time::Instant::now());
         (&self.holders.found, self.holders.sessions(&self.names))
     }
@@ -67,7 +67,7 @@ impl Decoder {
 }
 
 /// An address that is no party's.
-pub fn stranger(bytes: &[u8]) -> Option<Stranger> {
+pub fn stranger(bytes: &[u8]) -> Option<UnexpectedPeer> {
     holders::stranger(bytes)
 }
 
