@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use agent_ebpf::{Counters, Holder, Record, Role, Stranger, Totals, latency};
+use agent_ebpf::{Counters, SocketOwner, Record, Role, UnexpectedPeer, Totals, latency};
 use arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use partymeter::{
@@ -134,16 +134,16 @@ fn address(words: [u32; 4]) -> IpAddr {
 }
 
 fn holders(decoder: &mut Decoder, u: &mut Unstructured<'_>) {
-    let bytes = records(u, size_of::<Holder>(), &[(28, 64)]);
+    let bytes = records(u, size_of::<SocketOwner>(), &[(28, 64)]);
     let limit = 16 * bytes.len() + 4096;
     let (found, sessions) = bounded(limit, || {
         let (found, sessions) = decoder.holders(&bytes);
         (found.to_vec(), sessions)
     });
-    assert_eq!(found.len(), bytes.len() / size_of::<Holder>());
-    for (found, bytes) in found.iter().zip(bytes.chunks(size_of::<Holder>())) {
+    assert_eq!(found.len(), bytes.len() / size_of::<SocketOwner>());
+    for (found, bytes) in found.iter().zip(bytes.chunks(size_of::<SocketOwner>())) {
         // SAFETY: it holds nothing but integers.
-        let Some(holder) = (unsafe { as_it_lies::<Holder>(bytes) }) else {
+        let Some(holder) = (unsafe { as_it_lies::<SocketOwner>(bytes) }) else {
             continue;
         };
         assert_eq!(
@@ -159,9 +159,9 @@ fn holders(decoder: &mut Decoder, u: &mut Unstructured<'_>) {
 fn strangers(u: &mut Unstructured<'_>) {
     let bytes = u.bytes(u.len()).unwrap_or_default();
     // SAFETY: it holds nothing but integers.
-    let expected = unsafe { as_it_lies::<Stranger>(bytes) };
+    let expected = unsafe { as_it_lies::<UnexpectedPeer>(bytes) };
     let found = stranger(bytes);
-    let parts = |it: Stranger| (it.connection, it.role, it.process);
+    let parts = |it: UnexpectedPeer| (it.connection, it.role, it.process);
     assert_eq!(found.map(parts), expected.map(parts));
 }
 
