@@ -106,7 +106,7 @@ pub fn run(
     let idle = network
         .as_ref()
         .zip(gpus.as_ref())
-        .filter(|_| config.network.rhythm)
+        .filter(|_| config.network.messages)
         .map(|(network, gpus)| IdleSource::new(network, gpus))
         .map(|idle| source::spawn(idle, config.interval));
     let idle = idle.transpose().with_context(|| started("idle"))?;

@@ -9,7 +9,7 @@ use clap::{
 };
 
 use crate::{
-    config::{Given, LEVELS, Options, options::OPTIONS, otlp},
+    config::{LEVELS, Options, RawValue, options::OPTIONS, otlp},
     import::{FRAMEWORKS, Framework},
     ledger::export::{self, Peers},
     model::print::Format,
@@ -215,7 +215,7 @@ fn ledger() -> Command {
         .required(true)
         .value_parser(clap::value_parser!(PathBuf));
     Command::new("ledger")
-        .about("The connections that an agent with network.ledger writes down")
+        .about("The connections that an agent with ledger.path writes down")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(with_options(
@@ -279,25 +279,25 @@ fn with_options(command: Command) -> Command {
 
 fn options(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> Options {
     // A variable that is set to nothing is a value, as a flag is; but of OpenTelemetry's, whose specification has it as unset.
-    let standard = |name: &str| variable(name).filter(|text| !text.is_empty());
-    let given = |id: &str, flag: &str, name: &str| {
+    let otel_variable = |name: &str| variable(name).filter(|text| !text.is_empty());
+    let single_value = |id: &str, flag: &str, name: &str| {
         let text = matches.try_get_one::<String>(id).ok().flatten().cloned();
-        let from_flag = text.map(|text| Given {
-            place: format!("--{flag}"),
+        let from_flag = text.map(|text| RawValue {
+            location: format!("--{flag}"),
             text,
         });
         from_flag.or_else(|| {
-            Some(Given {
-                place: name.to_owned(),
+            Some(RawValue {
+                location: name.to_owned(),
                 text: variable(name)?,
             })
         })
     };
-    let list = |id: &str, name: &str| -> Vec<Given> {
+    let list = |id: &str, name: &str| -> Vec<RawValue> {
         match matches.get_many::<String>(id) {
             Some(texts) => texts
-                .map(|text| Given {
-                    place: format!("--{id}"),
+                .map(|text| RawValue {
+                    location: format!("--{id}"),
                     text: text.clone(),
                 })
                 .collect(),
@@ -306,8 +306,8 @@ fn options(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> O
                 .split(';')
                 .map(str::trim)
                 .filter(|text| !text.is_empty())
-                .map(|text| Given {
-                    place: name.to_owned(),
+                .map(|text| RawValue {
+                    location: name.to_owned(),
                     text: text.to_owned(),
                 })
                 .collect(),
@@ -318,7 +318,7 @@ fn options(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> O
         .filter_map(|option| {
             Some((
                 option.key,
-                given(option.key, &option.flag(), &option.variable())?,
+                single_value(option.key, &option.flag(), &option.variable())?,
             ))
         })
         .collect();
@@ -326,8 +326,8 @@ fn options(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> O
     Options {
         file: file.or_else(|| variable("PARTYMETER_CONFIG").map(PathBuf::from)),
         values,
-        standard: otlp::variables()
-            .filter_map(|name| Some((standard(&name)?, name)))
+        otel_variables: otlp::variables()
+            .filter_map(|name| Some((otel_variable(&name)?, name)))
             .map(|(text, name)| (name, text))
             .collect(),
         parties: list("party", "PARTYMETER_PARTY"),
@@ -345,11 +345,14 @@ mod tests {
         let (_, matches) = matches.subcommand().unwrap();
         let nothing =
             |names: &'static [&str]| move |name: &str| names.contains(&name).then(String::new);
-        let set = options(matches, nothing(&["PARTYMETER_NETWORK_PIN"]));
-        let pin = &set.values["network.pin"];
-        assert_eq!((&*pin.place, &*pin.text), ("PARTYMETER_NETWORK_PIN", ""));
+        let set = options(matches, nothing(&["PARTYMETER_NETWORK_BPF_PIN_PATH"]));
+        let pin = &set.values["network.bpf_pin_path"];
+        assert_eq!(
+            (&*pin.location, &*pin.text),
+            ("PARTYMETER_NETWORK_BPF_PIN_PATH", "")
+        );
         // OpenTelemetry's specification has its own variables as unset then.
         let set = options(matches, nothing(&["OTEL_EXPORTER_OTLP_ENDPOINT"]));
-        assert!(set.standard.is_empty() && set.values.is_empty());
+        assert!(set.otel_variables.is_empty() && set.values.is_empty());
     }
 }

@@ -1,21 +1,21 @@
-//! What was looked at before a start, and what came of it: lines of `partymeter check`, and of the log of a start.
+//! The result of a check before the start: a line of `partymeter check`, and of the log of a start.
 
-/// What stands between what is wrong and the way out.
+/// Separates what is wrong from what to do about it.
 pub const HELP: &str = "; help: ";
 
-/// One thing that was looked at: what was found, or what is wrong with it.
+/// One check and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The thing.
+    /// What was checked.
     pub what: &'static str,
-    /// In one line for a person.
+    /// What was found, or what is wrong; in one line.
     pub result: Result<String, String>,
-    /// Whether all else goes on if this does not.
+    /// Whether the agent works without it.
     pub optional: bool,
 }
 
 impl Finding {
-    /// Of something without which the agent does not start, or a source does not work.
+    /// A check of something that the agent, or one of its sources, cannot work without.
     pub fn required(what: &'static str, result: Result<String, String>) -> Self {
         Self {
             what,
@@ -24,7 +24,7 @@ impl Finding {
         }
     }
 
-    /// Of something that the agent goes without.
+    /// A check of something that the agent works without.
     pub fn optional(what: &'static str, result: Result<String, String>) -> Self {
         Self {
             what,
@@ -33,27 +33,27 @@ impl Finding {
         }
     }
 
-    /// Whether the agent starts, and all its sources work, with this as it is.
+    /// Whether the agent starts and all its sources work.
     pub fn is_fine(&self) -> bool {
         self.optional || self.result.is_ok()
     }
 }
 
-/// Adds a way out to a line, which may have one already.
-pub fn or_else(line: &str, way_out: &str) -> String {
+/// Adds help to a line, which may have some already.
+pub fn or_else(line: &str, help: &str) -> String {
     if line.contains(HELP) {
-        format!("{line}, or {way_out}")
+        format!("{line}, or {help}")
     } else {
-        format!("{line}{HELP}{way_out}")
+        format!("{line}{HELP}{help}")
     }
 }
 
-/// Adds a way out to a line that has none.
-pub fn at_least(line: String, way_out: &str) -> String {
+/// Adds help to a line that has none.
+pub fn at_least(line: String, help: &str) -> String {
     if line.contains(HELP) {
         line
     } else {
-        line + HELP + way_out
+        line + HELP + help
     }
 }
 

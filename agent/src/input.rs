@@ -1,5 +1,5 @@
-//! Files that others write, read with a limit: how much is read is bounded before anything is made of it, and a name
-//! that turns out to be a FIFO or a device keeps nobody waiting.
+//! Reads files that others write: at most so many bytes, and never waiting for a FIFO or a device that is found in place of
+//! a file.
 
 use std::{
     fmt,
@@ -13,35 +13,36 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd as _;
 
-/// The most that is read of a configuration, a party file, a certificate or a key. Unit: bytes.
+/// The largest configuration, party file, certificate or key. Unit: bytes.
 pub const LARGEST: u64 = 1 << 20;
 
 /// Why a file is not read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// The operating system's answer.
+    /// The operating system's error.
     #[error("cannot be read: {0}")]
     Failed(#[from] io::Error),
-    /// It is something else than a file.
+    /// It is not a file.
     #[error("is {0}, not a regular file")]
-    NoFile(&'static str),
-    /// It is a pipe, and what it was to bring did not come in time.
+    NotAFile(&'static str),
+    /// It is a pipe whose writer took too long.
     #[error("is a pipe, and its writer has not finished within {}", humantime::format_duration(*.0))]
-    Silent(Duration),
-    /// There is more of it than may be.
+    TimedOut(Duration),
+    /// It is over the limit.
     #[error("is larger than {}", Size(*.0))]
     TooLarge(u64),
-    /// It is no text; where that shows first.
+    /// It is not text; the first line that is not.
     #[error("is not UTF-8 text (line {0})")]
-    NoText(usize),
+    NotText(usize),
 }
 
-/// A number of bytes for people: `1 MiB`.
-struct Size(u64);
+/// Shows a number of bytes as `1 MiB`.
+pub(crate) struct Size(pub(crate) u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
+            bytes if bytes % (1 << 30) == 0 => write!(f, "{} GiB", bytes >> 30),
             bytes if bytes % (1 << 20) == 0 => write!(f, "{} MiB", bytes >> 20),
             bytes if bytes % (1 << 10) == 0 => write!(f, "{} KiB", bytes >> 10),
             bytes => write!(f, "{bytes} bytes"),
@@ -49,21 +50,21 @@ impl fmt::Display for Size {
     }
 }
 
-/// All of a regular file, which may be behind symbolic links, if it is no larger than `limit`.
+/// The contents of a regular file, which may be behind symbolic links and no larger than `limit`.
 ///
-/// Never waits for a FIFO's writer or for a device. A file system that does not answer is waited for, as everywhere.
+/// Never waits for a FIFO's writer or for a device, but for a file system that hangs.
 ///
 /// # Errors
 /// As [`Unreadable`] says.
 pub fn file(path: &Path, limit: u64) -> Result<Vec<u8>, Unreadable> {
     let (file, metadata) = open(path)?;
     if let Some(kind) = other_kind(&metadata) {
-        return Err(Unreadable::NoFile(kind));
+        return Err(Unreadable::NotAFile(kind));
     }
     bounded(file, limit)
 }
 
-/// As [`file`], or what a pipe brings within `patience`: `--config <(…)` of a shell is one. The null device is empty.
+/// As [`file`], but also reads a pipe, such as a shell's `<(…)`, within `patience`. The null device is empty.
 ///
 /// # Errors
 /// As [`Unreadable`] says.
@@ -73,11 +74,11 @@ pub fn file_or_pipe(path: &Path, limit: u64, patience: Duration) -> Result<Vec<u
         None => bounded(file, limit),
         Some(_) if metadata.file_type().is_fifo() => pipe(&file, limit, patience),
         Some(_) if is_null(&metadata) => Ok(Vec::new()),
-        Some(kind) => Err(Unreadable::NoFile(kind)),
+        Some(kind) => Err(Unreadable::NotAFile(kind)),
     }
 }
 
-/// All that comes, if it is no more than `limit`. For standard input, which its user waits for.
+/// Reads to the end, at most `limit`. Waits as long as it takes: for standard input.
 ///
 /// # Errors
 /// As [`Unreadable`] says.
@@ -87,25 +88,25 @@ pub fn bounded(from: impl Read, limit: u64) -> Result<Vec<u8>, Unreadable> {
     within(bytes, limit)
 }
 
-/// Bytes that are meant to be text.
+/// Bytes as text.
 ///
 /// # Errors
-/// Where they are none.
+/// If they are not UTF-8.
 pub fn text(bytes: Vec<u8>) -> Result<String, Unreadable> {
     String::from_utf8(bytes).map_err(|error| {
         let end = error.utf8_error().valid_up_to();
         let newlines = error.as_bytes()[..end].iter().filter(|it| **it == b'\n');
-        Unreadable::NoText(newlines.count() + 1)
+        Unreadable::NotText(newlines.count() + 1)
     })
 }
 
-/// Opens without waiting for anybody. What it is is asked before, because opening a device may do something, and after,
-/// because it may be another by then.
+/// Opens without waiting. Checks the kind of file before, because opening a device may have an effect, and returns the
+/// metadata of what was opened, which may be another file.
 fn open(path: &Path) -> Result<(File, Metadata), Unreadable> {
     let metadata = path.metadata()?;
     let kind = metadata.file_type();
     if !(kind.is_file() || kind.is_fifo() || kind.is_dir() || is_null(&metadata)) {
-        return Err(Unreadable::NoFile(
+        return Err(Unreadable::NotAFile(
             other_kind(&metadata).unwrap_or("something else"),
         ));
     }
@@ -117,7 +118,7 @@ fn open(path: &Path) -> Result<(File, Metadata), Unreadable> {
     Ok((file, metadata))
 }
 
-/// What it is if it is no regular file.
+/// The kind of anything but a regular file.
 fn other_kind(metadata: &Metadata) -> Option<&'static str> {
     let kind = metadata.file_type();
     if kind.is_file() {
@@ -133,23 +134,23 @@ fn other_kind(metadata: &Metadata) -> Option<&'static str> {
     }
 }
 
-/// Whether it is `/dev/null`, whatever its name: device 1:3.
+/// Whether it is `/dev/null`, device 1:3, under any name.
 fn is_null(metadata: &Metadata) -> bool {
     metadata.file_type().is_char_device() && metadata.rdev() == libc::makedev(1, 3)
 }
 
-/// Reads until all writers have gone.
+/// Reads until all writers have closed the pipe.
 fn pipe(mut file: &File, limit: u64, patience: Duration) -> Result<Vec<u8>, Unreadable> {
     let until = Instant::now() + patience;
     let mut bytes = Vec::new();
     let mut buffer = [0; 16 << 10];
     loop {
-        // Asked first: without a writer, reading says at once that this is the end, also before the first has come.
+        // Before the first writer opens the pipe, a read would return its end.
         let left = until.saturating_duration_since(Instant::now());
         let mut polled = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
         match poll(&mut polled, timeout) {
-            Ok(0) => return Err(Unreadable::Silent(patience)),
+            Ok(0) => return Err(Unreadable::TimedOut(patience)),
             Ok(_) => {}
             Err(nix::errno::Errno::EINTR) => continue,
             Err(error) => return Err(io::Error::from(error).into()),
@@ -187,28 +188,28 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_millis(300);
 
-    /// A directory of one test, gone with it.
-    struct Place(std::path::PathBuf);
+    /// A directory that is removed after the test.
+    struct Directory(std::path::PathBuf);
 
-    impl Place {
+    impl Directory {
         fn new(name: &str) -> Self {
             let name = format!("partymeter-input-{name}-{}", std::process::id());
-            let place = std::env::temp_dir().join(name);
-            std::fs::create_dir_all(&place).unwrap();
-            Self(place)
+            let directory = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&directory).unwrap();
+            Self(directory)
         }
     }
 
-    impl Drop for Place {
+    impl Drop for Directory {
         fn drop(&mut self) {
             drop(std::fs::remove_dir_all(&self.0));
         }
     }
 
     #[test]
-    fn a_file_behind_links_is_read_up_to_the_limit_and_no_further() {
-        let place = Place::new("links");
-        let (path, link) = (place.0.join("file"), place.0.join("link"));
+    fn a_file_behind_links_is_read_up_to_the_limit() {
+        let directory = Directory::new("links");
+        let (path, link) = (directory.0.join("file"), directory.0.join("link"));
         std::fs::write(&path, [b'x'; 1000]).unwrap();
         symlink(&path, &link).unwrap();
         assert_eq!(file(&link, 1000).unwrap().len(), 1000);
@@ -217,18 +218,18 @@ mod tests {
         let refused = file(Path::new("/proc/self/environ"), 0).unwrap_err();
         assert!(
             matches!(refused, Unreadable::TooLarge(0)),
-            "a size that the file system does not tell is no size: {refused}"
+            "the limit holds where the file system reports no size: {refused}"
         );
     }
 
     #[test]
-    fn what_is_no_file_is_named_at_once() {
-        let place = Place::new("kinds");
-        let fifo = place.0.join("fifo");
+    fn anything_but_a_file_is_refused_at_once() {
+        let directory = Directory::new("kinds");
+        let fifo = directory.0.join("fifo");
         mkfifo(&fifo, Mode::S_IRWXU).unwrap();
         let said = |path: &Path| file(path, LARGEST).unwrap_err().to_string();
         assert_eq!(said(&fifo), "is a FIFO, not a regular file");
-        assert_eq!(said(&place.0), "is a directory, not a regular file");
+        assert_eq!(said(&directory.0), "is a directory, not a regular file");
         assert_eq!(
             said(Path::new("/dev/zero")),
             "is a device, not a regular file"
@@ -243,9 +244,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_brings_what_its_writer_writes_and_is_not_waited_for_for_ever() {
-        let place = Place::new("pipe");
-        let fifo = place.0.join("fifo");
+    fn a_pipe_is_read_to_its_end_within_a_limit_of_time() {
+        let directory = Directory::new("pipe");
+        let fifo = directory.0.join("fifo");
         mkfifo(&fifo, Mode::S_IRWXU).unwrap();
         let silent = file_or_pipe(&fifo, LARGEST, PATIENCE).unwrap_err();
         assert_eq!(
@@ -256,7 +257,7 @@ mod tests {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     let mut to = OpenOptions::new().write(true).open(&fifo).unwrap();
-                    // The reader goes away where it is too much.
+                    // The reader closes the pipe at the limit.
                     drop(to.write_all(&vec![b'x'; length]));
                 });
                 file_or_pipe(&fifo, 200_000, Duration::from_mins(1))
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_told_with_its_line() {
+    fn an_error_of_utf_8_has_its_line() {
         let refused = text(b"a\nb\n\xff".to_vec()).unwrap_err();
         assert_eq!(refused.to_string(), "is not UTF-8 text (line 3)");
         assert_eq!(text(b"caf\xc3\xa9".to_vec()).unwrap(), "café");

@@ -1,5 +1,4 @@
-//! What the system allows this process, and whether that is enough: memory and tasks of its cgroups. (Open files are
-//! `export::http::room`'s, who says what there are fewer of.)
+//! Whether the cgroups of this process allow enough memory and tasks. (`export::http::room` checks open files.)
 
 use std::{
     fs,
@@ -12,14 +11,14 @@ use crate::{
     source::network::{cgroup, room::map_bytes},
 };
 
-/// What the agent takes without the maps of the network source, at the start, which takes the most. Unit: bytes.
+/// Memory of the agent without the BPF maps, at the start, which takes most. Unit: bytes.
 const OWN: u64 = 15 << 20;
-/// What the maps take that do not grow with the configuration. Unit: bytes.
+/// Memory of the BPF maps whose size is fixed. Unit: bytes.
 const FIXED_MAPS: u64 = 3 << 20;
-/// Threads that a start takes, without those of GPUs.
+/// Threads of the agent at the start, without those for GPUs.
 const TASKS: u64 = 12;
 
-/// Whether the cgroups of this process have room for an agent with that configuration. A service has others than a shell.
+/// Whether the cgroups of this process have room for an agent with that configuration.
 pub fn look(config: &Config) -> Vec<Finding> {
     let maps = if config.network.enabled {
         FIXED_MAPS + map_bytes(config)
@@ -40,7 +39,7 @@ pub fn look(config: &Config) -> Vec<Finding> {
 
 const WHAT: &str = "limits";
 
-/// The least that is allowed, and which cgroup allows no more.
+/// The smallest limit and its cgroup.
 struct Least {
     value: u64,
     group: PathBuf,
@@ -69,7 +68,7 @@ fn too_few_tasks(least: &Least) -> Option<String> {
     })
 }
 
-/// The smallest of what the cgroups say.
+/// The smallest limit of these cgroups.
 fn limit(groups: &[PathBuf], of: impl Fn(&Path) -> Option<u64>) -> Option<Least> {
     let known = groups.iter().filter_map(|group| {
         let value = of(group)?;
@@ -79,12 +78,12 @@ fn limit(groups: &[PathBuf], of: impl Fn(&Path) -> Option<u64>) -> Option<Least>
     known.min_by_key(|it| it.value)
 }
 
-/// Of cgroup2, or of the controller `memory`. "max", or a number that nothing reaches: no limit.
+/// The limit of cgroup2, or of the controller `memory`; `None` for "max".
 fn memory_of(group: &Path) -> Option<u64> {
     number(group, "memory.max").or_else(|| number(group, "memory.limit_in_bytes"))
 }
 
-/// How many more there may be.
+/// How many more tasks are allowed.
 fn tasks_of(group: &Path) -> Option<u64> {
     let most = number(group, "pids.max")?;
     Some(most.saturating_sub(number(group, "pids.current")?))
@@ -118,7 +117,7 @@ fn groups() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Controllers, none of which is cgroup2, and the cgroup below where they are mounted (cgroups(7)).
+/// Controllers (empty: cgroup2) and the cgroup relative to their mount point, as in cgroups(7).
 fn listed(table: &str) -> impl Iterator<Item = (&str, &str)> {
     let parts = |line: &'_ str| -> Option<(usize, usize)> {
         let first = line.find(':')?;
@@ -136,7 +135,7 @@ fn listed(table: &str) -> impl Iterator<Item = (&str, &str)> {
 
 fn upwards(mount: &Path, group: &str) -> Vec<PathBuf> {
     let group = Path::new(group.trim_start_matches('/'));
-    // Outside of the mount, nothing can be read.
+    // Cgroups outside of the mount cannot be read.
     if group.starts_with("..") {
         return vec![mount.to_owned()];
     }
@@ -148,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_limit_on_the_way_counts() {
+    fn the_smallest_limit_of_all_parents_counts() {
         let place = tempfile::tempdir().unwrap();
         let groups = upwards(place.path(), "/a/b");
         assert_eq!(groups.len(), 3);

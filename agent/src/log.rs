@@ -161,7 +161,7 @@ fn filter(config: &Log) -> anyhow::Result<EnvFilter> {
         }
     }
     // The BPF side's messages have its own crate's name as their target.
-    filter = filter.add_directive(format!("partymeter_bpf={}", level(config.kernel)).parse()?);
+    filter = filter.add_directive(format!("partymeter_bpf={}", level(config.bpf_level)).parse()?);
     for always in [ROUND, SECURITY] {
         filter = filter.add_directive(format!("{always}=trace").parse()?);
     }

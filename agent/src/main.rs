@@ -9,7 +9,7 @@ use partymeter::{
     Misconfigured, admin, agent,
     args::{self, Invocation},
     check::check,
-    config::{self, Config, Options, Surroundings, options},
+    config::{self, Config, HostEnv, Options, options},
     export::otlp::ExportQueues,
     import,
     ledger::{self, compare::Incomparable},
@@ -63,7 +63,7 @@ fn carry_out(invocation: Invocation) -> anyhow::Result<bool> {
             let logging = log::init(&config, messages, rounds)?;
             agent::run(&config, options, &logging, &queues)?;
         }
-        Invocation::Check(options) => return Ok(check(&resolve(&options)?, &options, out)?),
+        Invocation::Check(options) => return Ok(check(&resolve(&options)?, out)?),
         Invocation::Detach(options) => writeln!(out, "{}", pin::detach(&resolve(&options)?)?)?,
         Invocation::LogLevel(options, level) => {
             let admin = resolve(&options)?.admin;
@@ -91,9 +91,9 @@ fn carry_out(invocation: Invocation) -> anyhow::Result<bool> {
 }
 
 fn resolve(options: &Options) -> Result<Config, Misconfigured> {
-    let around = Surroundings::of_this_machine();
-    config::resolve(options, &around).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let host = HostEnv::current();
+    config::resolve(options, &host).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Misconfigured(lines.join("\npartymeter: "))
     })
 }

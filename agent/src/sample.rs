@@ -38,8 +38,8 @@ pub struct Network {
 
 impl Network {
     /// Whether messages, rounds and waiting are counted; where not, 0 would be wrong.
-    pub fn has_rhythm(&self) -> bool {
-        self.accounting.rhythm != "off"
+    pub fn counts_messages(&self) -> bool {
+        self.accounting.messages != "off"
     }
 }
 
@@ -266,7 +266,7 @@ pub struct Accounting {
     /// Where round-trip times come from: `sock_ops`, `settle` (sampled) or `off`.
     pub latency: &'static str,
     /// Where messages and rounds come from: `sock_send_length`, `tcp_sendmsg`, or `off`.
-    pub rhythm: &'static str,
+    pub messages: &'static str,
     /// Where datagrams are counted: `cgroup_skb`, or `off`.
     pub udp: &'static str,
     /// Whether counters outlive the agent: `on` or `off`.

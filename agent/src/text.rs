@@ -1,12 +1,12 @@
-//! Text from elsewhere (process names, paths, a server's reply, another party's file) made safe to show: in a log
-//! line, in a label, on a terminal. A floor of its own, below everything that shows such text.
+//! Makes text from elsewhere (process names, paths, a server's reply, another party's file) safe to show in a log line, in a
+//! label or on a terminal.
 
 use std::fmt::Write as _;
 
-/// The most characters that [`printable`] returns, the mark of what is left out not counted.
+/// The most characters that [`printable`] returns, without the `…`.
 pub const LONGEST: usize = 256;
 
-/// [`printable_to`] with the bound [`LONGEST`].
+/// [`printable_to`] with the limit [`LONGEST`].
 pub fn printable(text: impl AsRef<[u8]>) -> String {
     printable_to(text, LONGEST)
 }
@@ -20,10 +20,9 @@ pub fn visible(character: char) -> impl Iterator<Item = char> {
 
 /// Text on one line in which every character is visible and in its place.
 ///
-/// What is no UTF-8 becomes `\xNN`; control characters, line separators, bidirectional and zero-width characters and
-/// what else is invisible or joins its neighbour become `\n`, `\u{202e}` and the like. All else stays, quotes and
-/// backslashes too, so that doing it twice changes nothing. What is longer than `longest` characters ends with `…`;
-/// of empty text `(empty)` is left, so that a field never vanishes.
+/// Bytes that are not UTF-8 become `\xNN`. Control characters, line separators, bidirectional, zero-width and combining
+/// characters become `\n`, `\u{202e}` and the like. All else stays, including quotes and backslashes, so that doing it twice
+/// changes nothing. Text longer than `longest` characters ends with `…`; empty text becomes `(empty)`.
 pub fn printable_to(text: impl AsRef<[u8]>, longest: usize) -> String {
     let text = text.as_ref();
     if text.is_empty() {
@@ -31,7 +30,7 @@ pub fn printable_to(text: impl AsRef<[u8]>, longest: usize) -> String {
     }
     let mut shown = String::with_capacity(text.len().min(longest));
     let mut room = longest;
-    // Whole pieces only: half of an escape would be another text.
+    // An escape is not cut in half.
     let mut add = |piece: &str, shown: &mut String| {
         let length = piece.chars().count();
         let fits = length <= room;
@@ -69,14 +68,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_visible_stays_as_it_is() {
+    fn visible_characters_stay() {
         for text in ["python3", "é 漢字 😀", r#"it's a "C:\path""#, "Ω≈ç√"] {
             assert_eq!(printable(text), text);
         }
     }
 
     #[test]
-    fn what_would_deceive_a_reader_is_escaped() {
+    fn deceptive_characters_are_escaped() {
         for (text, shown) in [
             ("a\nb\tc\r", r"a\nb\tc\r"),
             ("\u{1b}[31mred\u{7}\u{9b}", r"\u{1b}[31mred\u{7}\u{9b}"),
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_shown_and_never_lost() {
+    fn bytes_that_are_not_text_are_shown() {
         assert_eq!(printable([0xff, b'a', 0xc3]), r"\xffa\xc3");
         assert_eq!(printable(b"\xe2\x80\xae".as_slice()), r"\u{202e}");
         assert_eq!(printable(b"\xf0\x9f\x92".as_slice()), r"\xf0\x9f\x92");

@@ -1,8 +1,8 @@
-//! `partymeter check`: what `partymeter run` would find on this machine and with these privileges, as a table. Starts
-//! nothing, and leaves nothing.
+//! `partymeter check`: what `partymeter run` would find on this machine and with these privileges, as a table. It starts
+//! nothing and leaves nothing behind.
 //!
-//! Each look is a function beside what it looks for, which the agent calls as well when it starts, in the same order and
-//! with the same capabilities: some only the first thread has. `receivers` asks for the names of OTLP's receivers.
+//! Every check is a function in the module that it is about. The agent calls the same function when it starts, in the same
+//! order and with the same capabilities, some of which only its first thread has.
 
 mod receivers;
 
@@ -13,32 +13,31 @@ use std::{
 
 use crate::{
     admin,
-    config::{Config, Options, Signal},
+    config::{Config, Signal},
     export::{
         http,
         otlp::{self, ExportQueues},
     },
     finding::Finding,
-    ledger, limits, privilege, reload,
+    ledger, limits, privilege,
     source::{
         gpu,
         network::{self, host_names, pin, resolve::Resolver},
     },
 };
 
-/// Looks at everything that the configuration switches on and writes a line of each. Returns whether all is
-/// well; what is only limited is no failure.
+/// Checks everything that the configuration enables and writes a line for each. Returns whether nothing is down; what is
+/// only limited is no failure.
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn check(config: &Config, options: &Options, out: &mut dyn Write) -> io::Result<bool> {
+pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
     let read = format!(
         "{} parties, {} protocols",
         config.parties.len(),
         config.protocols.len()
     );
     let mut findings = vec![Finding::required("configuration", Ok(read))];
-    findings.extend(reload::probe(options));
     let room = http::room().limit;
     findings.extend(room.map(|it| Finding::optional("limits", Err(it))));
     findings.extend(limits::look(config));
@@ -54,11 +53,11 @@ pub fn check(config: &Config, options: &Options, out: &mut dyn Write) -> io::Res
         || drop(privilege::drop_all()),
         || without_privileges(config),
     ));
-    tell(&findings, out)?;
+    print(&findings, out)?;
     Ok(findings.iter().all(Finding::is_fine))
 }
 
-/// What the agent looks at once it has given its privileges up.
+/// The checks that the agent runs after it has dropped its privileges.
 fn without_privileges(config: &Config) -> Vec<Finding> {
     let mut findings = vec![];
     if config.network.enabled {
@@ -72,7 +71,7 @@ fn without_privileges(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Looks on a thread that has only what is kept.
+/// Runs checks on a thread that keeps only some privileges.
 fn with(keep: impl FnOnce() + Send, look: impl FnOnce() -> Vec<Finding> + Send) -> Vec<Finding> {
     let failed = |why: &str| {
         let line = format!("cannot start a thread: {why}; help: allow more (TasksMax=, ulimit -u)");
@@ -84,9 +83,7 @@ fn with(keep: impl FnOnce() + Send, look: impl FnOnce() -> Vec<Finding> + Send) 
             look()
         });
         match started {
-            Ok(thread) => thread
-                .join()
-                .unwrap_or_else(|_panic| failed("it has ended")),
+            Ok(thread) => thread.join().unwrap_or_else(|_panic| failed("it panicked")),
             Err(error) => failed(&error.to_string()),
         }
     })
@@ -109,7 +106,7 @@ fn sending(config: &Config) -> Vec<Finding> {
     prepared.receivers().map(place).chain(limits).collect()
 }
 
-fn tell(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
+fn print(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
     let widths = findings.iter().map(|finding| finding.what.len());
     let width = widths.max().unwrap_or(0);
     for Finding {
@@ -123,7 +120,7 @@ fn tell(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
             Err(text) if *optional => ("PART", text),
             Err(text) => ("DOWN", text),
         };
-        // A line of the system's, or of a driver's, may be several.
+        // A message of the system or of a driver may have several lines.
         let text = text.replace('\n', " | ");
         writeln!(out, "{what:width$}  {word:4}  {text}")?;
     }
@@ -137,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_have_what_is_kept_and_nothing_stays() {
+    fn checks_have_only_the_privileges_that_are_kept() {
         let own = || caps::read(None, CapSet::Effective).unwrap();
         let before = own();
         let seen = |keep: fn()| {
@@ -163,7 +160,7 @@ mod tests {
             Finding::required("b", Err("bad".to_owned())),
         ];
         let mut out = vec![];
-        tell(&findings, &mut out).unwrap();
+        print(&findings, &mut out).unwrap();
         let right = "a          ok    well\nlong name  PART  one | two\nb          DOWN  bad\n";
         assert_eq!(String::from_utf8(out).unwrap(), right);
     }

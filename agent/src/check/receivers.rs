@@ -1,4 +1,4 @@
-//! Whether the host names of OTLP's receivers resolve: the agent finds that out when it sends, and goes on trying.
+//! Whether the host names of OTLP's receivers resolve. The agent notices only when it sends, and retries.
 
 use std::{
     collections::BTreeSet,
@@ -10,10 +10,10 @@ use std::{
 
 use crate::{config::Config, finding::Finding};
 
-/// How long all of them may take together.
+/// The time for all lookups together.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks for all of them at once.
+/// Looks all names up at the same time.
 pub(super) fn probe(config: &Config) -> Vec<Finding> {
     let receivers = config.otlp.receivers.iter().flatten();
     let names = receivers.filter_map(|it| it.endpoint.host());
@@ -38,10 +38,10 @@ fn ask(
     let mut findings = vec![];
     for name in names.clone() {
         let (answer, asked) = (answer.clone(), name.clone());
-        // Those that nobody waits for any more end with the process.
+        // Threads that take too long end with the process.
         let started = thread::Builder::new().spawn(move || {
             let outcome = lookup(&asked);
-            // The last may be late.
+            // Nobody waits for a late answer.
             drop(answer.send((asked, outcome)));
         });
         if let Err(error) = started {
@@ -68,8 +68,8 @@ fn ask(
 
 fn unresolved(name: &str, why: &str) -> Finding {
     let line = format!(
-        "otlp.endpoint: the host name {name:?} does not resolve: {why}; help: correct it, or what resolves it; until \
-         then nothing is sent"
+        "otlp.endpoint: the host name {name:?} does not resolve: {why}; nothing is sent until it does; help: \
+         correct it, or the DNS"
     );
     Finding::optional("OTLP", Err(line))
 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_are_asked_and_nobody_is_waited_for_too_long() {
+    fn names_are_looked_up_together_within_a_limit() {
         let names = ["good", "hangs", "bad"].map(str::to_owned);
         let findings = ask(names.into(), Duration::from_secs(1), |name| match name {
             "good" => Ok(()),
@@ -93,7 +93,11 @@ mod tests {
             .map(|it| it.result.unwrap_err())
             .collect();
         assert_eq!(lines.len(), 2, "{lines:?}");
-        assert!(lines[0].contains("\"bad\" does not resolve: no such name; help: "));
-        assert!(lines[1].contains("\"hangs\" does not resolve: no answer in 1s; help: "));
+        assert!(lines[0].contains(
+            "\"bad\" does not resolve: no such name; nothing is sent until it does; help: "
+        ));
+        assert!(lines[1].contains(
+            "\"hangs\" does not resolve: no answer in 1s; nothing is sent until it does; help: "
+        ));
     }
 }

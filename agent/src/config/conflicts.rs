@@ -1,4 +1,4 @@
-//! Parties and protocols that cannot be told apart: same name, same address, same port. Pure.
+//! Parties and protocols that share a name, an address or a port, or are too many for the kernel's tables. Pure.
 
 use std::collections::HashMap;
 
@@ -6,116 +6,127 @@ use agent_ebpf::{ENDPOINT_CAPACITY, PREFIX_CAPACITY, SLOT_CAPACITY};
 use ipnet::IpNet;
 
 use super::{
-    Endpoint, Host, Party, Problem, Protocol, Transport,
-    value::{Fault, fault},
+    ConfigError, Endpoint, Host, Party, Protocol, Transport,
+    error::{InvalidValue, invalid},
 };
 
-/// All that is wrong between entries; each comes with the place where it stands.
-pub(super) fn find(parties: &[(String, Party)], protocols: &[(String, Protocol)]) -> Vec<Problem> {
-    let mut problems = duplicates(
-        parties.iter().map(|(place, it)| (place, &*it.id)),
+/// Every conflict between entries, each of which comes with its location.
+pub(super) fn find(
+    parties: &[(String, Party)],
+    protocols: &[(String, Protocol)],
+) -> Vec<ConfigError> {
+    let mut errors = duplicates(
+        parties.iter().map(|(location, it)| (location, &*it.id)),
         "parties.id",
     );
-    problems.extend(duplicates(
-        protocols.iter().map(|(place, it)| (place, &*it.name)),
+    errors.extend(duplicates(
+        protocols.iter().map(|(location, it)| (location, &*it.name)),
         "protocols.name",
     ));
-    problems.extend(endpoints(parties));
-    problems.extend(ports(protocols));
-    problems.extend(capacity(parties, protocols));
-    problems
+    errors.extend(endpoints(parties));
+    errors.extend(ports(protocols));
+    errors.extend(capacity(parties, protocols));
+    errors
 }
 
 fn duplicates<'a>(
     names: impl Iterator<Item = (&'a String, &'a str)>,
     key: &'static str,
-) -> Vec<Problem> {
+) -> Vec<ConfigError> {
     let mut first = HashMap::new();
-    let mut problems = Vec::new();
-    for (place, name) in names {
-        if let Some(at) = first.insert(name, place) {
-            let what = format!("{name:?} is there twice, also at {at}");
-            problems.push(Problem::new(
-                place.clone(),
+    let mut errors = Vec::new();
+    for (location, name) in names {
+        if let Some(at) = first.insert(name, location) {
+            let what = format!("{name:?} appears twice, also at {at}");
+            errors.push(ConfigError::new(
+                location.clone(),
                 key,
-                fault(what, "join them, or rename one"),
+                invalid(what, "join them, or rename one"),
             ));
         }
     }
-    problems
+    errors
 }
 
-/// Endpoints of two parties that a connection could match both of.
-fn endpoints(parties: &[(String, Party)]) -> Vec<Problem> {
-    let all = parties.iter().flat_map(|(place, party)| {
+/// Endpoints of two parties that one connection could match.
+fn endpoints(parties: &[(String, Party)]) -> Vec<ConfigError> {
+    let all = parties.iter().flat_map(|(location, party)| {
         party
             .endpoints
             .iter()
-            .map(move |endpoint| (place, party, endpoint))
+            .map(move |endpoint| (location, party, endpoint))
     });
-    // In this order a prefix comes right before all that lies within it, so each is compared with those that
-    // contain it and no others: thousands of endpoints take no time.
+    // In this order a prefix comes right before all that it contains: each is compared only with those that contain
+    // it, and thousands of endpoints take no time.
     let mut nets: Vec<_> = all
         .clone()
-        .filter_map(|(place, party, endpoint)| match &endpoint.host {
-            Host::Prefix(net) => Some((*net, endpoint.port, place, party)),
+        .filter_map(|(location, party, endpoint)| match &endpoint.host {
+            Host::Prefix(net) => Some((*net, endpoint.port, location, party)),
             Host::Name(_) => None,
         })
         .collect();
     nets.sort_by_key(|(net, port, ..)| (net.network(), net.prefix_len(), *port));
-    let mut problems = Vec::new();
-    let mut around: Vec<(IpNet, Claims<'_>)> = Vec::new();
-    for (net, port, place, party) in nets {
+    let mut errors = Vec::new();
+    let mut around: Vec<(IpNet, HostParties<'_>)> = Vec::new();
+    for (net, port, location, party) in nets {
         around.retain(|(outer, _)| outer.contains(&net));
         let clash = around
             .iter()
-            .find_map(|(outer, claims)| Some((*outer, claims.clash(party, port)?)));
+            .find_map(|(outer, taken)| Some((*outer, taken.clash(party, port)?)));
         if let Some((outer, (other, outer_port))) = clash {
-            let fault = overlap(
+            let error = overlap(
                 &written(net, port),
                 &party.id,
                 &written(outer, outer_port),
                 &other.id,
             );
-            problems.push(Problem::new(place.clone(), "parties.endpoints", fault));
+            errors.push(ConfigError::new(
+                location.clone(),
+                "parties.endpoints",
+                error,
+            ));
         }
         match around.last_mut() {
-            Some((last, claims)) if *last == net => claims.add(party, port),
+            Some((last, taken)) if *last == net => taken.add(party, port),
             _ => {
-                let mut claims = Claims::default();
-                claims.add(party, port);
-                around.push((net, claims));
+                let mut taken = HostParties::default();
+                taken.add(party, port);
+                around.push((net, taken));
             }
         }
     }
 
-    let mut names = HashMap::<&str, Claims<'_>>::new();
-    for (place, party, Endpoint { host, port }) in all {
+    let mut names = HashMap::<&str, HostParties<'_>>::new();
+    for (location, party, Endpoint { host, port }) in all {
         let Host::Name(name) = host else { continue };
-        let claims = names.entry(name).or_default();
-        if let Some((other, _)) = claims.clash(party, *port) {
-            let fault = overlap(name, &party.id, name, &other.id);
-            problems.push(Problem::new(place.clone(), "parties.endpoints", fault));
+        let taken = names.entry(name).or_default();
+        if let Some((other, _)) = taken.clash(party, *port) {
+            let error = overlap(name, &party.id, name, &other.id);
+            errors.push(ConfigError::new(
+                location.clone(),
+                "parties.endpoints",
+                error,
+            ));
         }
-        claims.add(party, *port);
+        taken.add(party, *port);
     }
-    problems
+    errors
 }
 
-/// A party at a host: at one of its ports, or at all of them.
-type Claim<'p> = (&'p Party, Option<u16>);
+/// A party and the port it has at a host; `None`: every port.
+type PartyPort<'p> = (&'p Party, Option<u16>);
 
-/// Who is at one host. Thousands of parties may be, each at its own port: nothing here looks through all of them.
+/// The parties at one host. There may be thousands, each at its own port: no lookup iterates over them.
 #[derive(Default)]
-struct Claims<'p> {
-    by_port: HashMap<u16, Firsts<'p>>,
-    every_port: Firsts<'p>,
-    all: Firsts<'p>,
+struct HostParties<'p> {
+    by_port: HashMap<u16, FirstTwo<'p>>,
+    every_port: FirstTwo<'p>,
+    all: FirstTwo<'p>,
 }
 
-impl<'p> Claims<'p> {
-    /// Another party that is there.
-    fn clash(&self, party: &Party, port: Option<u16>) -> Option<Claim<'p>> {
+impl<'p> HostParties<'p> {
+    /// Another party at the same host and port.
+    fn clash(&self, party: &Party, port: Option<u16>) -> Option<PartyPort<'p>> {
         match port {
             None => self.all.other(party),
             Some(port) => self
@@ -136,20 +147,20 @@ impl<'p> Claims<'p> {
     }
 }
 
-/// The first claims of two parties: one of them is another than any given party's.
+/// The first two different parties: at least one of them differs from any given party.
 #[derive(Default)]
-struct Firsts<'p>([Option<Claim<'p>>; 2]);
+struct FirstTwo<'p>([Option<PartyPort<'p>>; 2]);
 
-impl<'p> Firsts<'p> {
-    fn other(&self, party: &Party) -> Option<Claim<'p>> {
-        let claims = self.0.iter().flatten();
-        claims.copied().find(|(other, _)| other.id != party.id)
+impl<'p> FirstTwo<'p> {
+    fn other(&self, party: &Party) -> Option<PartyPort<'p>> {
+        let taken = self.0.iter().flatten();
+        taken.copied().find(|(other, _)| other.id != party.id)
     }
 
-    fn add(&mut self, claim: Claim<'p>) {
+    fn add(&mut self, entry: PartyPort<'p>) {
         match &mut self.0 {
-            [first @ None, _] => *first = Some(claim),
-            [Some((one, _)), second @ None] if one.id != claim.0.id => *second = Some(claim),
+            [first @ None, _] => *first = Some(entry),
+            [Some((one, _)), second @ None] if one.id != entry.0.id => *second = Some(entry),
             _ => {}
         }
     }
@@ -162,40 +173,40 @@ fn written(net: IpNet, port: Option<u16>) -> String {
     )
 }
 
-fn overlap(endpoint: &str, party: &str, other_endpoint: &str, other: &str) -> Fault {
-    fault(
+fn overlap(endpoint: &str, party: &str, other_endpoint: &str, other: &str) -> InvalidValue {
+    invalid(
         format!("{endpoint} of party {party:?} overlaps {other_endpoint} of party {other:?}"),
         "give each address to one party, or each party its port",
     )
 }
 
 /// Ports that two protocols of one transport listen on.
-fn ports(protocols: &[(String, Protocol)]) -> Vec<Problem> {
+fn ports(protocols: &[(String, Protocol)]) -> Vec<ConfigError> {
     let mut owner = HashMap::<(Transport, u16), &str>::new();
-    let mut problems = Vec::new();
-    for (place, protocol) in protocols {
+    let mut errors = Vec::new();
+    for (location, protocol) in protocols {
         let taken = protocol.ports.iter().cloned().flatten().find_map(|port| {
             let before = owner.insert((protocol.transport, port), &protocol.name)?;
             (before != protocol.name).then_some((port, before))
         });
         if let Some((port, before)) = taken {
             let what = format!("port {port} of {:?} is {before:?}'s too", protocol.name);
-            let fault = fault(what, "give each port to one protocol");
-            problems.push(Problem::new(place.clone(), "protocols.ports", fault));
+            let error = invalid(what, "give each port to one protocol");
+            errors.push(ConfigError::new(location.clone(), "protocols.ports", error));
         }
     }
-    problems
+    errors
 }
 
-/// What would not fit into the kernel's tables.
-fn capacity(parties: &[(String, Party)], protocols: &[(String, Protocol)]) -> Vec<Problem> {
+/// What does not fit into the kernel's tables.
+fn capacity(parties: &[(String, Party)], protocols: &[(String, Protocol)]) -> Vec<ConfigError> {
     let endpoints = || parties.iter().flat_map(|(_, party)| &party.endpoints);
     let with_port = endpoints()
         .filter(|endpoint| endpoint.port.is_some())
         .count();
     let slots = (parties.len() + 2) * (protocols.len() + 1);
     [
-        // Each takes a second place for its address alone.
+        // Each takes a second entry for its address alone.
         (
             "parties.endpoints",
             "endpoints with a port",
@@ -221,11 +232,11 @@ fn capacity(parties: &[(String, Party)], protocols: &[(String, Protocol)]) -> Ve
     .into_iter()
     .filter(|(.., have, most, _)| *have > *most as usize)
     .map(|(key, what, have, most, help)| {
-        let place = parties
+        let location = parties
             .first()
-            .map_or_else(String::new, |(place, _)| place.clone());
-        let fault = fault(format!("{have} {what} are more than {most}"), help);
-        Problem::new(place, key, fault)
+            .map_or_else(String::new, |(location, _)| location.clone());
+        let error = invalid(format!("{have} {what} are more than {most}"), help);
+        ConfigError::new(location, key, error)
     })
     .collect()
 }

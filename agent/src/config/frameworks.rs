@@ -1,5 +1,4 @@
-//! The built-in protocols: the frameworks of secure computation, and the ports they listen on unless told
-//! otherwise. Used where none is configured.
+//! The built-in protocols: frameworks of secure computation and their default ports. Used where no protocol is configured.
 
 use std::ops::RangeInclusive;
 
@@ -7,7 +6,7 @@ use super::{Protocol, Transport};
 
 /// Name and TCP ports. Where a framework counts ports up by party, there is room for ten parties.
 const FRAMEWORKS: [(&str, &[RangeInclusive<u16>]); 8] = [
-    // 5000 + party; `-pn` moves it.
+    // 5000 + party; `-pn` changes the base.
     ("mp-spdz", &[5000..=5009]),
     // The examples of SPU and SecretFlow: 61330+, 61530+, 61920+.
     ("spu", &[61330..=61339, 61530..=61539, 61920..=61929]),

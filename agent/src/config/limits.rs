@@ -1,35 +1,30 @@
-//! How much of everything a configuration may have. It is looked at before anything is made of it, so that a small file
-//! cannot ask for much memory or time.
+//! Limits on the parts of a configuration, checked before the parts are built: a small file cannot cost much memory or
+//! time.
 
-use toml::de::DeValue;
+use super::{error::invalid, reader::ConfigReader};
 
-use super::{
-    resolve::Reader,
-    value::{Value, fault},
-};
-
-/// A limit, and the way out for who reaches it.
+/// A limit and its error.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit {
-    /// What is limited, in the plural.
+    /// The things that are limited, in the plural.
     what: &'static str,
     most: usize,
     help: &'static str,
 }
 
-/// As many as there may be automatic ones, and as `partymeter import` takes.
+/// As many as there may be automatic parties, and as `partymeter parties import` accepts.
 pub(super) const PARTIES: Limit = Limit {
     what: "parties",
     most: agent_ebpf::AUTO_PARTY_CAPACITY as usize,
     help: "make one party of all addresses of one owner: endpoints = [\"10.0.1.0/24\"]",
 };
-/// Of all parties together. The kernel's table has room for as many.
+/// Of all parties together; the capacity of the kernel's table.
 pub(super) const ENDPOINTS: Limit = Limit {
     what: "endpoints of all parties",
     most: agent_ebpf::PREFIX_CAPACITY as usize,
     help: "write neighbouring addresses as one prefix, such as \"10.0.1.0/24\"",
 };
-/// Each is a label of every party.
+/// Each protocol is a label of every party.
 pub(super) const PROTOCOLS: Limit = Limit {
     what: "protocols",
     most: 1024,
@@ -41,67 +36,56 @@ pub(super) const PORTS: Limit = Limit {
     most: 1024,
     help: "write neighbouring ports as one range, such as \"5000-5999\"",
 };
-/// Each is a socket.
+/// Each address is a socket.
 pub(super) const LISTEN: Limit = Limit {
     what: "addresses",
     most: 64,
     help: "listen at \"0.0.0.0:9464\" or \"[::]:9464\" for all of a machine",
 };
-/// Each is compared with the host of a request.
+/// Each name is compared with the host of every request.
 pub(super) const HOSTS: Limit = Limit {
     what: "host names",
     most: 1024,
     help: "name only hosts that requests are made to",
 };
-/// The kernel's table has room for as many.
+/// The capacity of the kernel's table.
 pub(super) const ALLOWED: Limit = Limit {
     what: "prefixes",
     most: agent_ebpf::ALLOWED_CAPACITY as usize,
     help: "write neighbouring addresses as one prefix, such as \"10.0.1.0/24\"",
 };
-/// There are three.
+/// There are three signals.
 pub(super) const SIGNALS: Limit = Limit {
     what: "signals",
     most: 16,
     help: "give each once",
 };
 
-impl Reader<'_> {
-    /// Whether there are more than the limit; then reports it.
-    pub(super) fn exceeds(&mut self, limit: Limit, place: &str, key: &str, have: usize) -> bool {
+impl ConfigReader<'_> {
+    /// Whether there are more than the limit, which is then reported.
+    pub(super) fn exceeds(&mut self, limit: Limit, location: &str, key: &str, have: usize) -> bool {
         let Limit { what, most, help } = limit;
         let exceeds = have > most;
         if exceeds {
-            let fault = fault(format!("{have} {what} are more than {most}"), help);
-            self.report(place.to_owned(), key, fault);
+            let error = invalid(format!("{have} {what} are more than {most}"), help);
+            self.report(location.to_owned(), key, error);
         }
         exceeds
-    }
-}
-
-impl Value<'_> {
-    /// The length of [`Value::list`].
-    pub(super) fn length(&self) -> usize {
-        match self {
-            Self::Text(text) => text.split(',').count(),
-            Self::Toml(DeValue::Array(items)) => items.len(),
-            Self::Toml(_) => 1,
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::config::{
-        Given, Options,
-        tests::{problems, resolve_with, resolved},
+        Options, RawValue,
+        tests::{errors, resolve_with, resolved},
     };
 
-    /// A configuration with so many of something.
+    /// A configuration with a number of something.
     type Text<'a> = &'a dyn Fn(usize) -> String;
 
     #[test]
-    fn each_limit_is_one_error_with_the_limit_and_the_way_out() {
+    fn each_limit_is_one_error_with_help() {
         let list = |count: usize, item: &dyn Fn(usize) -> String| -> String {
             (0..count).map(|number| item(number) + ",").collect()
         };
@@ -129,63 +113,63 @@ mod tests {
             (
                 &parties,
                 4096,
-                "parties: 4097 parties are more than 4096; make one party of",
+                "parties: 4097 parties are more than 4096; help: make one party of",
             ),
             (
                 &endpoints,
                 16_384,
-                "parties.endpoints: 16385 endpoints of all parties are more than 16384; write neighbouring",
+                "parties.endpoints: 16385 endpoints of all parties are more than 16384; help: write neighbouring",
             ),
             (
                 &protocols,
                 1024,
-                "protocols: 1025 protocols are more than 1024; give one protocol several ports",
+                "protocols: 1025 protocols are more than 1024; help: give one protocol several ports",
             ),
             (
                 &ports,
                 1024,
-                "protocols.ports: 1025 ports and ranges of one protocol are more than 1024; write",
+                "protocols.ports: 1025 ports and ranges of one protocol are more than 1024; help: write",
             ),
             (
                 &allow,
                 4096,
-                "network.allow: 4097 prefixes are more than 4096; write neighbouring",
+                "network.allow: 4097 prefixes are more than 4096; help: write neighbouring",
             ),
         ];
         for (text, most, expected) in cases {
             resolve_with(&text(most), Options::default()).unwrap();
-            let problems = problems(&text(most + 1));
-            assert_eq!(problems.len(), 1, "{problems:?}");
-            let (_, problem) = problems[0].split_once(": ").unwrap();
-            assert!(problem.starts_with(expected), "{problem}");
+            let errors = errors(&text(most + 1));
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            let (_, error) = errors[0].split_once(": ").unwrap();
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 
     #[test]
     fn limits_of_flags_are_the_same() {
-        let given = |flag: &str, text: String| Given {
-            place: flag.to_owned(),
+        let raw = |flag: &str, text: String| RawValue {
+            location: flag.to_owned(),
             text,
         };
         let many = |first: &str, count: usize| format!("{first}={}", vec!["h"; count].join(","));
         let parties = Options {
             parties: (0..5000)
-                .map(|number| given("--party", format!("{number}=h{number}")))
+                .map(|number| raw("--party", format!("{number}=h{number}")))
                 .collect(),
             ..Options::default()
         };
         let endpoints = Options {
-            parties: vec![given("--party", many("1", 20_000))],
+            parties: vec![raw("--party", many("1", 20_000))],
             ..Options::default()
         };
         let ports = Options {
-            protocols: vec![given("--protocol", many("p", 2000))],
+            protocols: vec![raw("--protocol", many("p", 2000))],
             ..Options::default()
         };
         for (options, expected) in [
             (
                 parties,
-                "--party: parties: 5000 parties are more than 4096; ",
+                "--party: parties: 5000 parties are more than 4096; help: ",
             ),
             (
                 endpoints,
@@ -196,9 +180,9 @@ mod tests {
                 "--protocol: protocols.ports: 2000 ports and ranges of one protocol are more than 1024; ",
             ),
         ] {
-            let problems = resolve_with("", options).unwrap_err();
-            assert_eq!(problems.len(), 1, "{problems:?}");
-            assert!(problems[0].starts_with(expected), "{problems:?}");
+            let errors = resolve_with("", options).unwrap_err();
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].starts_with(expected), "{errors:?}");
         }
     }
 

@@ -1,18 +1,20 @@
-//! Parties and protocols: the options that are lists, from `[[tables]]` of the file or from flags of their own.
+//! Parties and protocols, which are lists: from `[[tables]]` of the file, or from flags of their own that replace them.
 
 use std::ops::RangeInclusive;
 
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Endpoint, Given, Options, Party, Protocol, Transport,
+    Endpoint, Party, Protocol, Transport, address,
+    error::{InvalidValue, invalid},
     limits::{ENDPOINTS, Limit, PARTIES, PORTS, PROTOCOLS},
-    resolve::Reader,
-    value::{self, Fault, Value, fault},
+    raw::{Options, RawValue},
+    reader::ConfigReader,
+    value::{Value, label},
 };
 
-impl Reader<'_> {
-    /// The parties, each with its place.
+impl ConfigReader<'_> {
+    /// The parties, each with its location.
     pub(super) fn parties(
         &mut self,
         options: &Options,
@@ -20,26 +22,28 @@ impl Reader<'_> {
     ) -> Vec<(String, Party)> {
         let mut parties = Vec::new();
         if let Some(first) = options.parties.first() {
-            let endpoints = |given: &Given| given.text.split(',').count();
+            let endpoints = |raw: &RawValue| raw.text.split(',').count();
             let endpoints = options.parties.iter().map(endpoints).sum();
-            let place = first.place.clone();
-            if self.exceeds(PARTIES, &place, "parties", options.parties.len())
-                || self.exceeds(ENDPOINTS, &place, "parties.endpoints", endpoints)
+            let location = first.location.clone();
+            if self.exceeds(PARTIES, &location, "parties", options.parties.len())
+                || self.exceeds(ENDPOINTS, &location, "parties.endpoints", endpoints)
             {
                 return parties;
             }
-            for given in &options.parties {
-                if let Some((id, endpoints)) = self.pair(given, "parties", "1=10.0.0.2,10.0.1.0/24")
-                {
-                    let id =
-                        self.take(&given.place, "parties.id", label(id, &["unknown", "other"]));
+            for raw in &options.parties {
+                if let Some((id, endpoints)) = self.pair(raw, "parties", "1=10.0.0.2,10.0.1.0/24") {
+                    let id = self.take(
+                        &raw.location,
+                        "parties.id",
+                        label(id, &["unknown", "other"]),
+                    );
                     let endpoints = self.items(
                         "parties.endpoints",
-                        &given.place,
+                        &raw.location,
                         &Value::Text(endpoints),
-                        value::endpoint,
+                        address::endpoint,
                     );
-                    parties.extend(id.map(|id| (given.place.clone(), Party { id, endpoints })));
+                    parties.extend(id.map(|id| (raw.location.clone(), Party { id, endpoints })));
                 }
             }
             return parties;
@@ -47,7 +51,7 @@ impl Reader<'_> {
         let entries = self.entries(table, "parties", PARTIES);
         let written = entries.iter().filter_map(|(_, it)| it.get("endpoints"));
         let endpoints = written.map(|it| Value::Toml(it.get_ref()).length()).sum();
-        let first = entries.first().map(|(place, _)| place.clone());
+        let first = entries.first().map(|(location, _)| location.clone());
         if self.exceeds(
             ENDPOINTS,
             &first.unwrap_or_default(),
@@ -56,17 +60,17 @@ impl Reader<'_> {
         ) {
             return parties;
         }
-        for (place, entry) in entries {
-            let id = self.field(&place, entry, "parties.id", |value| {
+        for (location, entry) in entries {
+            let id = self.field(&location, entry, "parties.id", |value| {
                 label(value.text()?, &["unknown", "other"])
             });
             let endpoints: Option<Vec<Endpoint>> = entry.get("endpoints").map(|value| {
-                let place = self.place(value.span().start);
+                let location = self.location(value.span().start);
                 self.items(
                     "parties.endpoints",
-                    &place,
+                    &location,
                     &Value::Toml(value.get_ref()),
-                    value::endpoint,
+                    address::endpoint,
                 )
             });
             if endpoints.is_none()
@@ -74,20 +78,20 @@ impl Reader<'_> {
                     .get("endpoints")
                     .is_some_and(|it| is_empty(it.get_ref()))
             {
-                let fault = fault(
+                let error = invalid(
                     "a party without endpoints",
                     "give endpoints = [\"10.0.0.2\"]",
                 );
-                self.report(place.clone(), "parties.endpoints", fault);
+                self.report(location.clone(), "parties.endpoints", error);
             }
             if let (Some(id), Some(endpoints)) = (id, endpoints) {
-                parties.push((place, Party { id, endpoints }));
+                parties.push((location, Party { id, endpoints }));
             }
         }
         parties
     }
 
-    /// The protocols, each with its place.
+    /// The protocols, each with its location.
     pub(super) fn protocols(
         &mut self,
         options: &Options,
@@ -95,47 +99,47 @@ impl Reader<'_> {
     ) -> Vec<(String, Protocol)> {
         let mut protocols = Vec::new();
         if let Some(first) = options.protocols.first() {
-            let (place, have) = (first.place.clone(), options.protocols.len());
-            if self.exceeds(PROTOCOLS, &place, "protocols", have) {
+            let (location, have) = (first.location.clone(), options.protocols.len());
+            if self.exceeds(PROTOCOLS, &location, "protocols", have) {
                 return protocols;
             }
-            for given in &options.protocols {
-                if let Some((name, ports)) = self.pair(given, "protocols", "aby3=1212-1220,5000") {
-                    let (name, transport) = of_transport(name);
-                    let name = self.take(&given.place, "protocols.name", label(name, &["other"]));
-                    let ports = self.ports(&given.place, &Value::Text(ports));
+            for raw in &options.protocols {
+                if let Some((name, ports)) = self.pair(raw, "protocols", "aby3=1212-1220,5000") {
+                    let (name, transport) = name_and_transport(name);
+                    let name = self.take(&raw.location, "protocols.name", label(name, &["other"]));
+                    let ports = self.ports(&raw.location, &Value::Text(ports));
                     let protocol = name.map(|name| Protocol {
                         name,
                         transport,
                         ports,
                     });
-                    protocols.extend(protocol.map(|it| (given.place.clone(), it)));
+                    protocols.extend(protocol.map(|it| (raw.location.clone(), it)));
                 }
             }
             return protocols;
         }
-        for (place, entry) in self.entries(table, "protocols", PROTOCOLS) {
-            let name = self.field(&place, entry, "protocols.name", |value| {
+        for (location, entry) in self.entries(table, "protocols", PROTOCOLS) {
+            let name = self.field(&location, entry, "protocols.name", |value| {
                 label(value.text()?, &["other"])
             });
             let transport = match entry.get("transport") {
                 None => Some(Transport::Tcp),
                 Some(value) => {
-                    let place = self.place(value.span().start);
+                    let location = self.location(value.span().start);
                     let written = Value::Toml(value.get_ref());
-                    self.take(&place, "protocols.transport", transport(&written))
+                    self.take(&location, "protocols.transport", transport(&written))
                 }
             };
             let ports: Option<Vec<RangeInclusive<u16>>> = entry.get("ports").map(|value| {
-                let place = self.place(value.span().start);
-                self.ports(&place, &Value::Toml(value.get_ref()))
+                let location = self.location(value.span().start);
+                self.ports(&location, &Value::Toml(value.get_ref()))
             });
             if ports.is_none() || entry.get("ports").is_some_and(|it| is_empty(it.get_ref())) {
-                let fault = fault(
+                let error = invalid(
                     "a protocol without ports",
                     "give ports = [5000, \"6000-6009\"]",
                 );
-                self.report(place.clone(), "protocols.ports", fault);
+                self.report(location.clone(), "protocols.ports", error);
             }
             if let (Some(name), Some(transport), Some(ports)) = (name, transport, ports) {
                 let protocol = Protocol {
@@ -143,39 +147,39 @@ impl Reader<'_> {
                     transport,
                     ports,
                 };
-                protocols.push((place, protocol));
+                protocols.push((location, protocol));
             }
         }
         protocols
     }
 
     /// The ports of one protocol.
-    fn ports(&mut self, place: &str, written: &Value<'_>) -> Vec<RangeInclusive<u16>> {
+    fn ports(&mut self, location: &str, written: &Value<'_>) -> Vec<RangeInclusive<u16>> {
         let key = "protocols.ports";
-        if self.exceeds(PORTS, place, key, written.length()) {
+        if self.exceeds(PORTS, location, key, written.length()) {
             return Vec::new();
         }
-        value::disjoint(self.items(key, place, written, value::ports))
+        address::disjoint(self.items(key, location, written, address::ports))
     }
 
-    fn pair<'g>(
+    fn pair<'r>(
         &mut self,
-        given: &'g Given,
+        raw: &'r RawValue,
         key: &str,
         example: &str,
-    ) -> Option<(&'g str, &'g str)> {
-        let pair = given.text.split_once('=');
+    ) -> Option<(&'r str, &'r str)> {
+        let pair = raw.text.split_once('=');
         if pair.is_none() {
-            let fault = fault(
-                format!("{:?} has no =", given.text),
+            let error = invalid(
+                format!("{:?} has no =", raw.text),
                 format!("write it like {example}"),
             );
-            self.report(given.place.clone(), key, fault);
+            self.report(raw.location.clone(), key, error);
         }
         pair
     }
 
-    /// The entries of `[[list]]`, each with its place.
+    /// The entries of `[[list]]`, each with its location.
     fn entries<'t>(
         &mut self,
         table: &'t DeTable<'_>,
@@ -186,84 +190,84 @@ impl Reader<'_> {
             return Vec::new();
         };
         let DeValue::Array(entries) = value.get_ref() else {
-            let place = self.place(value.span().start);
+            let location = self.location(value.span().start);
             self.report(
-                place,
+                location,
                 list,
-                fault("is no list of tables", format!("write [[{list}]]")),
+                invalid("is not a list of tables", format!("write [[{list}]]")),
             );
             return Vec::new();
         };
         let mut tables = Vec::new();
-        let place = self.place(value.span().start);
-        if self.exceeds(limit, &place, list, entries.len()) {
+        let location = self.location(value.span().start);
+        if self.exceeds(limit, &location, list, entries.len()) {
             return tables;
         }
         for entry in entries {
-            let place = self.place(entry.span().start);
+            let location = self.location(entry.span().start);
             match entry.get_ref() {
-                DeValue::Table(table) => tables.push((place, table)),
+                DeValue::Table(table) => tables.push((location, table)),
                 _ => self.report(
-                    place,
+                    location,
                     list,
-                    fault("is no table", format!("write [[{list}]]")),
+                    invalid("is not a table", format!("write [[{list}]]")),
                 ),
             }
         }
         tables
     }
 
-    /// A key that each entry of a list must have.
+    /// A key that every entry of a list must have.
     fn field<T>(
         &mut self,
-        place: &str,
+        location: &str,
         entry: &DeTable<'_>,
         key: &str,
-        parse: impl FnOnce(&Value<'_>) -> Result<T, Fault>,
+        parse: impl FnOnce(&Value<'_>) -> Result<T, InvalidValue>,
     ) -> Option<T> {
         let name = key.rsplit('.').next().unwrap_or(key);
         let Some(value) = entry.get(name) else {
             self.report(
-                place.to_owned(),
+                location.to_owned(),
                 key,
-                fault("is missing", format!("give {name} = \"…\"")),
+                invalid("is missing", format!("give {name} = \"…\"")),
             );
             return None;
         };
-        let place = self.place(value.span().start);
-        self.take(&place, key, parse(&Value::Toml(value.get_ref())))
+        let location = self.location(value.span().start);
+        self.take(&location, key, parse(&Value::Toml(value.get_ref())))
     }
 
-    /// The items of a list that are well.
+    /// The valid items of a list.
     fn items<T>(
         &mut self,
         key: &str,
-        place: &str,
+        location: &str,
         value: &Value<'_>,
-        parse: impl Fn(&Value<'_>) -> Result<T, Fault>,
+        parse: impl Fn(&Value<'_>) -> Result<T, InvalidValue>,
     ) -> Vec<T> {
         let mut items = Vec::new();
         for (at, item) in value.list() {
-            let place = at.map_or_else(|| place.to_owned(), |at| self.place(at));
-            items.extend(self.take(&place, key, parse(&item)));
+            let location = at.map_or_else(|| location.to_owned(), |at| self.location(at));
+            items.extend(self.take(&location, key, parse(&item)));
         }
         items
     }
 }
 
-fn transport(value: &Value<'_>) -> Result<Transport, Fault> {
+fn transport(value: &Value<'_>) -> Result<Transport, InvalidValue> {
     match value.text()? {
         "tcp" => Ok(Transport::Tcp),
         "udp" => Ok(Transport::Udp),
-        other => Err(fault(
-            format!("{other:?} is no transport"),
+        other => Err(invalid(
+            format!("{other:?} is not a transport"),
             "write \"tcp\" or \"udp\"",
         )),
     }
 }
 
-/// The name and the transport of `NAME`, `NAME/tcp` or `NAME/udp`, as a flag has them.
-fn of_transport(written: &str) -> (&str, Transport) {
+/// The name and the transport in `NAME`, `NAME/tcp` or `NAME/udp`, the form of flags.
+fn name_and_transport(written: &str) -> (&str, Transport) {
     match written.rsplit_once('/') {
         Some((name, "tcp")) => (name, Transport::Tcp),
         Some((name, "udp")) => (name, Transport::Udp),
@@ -273,25 +277,4 @@ fn of_transport(written: &str) -> (&str, Transport) {
 
 fn is_empty(value: &DeValue<'_>) -> bool {
     value.as_array().is_some_and(|items| items.is_empty())
-}
-
-/// The value of a label: short, printable, and none of the words that mean something else there.
-pub(super) fn label(text: &str, reserved: &[&str]) -> Result<String, Fault> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(fault("is empty", "give a name"));
-    }
-    if text.len() > 128 || text.chars().any(char::is_control) {
-        return Err(fault(
-            format!("{text:?} is no name"),
-            "give up to 128 printable characters",
-        ));
-    }
-    if reserved.contains(&text) {
-        return Err(fault(
-            format!("{text:?} is reserved for what has no name"),
-            "give another",
-        ));
-    }
-    Ok(text.to_owned())
 }

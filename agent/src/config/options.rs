@@ -1,16 +1,15 @@
-//! Every single-valued option as data: its key in the file, from which its flag and variable follow, its
-//! default and its meaning. The command line, the variables, the file's known keys and the documentation
-//! come from here. Parties and protocols, which are lists, have a flag each in `args`.
+//! Every option as data: key, default and meaning. Flags, variables, the file's known keys and the documentation are
+//! generated from it. Parties and protocols, which are lists, have their flags in `args`.
 
 /// One option.
 pub struct Opt {
     /// Its key in the file, with the section.
     pub key: &'static str,
-    /// What stands for its value in help.
+    /// The placeholder for its value in help.
     pub value: &'static str,
-    /// Its default as it would be written; empty where it is worked out.
+    /// Its default as text; empty if it is not a fixed value.
     pub default: &'static str,
-    /// One line.
+    /// Its meaning in one line.
     pub help: &'static str,
 }
 
@@ -20,7 +19,7 @@ impl Opt {
         self.key.replace(['.', '_'], "-")
     }
 
-    /// Whether there is a flag: everybody on the machine can read command lines, so there is none for secrets.
+    /// Whether there is a flag: everybody on the machine can read command lines, so secrets have none.
     pub fn has_flag(&self) -> bool {
         self.key != "otlp.headers"
     }
@@ -31,7 +30,7 @@ impl Opt {
     }
 }
 
-/// All of them, in the order of the file.
+/// Every option, in the order of the default file.
 pub static OPTIONS: &[Opt] = &[
     Opt {
         key: "node",
@@ -43,7 +42,7 @@ pub static OPTIONS: &[Opt] = &[
         key: "interval",
         value: "DURATION",
         default: "1s",
-        help: "How often the sources are read, 200ms to 1h",
+        help: "Interval between readings of the sources, 200ms to 1h",
     },
     Opt {
         key: "party_id",
@@ -67,13 +66,13 @@ pub static OPTIONS: &[Opt] = &[
         key: "gpu.processes",
         value: "BOOL",
         default: "false",
-        help: "Memory and SM share of each process on a GPU, up to 64 a GPU",
+        help: "Export memory and SM utilization of each process on a GPU, up to 64 per GPU",
     },
     Opt {
         key: "gpu.dcgm_names",
         value: "BOOL",
         default: "false",
-        help: "The GPU metrics also under the names and in the units of dcgm-exporter 4.8",
+        help: "Export the GPU metrics also under the names and in the units of dcgm-exporter 4.8",
     },
     Opt {
         key: "network.enabled",
@@ -85,74 +84,74 @@ pub static OPTIONS: &[Opt] = &[
         key: "network.latency",
         value: "BOOL",
         default: "true",
-        help: "Take round-trip times",
+        help: "Measure round-trip times",
     },
     Opt {
-        key: "network.rhythm",
+        key: "network.messages",
         value: "BOOL",
         default: "true",
-        help: "Count messages and rounds, and the time that parties are waited for",
+        help: "Count messages and rounds, and measure the time spent waiting for parties",
     },
     Opt {
         key: "network.cgroup",
         value: "DIR",
         default: "",
-        help: "The cgroup2 whose sockets the kernel tells of; default: where it is mounted",
+        help: "The cgroup2 directory whose sockets are counted; default: where cgroup2 is mounted",
     },
     Opt {
-        key: "network.pin",
+        key: "network.bpf_pin_path",
         value: "DIR",
         default: "",
-        help: "Where counters are pinned, to outlive the agent; \"\": nowhere; default: /sys/fs/bpf/partymeter if that is \
-               a BPF file system",
+        help: "Directory in a BPF file system to pin counters in, so that they outlive the agent; \"\": none; default: \
+               /sys/fs/bpf/partymeter if a BPF file system is mounted there",
     },
     Opt {
         key: "network.allow",
         value: "PREFIX,…",
         default: "",
-        help: "Addresses that MPC programs may connect to although they are no party's",
+        help: "Addresses besides those of parties that MPC programs may connect to",
     },
     Opt {
         key: "network.max_auto_parties",
         value: "N",
         default: "64",
-        help: "Without configured parties: how many addresses are parties of their own, 1 to 4096",
+        help: "Without configured parties: the most addresses that become parties of their own, 1 to 4096",
     },
     Opt {
-        key: "network.unresolved",
+        key: "network.on_unresolved",
         value: "refuse|retry",
         default: "refuse",
-        help: "A party's host name that does not resolve at the start: do not start, or look it up again",
+        help: "If a party's host name does not resolve at the start: refuse to start, or retry",
     },
     Opt {
         key: "network.resolve_interval",
         value: "DURATION",
         default: "30s",
-        help: "How often host names of parties are looked up again, 1s to 1h",
+        help: "Interval between lookups of parties' host names, 1s to 1h",
     },
     Opt {
-        key: "network.ledger",
+        key: "ledger.path",
         value: "DIR",
         default: "",
-        help: "Where every MPC connection is written down, with addresses, for `partymeter ledger`; default: nowhere",
+        help: "Directory to record every MPC connection in, with addresses, for `partymeter ledger`; default: none",
     },
     Opt {
-        key: "network.ledger_mib",
-        value: "N",
-        default: "256",
-        help: "How many MiB of that are kept, 1 to 65536",
+        key: "ledger.max_size",
+        value: "SIZE",
+        default: "256MiB",
+        help: "Most that the ledger's files take together, 1MiB to 64GiB; the oldest go first",
     },
     Opt {
-        key: "network.ledger_age",
+        key: "ledger.retention",
         value: "DURATION",
         default: "7d",
-        help: "How long it is kept, 1h to 366d",
+        help: "How long a connection is kept, 1h to 366d",
     },
     Opt {
         key: "host.enabled",
         value: "BOOL",
         default: "true",
-        help: "Read memory of the machine and of the agent",
+        help: "Read the memory of the machine and of the agent",
     },
     Opt {
         key: "prometheus.listen",
@@ -164,62 +163,62 @@ pub static OPTIONS: &[Opt] = &[
         key: "prometheus.allowed_hosts",
         value: "NAME,…",
         default: "",
-        help: "Names that requests for it may be for, beside localhost, the node's name and the address they come to",
+        help: "Host names accepted in requests, besides localhost, the node's name and the address of the connection",
     },
     Opt {
         key: "admin.socket",
         value: "FILE",
         default: "",
         help: "Unix socket for `partymeter log-level` and `partymeter gpu release`; \"\": none; default: \
-               /run/partymeter/admin.sock if it can be had",
+               /run/partymeter/admin.sock if possible",
     },
     Opt {
         key: "admin.group",
         value: "GROUP",
         default: "",
-        help: "Who may use it beside root: a group's name or number; default: nobody",
+        help: "Group that may use the socket besides root, by name or number; default: none",
     },
     Opt {
         key: "otlp.endpoint",
         value: "URL",
         default: "",
-        help: "Where to send OTLP to, as http://collector:4317; default: nowhere",
+        help: "URL to send OTLP to, such as http://collector:4317; default: none",
     },
     Opt {
         key: "otlp.protocol",
         value: "grpc|http/protobuf",
         default: "grpc",
-        help: "How to send it",
+        help: "Protocol of OTLP",
     },
     Opt {
         key: "otlp.signals",
         value: "SIGNAL,…",
         default: "metrics,logs,traces",
-        help: "What to send",
+        help: "Signals to send",
     },
     Opt {
         key: "otlp.interval",
         value: "DURATION",
         default: "15s",
-        help: "How often metrics are sent, 1s to 1h",
+        help: "Interval between exports of metrics, 1s to 1h",
     },
     Opt {
         key: "otlp.timeout",
         value: "DURATION",
         default: "10s",
-        help: "How long a request may take, up to 10m",
+        help: "Timeout of a request, up to 10m",
     },
     Opt {
         key: "otlp.compression",
         value: "gzip|none",
         default: "gzip",
-        help: "How requests are compressed",
+        help: "Compression of requests",
     },
     Opt {
         key: "otlp.headers",
         value: "NAME=VALUE,…",
         default: "",
-        help: "Headers of each request; they may be secret, so that there is no flag",
+        help: "Headers of each request; no flag, because they may be secret",
     },
     Opt {
         key: "otlp.certificate",
@@ -231,65 +230,65 @@ pub static OPTIONS: &[Opt] = &[
         key: "otlp.client_certificate",
         value: "FILE",
         default: "",
-        help: "Certificate to prove who this node is, in PEM",
+        help: "Client certificate, in PEM",
     },
     Opt {
         key: "otlp.client_key",
         value: "FILE",
         default: "",
-        help: "The key of that certificate, in PEM",
+        help: "Key of the client certificate, in PEM",
     },
     Opt {
         key: "otlp.temporality",
         value: "cumulative|delta",
         default: "cumulative",
-        help: "What counters and histograms count from: their beginning, or what was last accepted",
+        help: "Whether counters and histograms are totals since their start, or changes since the last accepted export",
     },
     Opt {
         key: "otlp.histograms",
         value: "explicit|exponential",
         default: "explicit",
-        help: "Form of the histograms of times",
+        help: "Buckets of the histograms of times",
     },
     Opt {
         key: "otlp.trace_rounds",
         value: "N",
         default: "60",
-        help: "Trace one in so many rounds of the sources, beside those that fail or are slow; 0: only those",
+        help: "Trace one in N rounds of the sources, besides those that fail or are slow; 0: only those",
     },
     Opt {
         key: "otlp.connection_spans",
         value: "BOOL",
         default: "false",
-        help: "Send every MPC connection that ends as a span",
+        help: "Send a span for every MPC connection that ends",
     },
     Opt {
         key: "otlp.resource",
         value: "NAME=VALUE,…",
         default: "",
-        help: "More attributes of the resource, such as k8s.cluster.name",
+        help: "Additional attributes of the resource, such as k8s.cluster.name",
     },
     Opt {
         key: "log.format",
         value: "text|json",
         default: "text",
-        help: "Form of the log on standard error",
+        help: "Format of the log on standard error",
     },
     Opt {
         key: "log.level",
         value: "LEVEL",
         default: "info",
-        help: "off, error, warn, info, debug or trace; what is about security is shown at every level",
+        help: "off, error, warn, info, debug or trace; security events are logged at every level",
     },
     Opt {
-        key: "log.kernel",
+        key: "log.bpf_level",
         value: "LEVEL",
         default: "off",
         help: "The same for messages of the BPF programs",
     },
 ];
 
-/// The table for the documentation.
+/// The options as a table for the documentation.
 pub fn markdown() -> String {
     let head = "| key | flag | variable | default | meaning |\n| --- | --- | --- | --- | --- |\n";
     let row = |option: &Opt| {

@@ -1,28 +1,28 @@
-//! JSON files: parsed into types, so that what is wrong with a value comes with its line, too.
+//! JSON files, parsed into types so that every invalid value has its line.
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Mistake, host, host_and_port, mistake};
+use super::{ImportError, host, host_and_port, import_error};
 use crate::config::Host;
 
-pub(super) fn parse<T: DeserializeOwned>(text: &str, mend: &str) -> Result<T, Mistake> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str, help: &str) -> Result<T, ImportError> {
     serde_json::from_str(text).map_err(|error| {
         let place = format!(" at line {} column {}", error.line(), error.column());
         let what = error.to_string();
         let what = what.strip_suffix(&place).unwrap_or(&what);
         let mut line = Some(error.line()).filter(|line| *line > 0);
-        // What `Address` and `Place` refuse is noticed at the next value, which may be on another line.
+        // The parser reports what `Address` and `HostPort` refuse at the next value, which may be on another line.
         if what.starts_with('"')
             && let Some(end) = what[1..].find('"')
         {
             let read: Vec<&str> = text.lines().take(error.line()).collect();
             line = line_of(&read.join("\n"), &what[..end + 2]).or(line);
         }
-        mistake(line, what, mend)
+        import_error(line, what, help)
     })
 }
 
-/// The last line that has these words.
+/// The last line that contains these words.
 pub(super) fn line_of(text: &str, words: &str) -> Option<usize> {
     let at = text.rfind(words)?;
     Some(text[..at].matches('\n').count() + 1)
@@ -44,9 +44,9 @@ impl TryFrom<String> for Address {
 /// `host:port`, also as a URL: `http://host:port`.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Place(pub(super) Host, pub(super) u16);
+pub(super) struct HostPort(pub(super) Host, pub(super) u16);
 
-impl TryFrom<String> for Place {
+impl TryFrom<String> for HostPort {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {

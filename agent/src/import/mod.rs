@@ -1,7 +1,8 @@
-//! `partymeter parties import`: from a framework's own party file to `[[parties]]` and `[[protocols]]` of the
-//! configuration. One file for each framework, a pure function from its text to `Found`; `print` writes what was
-//! found. What is printed has been read back by the configuration's own code.
+//! `partymeter parties import`: converts a framework's own party file to `[[parties]]` and `[[protocols]]` of the
+//! configuration. Each framework has a module with a pure function from the file's text to [`Found`]; `print` writes the
+//! result after the configuration's own parser has accepted it.
 
+mod command_line;
 mod falcon;
 mod json;
 mod motion;
@@ -11,25 +12,25 @@ mod piranha;
 mod print;
 mod spu;
 mod torch_env;
-mod words;
 
 use std::{collections::BTreeSet, fmt, io, path::Path, time::Duration};
 
 use crate::{
     Misconfigured,
     config::{Endpoint, Host},
+    finding::HELP,
     input::{self, Unreadable},
     text::printable_to,
 };
 
-/// A framework whose party file is known.
+/// A framework whose party file can be imported.
 #[derive(Clone, Copy, Debug)]
 pub struct Framework {
-    /// As it is named on the command line.
+    /// Its name on the command line.
     pub name: &'static str,
-    /// What it is called in the configuration.
+    /// The protocol's name in the configuration.
     protocol: &'static str,
-    read: fn(&str) -> Result<Found, Mistake>,
+    read: fn(&str) -> Result<Found, ImportError>,
 }
 
 /// All of them.
@@ -46,7 +47,7 @@ pub const FRAMEWORKS: [Framework; 7] = [
 const fn framework(
     name: &'static str,
     protocol: &'static str,
-    read: fn(&str) -> Result<Found, Mistake>,
+    read: fn(&str) -> Result<Found, ImportError>,
 ) -> Framework {
     Framework {
         name,
@@ -55,28 +56,28 @@ const fn framework(
     }
 }
 
-/// More parties than this are a mistake, or somebody's way to take all memory: a file of a few bytes can ask for billions.
+/// The most parties of one file: a few bytes can ask for billions, and take all memory.
 const MOST_PARTIES: u64 = 4096;
 
-/// That there are not too many parties, before anything is made of their number.
-fn bounded(line: Option<usize>, parties: u64) -> Result<u64, Mistake> {
+/// The number of parties, checked before anything is allocated for them.
+fn bounded(line: Option<usize>, parties: u64) -> Result<u64, ImportError> {
     if parties <= MOST_PARTIES {
         return Ok(parties);
     }
     let what = format!("{parties} parties are more than {MOST_PARTIES}");
-    Err(mistake(line, what, "give the file of one computation"))
+    Err(import_error(line, what, "give the file of one computation"))
 }
 
-/// How long a pipe may take that is given as the file.
+/// How long the writer of a pipe may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The most that is shown of what is wrong. Unit: characters.
+/// The longest part of an error that is shown. Unit: characters.
 const LONGEST: usize = 1024;
 
-/// Reads a party file, `-` for standard input, and gives the text for the configuration.
+/// Reads a party file, `-` for standard input, and returns the text for the configuration.
 ///
 /// # Errors
-/// The first thing that is wrong with it, with its line.
+/// The first error in the file, with its line.
 pub fn import(framework: Framework, file: &Path) -> Result<String, Misconfigured> {
     let name = if file == Path::new("-") {
         "standard input".to_owned()
@@ -85,7 +86,7 @@ pub fn import(framework: Framework, file: &Path) -> Result<String, Misconfigured
     };
     let text = text_of(file).map_err(|error| {
         Misconfigured(format!(
-            "{name}: {error}; give a readable text file, or - for standard input"
+            "{name}: {error}{HELP}name a readable text file, or - for standard input"
         ))
     })?;
     convert(framework, &name, &text)
@@ -105,27 +106,27 @@ fn text_of(file: &Path) -> Result<String, Unreadable> {
 /// # Errors
 /// As [`import`].
 pub fn convert(framework: Framework, name: &str, text: &str) -> Result<String, Misconfigured> {
-    let mistake = |Mistake { line, what, mend }: Mistake| {
+    let error = |ImportError { line, what, help }: ImportError| {
         let line = line.map(|line| format!(":{line}")).unwrap_or_default();
         let [name, what] = [name, &*what].map(|text| printable_to(text, LONGEST));
-        Misconfigured(format!("{name}{line}: {what}; {mend}"))
+        Misconfigured(format!("{name}{line}: {what}{HELP}{help}"))
     };
-    let found = (framework.read)(text).map_err(mistake)?;
-    bounded(None, found.parties.len() as u64).map_err(mistake)?;
+    let found = (framework.read)(text).map_err(error)?;
+    bounded(None, found.parties.len() as u64).map_err(error)?;
     let origin = format!("{} ({})", name.escape_debug(), framework.name);
-    print::print(&found, framework.protocol, &origin).map_err(mistake)
+    print::print(&found, framework.protocol, &origin).map_err(error)
 }
 
 /// What a framework's file says.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Found {
-    /// This node's own party, where the file tells.
+    /// This node's own party, if the file says which.
     own: Option<String>,
     /// The parties, in the order of the file.
     parties: Vec<Party>,
-    /// Ports that a party listens on, which no party below has.
+    /// Ports that parties listen on, beside those of `parties`.
     ports: BTreeSet<u16>,
-    /// What the user must know, a line each.
+    /// Comments for the user, a line each.
     notes: Vec<String>,
 }
 
@@ -133,37 +134,37 @@ struct Found {
 #[derive(Debug, PartialEq, Eq)]
 struct Party {
     id: String,
-    /// Where it is; `None`: the file does not tell.
+    /// Its address; `None` if the file has none.
     host: Option<Host>,
     /// Ports that it listens on.
     ports: Vec<u16>,
-    /// Whether the file gives these ports; else they are the framework's own.
+    /// Whether the ports are from the file, rather than the framework's default.
     given: bool,
-    /// Its line in the file, where that is known.
+    /// Its line in the file, if known.
     line: Option<usize>,
 }
 
-/// What is wrong with a file.
+/// An error in a file.
 #[derive(Debug, PartialEq, Eq)]
-struct Mistake {
+struct ImportError {
     line: Option<usize>,
     what: String,
-    mend: String,
+    help: String,
 }
 
-fn mistake(
+fn import_error(
     line: impl Into<Option<usize>>,
     what: impl fmt::Display,
-    mend: impl fmt::Display,
-) -> Mistake {
-    Mistake {
+    help: impl fmt::Display,
+) -> ImportError {
+    ImportError {
         line: line.into(),
         what: what.to_string(),
-        mend: mend.to_string(),
+        help: help.to_string(),
     }
 }
 
-/// A single address or host name, as programs connect to.
+/// A single address or a host name.
 fn host(text: &str) -> Result<Host, String> {
     let bracketed = text.starts_with('[') && text.ends_with(']');
     match text.parse::<Endpoint>() {
@@ -177,13 +178,13 @@ fn host(text: &str) -> Result<Host, String> {
             host: host @ Host::Name(_),
             port: None,
         }) if !bracketed => Ok(host),
-        _ => Err(format!("{text:?} is no address and no host name")),
+        _ => Err(format!("{text:?} is neither an address nor a host name")),
     }
 }
 
-/// `host:port`, and brackets around an IPv6 address.
+/// `host:port`, with brackets around an IPv6 address.
 fn host_and_port(text: &str) -> Result<(Host, u16), String> {
-    let invalid = || format!("{text:?} is no address with a port");
+    let invalid = || format!("{text:?} is not an address with a port");
     let (address, number) = text.rsplit_once(':').ok_or_else(invalid)?;
     Ok((
         host(address).map_err(|_what| invalid())?,
@@ -194,20 +195,20 @@ fn host_and_port(text: &str) -> Result<(Host, u16), String> {
 fn port(text: &str) -> Result<u16, String> {
     match text.trim().parse() {
         Ok(port) if port != 0 => Ok(port),
-        _ => Err(format!("{text:?} is no port")),
+        _ => Err(format!("{text:?} is not a port")),
     }
 }
 
 /// A party's port by a framework's formula.
-fn counted_port(base: u16, offset: usize) -> Result<u16, Mistake> {
+fn counted_port(base: u16, offset: usize) -> Result<u16, ImportError> {
     let port = u16::try_from(offset)
         .ok()
         .and_then(|offset| base.checked_add(offset));
     port.ok_or_else(|| {
-        mistake(
+        import_error(
             None,
-            "there are more parties than there are ports",
-            "give fewer",
+            "there are more parties than ports",
+            "give the file of one computation",
         )
     })
 }

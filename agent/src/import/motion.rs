@@ -2,9 +2,9 @@
 //! `--configuration-file`, where each stands as `parties = …` and `my-id = …` (`ParseProgramOptions`,
 //! `src/examples/aes128/aes128_main.cpp`). Every party is there, our own with the others.
 
-use super::{Found, Mistake, Party, host, mistake, port, words::words};
+use super::{Found, ImportError, Party, command_line::words, host, import_error, port};
 
-pub(super) fn read(text: &str) -> Result<Found, Mistake> {
+pub(super) fn read(text: &str) -> Result<Found, ImportError> {
     let mut found = Found::default();
     // The option whose values come now; in a configuration file it ends with its line.
     let (mut option, mut until) = ("", usize::MAX);
@@ -36,9 +36,9 @@ pub(super) fn read(text: &str) -> Result<Found, Mistake> {
         }
     }
     if found.parties.is_empty() {
-        let mend =
+        let help =
             "give a command line with --parties 0,10.0.0.1,23000 …, or its configuration file";
-        return Err(mistake(None, "has no party", mend));
+        return Err(import_error(None, "has no party", help));
     }
     found
         .parties
@@ -47,10 +47,10 @@ pub(super) fn read(text: &str) -> Result<Found, Mistake> {
 }
 
 /// `0,10.0.0.1,23000`
-fn party(word: &str, line: usize) -> Result<Party, Mistake> {
-    let wrong = |what| mistake(line, what, "write a party as ID,ADDRESS,PORT");
+fn party(word: &str, line: usize) -> Result<Party, ImportError> {
+    let wrong = |what| import_error(line, what, "write a party as ID,ADDRESS,PORT");
     let [id, address, listens] = word.split(',').collect::<Vec<_>>()[..] else {
-        return Err(wrong(format!("{word:?} is no party")));
+        return Err(wrong(format!("{word:?} is not a party")));
     };
     Ok(Party {
         id: number(id, line)?,
@@ -61,12 +61,12 @@ fn party(word: &str, line: usize) -> Result<Party, Mistake> {
     })
 }
 
-fn number(text: &str, line: usize) -> Result<String, Mistake> {
+fn number(text: &str, line: usize) -> Result<String, ImportError> {
     let number = text.parse::<u32>().map(|number| number.to_string());
     number.map_err(|_invalid| {
-        mistake(
+        import_error(
             line,
-            format!("{text:?} is no party's number"),
+            format!("{text:?} is not a party's number"),
             "give 0, 1, 2, …",
         )
     })

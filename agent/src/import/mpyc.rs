@@ -2,11 +2,13 @@
 //! As `setup` in `mpyc/runtime.py` reads them: parties are numbered in order, whatever their sections are called;
 //! no host means our own; no port means 11365 (`-B`) and the number; `-M m` alone means all on this host.
 
-use super::{Found, Mistake, Party, bounded, counted_port, host, mistake, port, words::words};
+use super::{
+    Found, ImportError, Party, bounded, command_line::words, counted_port, host, import_error, port,
+};
 
 const BASE: u16 = 11_365;
 
-pub(super) fn read(text: &str) -> Result<Found, Mistake> {
+pub(super) fn read(text: &str) -> Result<Found, ImportError> {
     let first = text.lines().map(str::trim).find(|line| is_content(line));
     let found = if first.is_some_and(|line| line.starts_with('[')) {
         ini(text)?
@@ -14,8 +16,8 @@ pub(super) fn read(text: &str) -> Result<Found, Mistake> {
         arguments(text)?
     };
     if found.parties.is_empty() {
-        let mend = "give a file as for -C, or a command line with -P host:port for each party";
-        return Err(mistake(None, "has no party", mend));
+        let help = "give a file as for -C, or a command line with -P host:port for each party";
+        return Err(import_error(None, "has no party", help));
     }
     Ok(found)
 }
@@ -32,7 +34,7 @@ struct Section<'a> {
     port: Option<(usize, &'a str)>,
 }
 
-fn ini(text: &str) -> Result<Found, Mistake> {
+fn ini(text: &str) -> Result<Found, ImportError> {
     let mut sections = Vec::new();
     for (number, line) in (1..).zip(text.lines().map(str::trim)) {
         if !is_content(line) {
@@ -46,7 +48,7 @@ fn ini(text: &str) -> Result<Found, Mistake> {
             continue;
         }
         let Some((key, value)) = line.split_once(['=', ':']) else {
-            return Err(mistake(
+            return Err(import_error(
                 number,
                 format!("{line:?} has no ="),
                 "write host = NAME",
@@ -64,8 +66,8 @@ fn ini(text: &str) -> Result<Found, Mistake> {
     let mut found = Found::default();
     for Section { line, host, port } in sections {
         let lacks = |key: &str| {
-            let mend = format!("write {key} = and its value, which may be empty");
-            mistake(line, format!("this party has no {key}"), mend)
+            let help = format!("write {key} = and its value, which may be empty");
+            import_error(line, format!("this party has no {key}"), help)
         };
         let host = host.ok_or_else(|| lacks("host"))?;
         let (at, port) = port.ok_or_else(|| lacks("port"))?;
@@ -74,7 +76,7 @@ fn ini(text: &str) -> Result<Found, Mistake> {
     Ok(found)
 }
 
-fn arguments(text: &str) -> Result<Found, Mistake> {
+fn arguments(text: &str) -> Result<Found, ImportError> {
     let options = ["-P", "-B", "--base-port", "-I", "--index", "-M"];
     let mut words = words(text).peekable();
     let (mut addresses, mut base, mut local, mut own) = (Vec::new(), None, None, None);
@@ -94,12 +96,12 @@ fn arguments(text: &str) -> Result<Found, Mistake> {
         } else {
             Some(attached)
         };
-        let missing = || mistake(line, format!("{option} has no value"), "write it behind");
+        let missing = || import_error(line, format!("{option} has no value"), "write it behind");
         let value = value.ok_or_else(missing)?;
-        let wrong = |what| mistake(line, what, format!("give {option} a number"));
+        let wrong = |what| import_error(line, what, format!("give {option} a number"));
         let number = |text: &str| {
             text.parse::<u16>()
-                .map_err(|_invalid| wrong(format!("{text:?} is no number")))
+                .map_err(|_invalid| wrong(format!("{text:?} is not a number")))
         };
         match *option {
             "-P" => addresses.push((line, value)),
@@ -134,8 +136,8 @@ fn add(
     address: &str,
     listens: &str,
     line: usize,
-) -> Result<(), Mistake> {
-    let wrong = |what| mistake(line, what, "give a host name or address, and a port");
+) -> Result<(), ImportError> {
+    let wrong = |what| import_error(line, what, "give a host name or address, and a port");
     let index = found.parties.len();
     let at = if address.is_empty() {
         found.own = Some(index.to_string());

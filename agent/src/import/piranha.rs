@@ -5,9 +5,8 @@
 use serde::Deserialize;
 
 use super::{
-    Found, Mistake, Party, counted_port,
+    Found, ImportError, Party, counted_port, import_error,
     json::{self, Address},
-    mistake,
 };
 
 const BASE: u16 = 32_000;
@@ -18,7 +17,7 @@ struct Config {
     party_ips: Vec<Address>,
 }
 
-pub(super) fn read(text: &str) -> Result<Found, Mistake> {
+pub(super) fn read(text: &str) -> Result<Found, ImportError> {
     let Config {
         num_parties,
         party_ips,
@@ -29,7 +28,7 @@ pub(super) fn read(text: &str) -> Result<Found, Mistake> {
             party_ips.len()
         );
         let line = json::line_of(text, "\"party_ips\"");
-        return Err(mistake(
+        return Err(import_error(
             line,
             what,
             "give the address of each party in party_ips",
@@ -52,7 +51,7 @@ pub(super) fn read(text: &str) -> Result<Found, Mistake> {
 }
 
 /// What a party of so many listens on, one port for each of the others.
-pub(super) fn ports(receiver: usize, parties: usize) -> Result<Vec<u16>, Mistake> {
+pub(super) fn ports(receiver: usize, parties: usize) -> Result<Vec<u16>, ImportError> {
     (0..parties)
         .filter(|sender| *sender != receiver)
         .map(|sender| counted_port(BASE, sender * parties + receiver))

@@ -1,30 +1,30 @@
-//! What was found, as TOML for the configuration.
+//! Writes parties and protocols as TOML for the configuration.
 
 use std::collections::BTreeMap;
 
-use super::{Found, Mistake, Party, mistake};
-use crate::config::{self, Endpoint, Options, Surroundings};
+use super::{Found, ImportError, Party, import_error};
+use crate::config::{self, Endpoint, HostEnv, Options};
 
-/// Writes the text, and has the configuration's own code read it.
-pub(super) fn print(found: &Found, protocol: &str, origin: &str) -> Result<String, Mistake> {
+/// The text, if the configuration's own parser accepts it.
+pub(super) fn print(found: &Found, protocol: &str, origin: &str) -> Result<String, ImportError> {
     different(&found.parties)?;
     let text = written(found, protocol, origin);
-    let around = Surroundings {
+    let host = HostEnv {
         node_name: None,
         host_name: None,
     };
-    match config::read("the result", &text, &Options::default(), &around) {
+    match config::read("the result", &text, &Options::default(), &host) {
         Ok(_) => Ok(text),
-        Err(problems) => {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Err(errors) => {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             let what = format!("makes no valid configuration: {}", lines.join(", "));
-            Err(mistake(None, what, "mend the file"))
+            Err(import_error(None, what, "correct the file"))
         }
     }
 }
 
-/// Two parties at one address and port are a slip.
-fn different(parties: &[Party]) -> Result<(), Mistake> {
+/// Fails if two parties have the same address and port.
+fn different(parties: &[Party]) -> Result<(), ImportError> {
     let mut owner = BTreeMap::<(String, u16), &str>::new();
     for party in parties {
         let Some(host) = &party.host else { continue };
@@ -34,8 +34,8 @@ fn different(parties: &[Party]) -> Result<(), Mistake> {
                     "party {:?} is at {host} port {port}, and so is party {other:?}",
                     party.id
                 );
-                let mend = "give each its own address or port";
-                return Err(mistake(party.line, what, mend));
+                let help = "give each its own address or port";
+                return Err(import_error(party.line, what, help));
             }
         }
     }
@@ -47,9 +47,7 @@ fn written(found: &Found, protocol: &str, origin: &str) -> String {
     lines.extend(found.notes.iter().map(|note| format!("# {note}")));
     lines.push(match &found.own {
         Some(id) => format!("party_id = {}", quoted(id)),
-        None => {
-            "# party_id = \"…\"   # this node's own party, which the file does not tell".to_owned()
-        }
+        None => "# party_id = \"…\"   # this node's own party, which is not in the file".to_owned(),
     });
     let mut sharing = BTreeMap::<String, usize>::new();
     for host in found.parties.iter().filter_map(|party| party.host.as_ref()) {
@@ -75,8 +73,8 @@ fn written(found: &Found, protocol: &str, origin: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// With the ports that the file gives, or that tell parties at one address apart; otherwise the address is enough,
-/// and right for a program that is started with other ports, too. `sharing`: how many parties are at each host.
+/// With ports if they are from the file or tell parties at one address apart. Otherwise the address is enough, and also
+/// right for a program that is started with other ports. `sharing`: how many parties are at each host.
 fn endpoints(party: &Party, sharing: &BTreeMap<String, usize>) -> Vec<String> {
     let Some(host) = &party.host else {
         return Vec::new();
@@ -98,7 +96,7 @@ fn endpoints(party: &Party, sharing: &BTreeMap<String, usize>) -> Vec<String> {
         .collect()
 }
 
-/// Ports as the configuration has them: in order, each once, neighbours as a range.
+/// Ports in the form of the configuration: in order, each once, neighbours as a range.
 fn ranges(ports: impl Iterator<Item = u16>) -> Vec<String> {
     let mut ports: Vec<u16> = ports.collect();
     ports.sort_unstable();

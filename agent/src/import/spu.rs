@@ -17,9 +17,8 @@ use serde::{
 };
 
 use super::{
-    Found, Mistake, Party,
-    json::{self, Place},
-    mistake,
+    Found, ImportError, Party, import_error,
+    json::{self, HostPort},
 };
 #[derive(Deserialize)]
 struct File {
@@ -45,13 +44,13 @@ struct DeviceConfig {
     #[serde(default)]
     node_ids: Vec<String>,
     #[serde(default)]
-    spu_internal_addrs: Vec<Place>,
+    spu_internal_addrs: Vec<HostPort>,
 }
 
 #[derive(Deserialize)]
 struct Node {
     party: String,
-    address: Place,
+    address: HostPort,
     #[serde(default)]
     listen_address: Option<String>,
 }
@@ -88,14 +87,14 @@ impl<'de> Deserialize<'de> for Nodes {
     }
 }
 
-const MEND: &str = "give a JSON file with devices of the kind SPU, or SecretFlow's cluster_def";
+const HELP: &str = "give a JSON file with devices of the kind SPU, or SecretFlow's cluster_def";
 
-pub(super) fn read(text: &str) -> Result<Found, Mistake> {
+pub(super) fn read(text: &str) -> Result<Found, ImportError> {
     let File {
         cluster_def,
         nodes,
         devices,
-    } = json::parse(text, MEND)?;
+    } = json::parse(text, HELP)?;
     let nodes = cluster_def.map(|cluster| cluster.nodes).or(nodes);
     if let Some(Nodes(Some(nodes))) = nodes {
         return secretflow(text, nodes);
@@ -113,23 +112,24 @@ pub(super) fn read(text: &str) -> Result<Found, Mistake> {
                 places.len()
             );
             let line = json::line_of(text, &format!("{name:?}:"));
-            return Err(mistake(line, what, "give one address for each node"));
+            return Err(import_error(line, what, "give one address for each node"));
         }
-        for (id, Place(host, port)) in ids.into_iter().zip(places) {
+        for (id, HostPort(host, port)) in ids.into_iter().zip(places) {
             let line = json::line_of(text, &format!("{id:?}"));
-            add(&mut found, id, Place(host, port), line);
+            add(&mut found, id, HostPort(host, port), line);
         }
     }
     some(found)
 }
 
-fn secretflow(text: &str, nodes: Vec<Node>) -> Result<Found, Mistake> {
+fn secretflow(text: &str, nodes: Vec<Node>) -> Result<Found, ImportError> {
     let mut found = Found::default();
     for node in nodes {
         let line = json::line_of(text, &format!("{:?}", node.party));
         if let Some(listens) = node.listen_address.filter(|text| !text.is_empty()) {
-            let wrong = |what| mistake(line, format!("listen_address: {what}"), "write host:port");
-            let Place(_, port) = Place::try_from(listens).map_err(wrong)?;
+            let wrong =
+                |what| import_error(line, format!("listen_address: {what}"), "write host:port");
+            let HostPort(_, port) = HostPort::try_from(listens).map_err(wrong)?;
             found.ports.insert(port);
         }
         add(&mut found, node.party, node.address, line);
@@ -138,7 +138,7 @@ fn secretflow(text: &str, nodes: Vec<Node>) -> Result<Found, Mistake> {
 }
 
 /// Adds a place to its party; a party may be in several devices.
-fn add(found: &mut Found, id: String, Place(host, port): Place, line: Option<usize>) {
+fn add(found: &mut Found, id: String, HostPort(host, port): HostPort, line: Option<usize>) {
     let same = |party: &&mut Party| party.id == id && party.host.as_ref() == Some(&host);
     if let Some(party) = found.parties.iter_mut().find(same) {
         let ports: BTreeSet<u16> = party.ports.iter().copied().chain([port]).collect();
@@ -154,9 +154,9 @@ fn add(found: &mut Found, id: String, Place(host, port): Place, line: Option<usi
     });
 }
 
-fn some(found: Found) -> Result<Found, Mistake> {
+fn some(found: Found) -> Result<Found, ImportError> {
     if found.parties.is_empty() {
-        return Err(mistake(None, "has no party", MEND));
+        return Err(import_error(None, "has no party", HELP));
     }
     Ok(found)
 }

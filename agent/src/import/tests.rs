@@ -1,21 +1,21 @@
-//! Each framework's own format, what comes of it, and that the configuration takes it.
+//! Each framework's own format, the result, and that the configuration accepts it.
 
 use super::*;
-use crate::config::{self, Config, Options, Surroundings};
+use crate::config::{self, Config, HostEnv, Options};
 
 fn framework(name: &str) -> Framework {
     let all = FRAMEWORKS.into_iter();
     all.clone().find(|it| it.name == name).unwrap()
 }
 
-/// What is printed, without the comments, and the configuration that it is.
+/// The printed text without its comments, and the configuration that it makes.
 fn imported(name: &str, text: &str) -> (String, Config) {
     let printed = convert(framework(name), "FILE", text).unwrap();
-    let around = Surroundings {
+    let host = HostEnv {
         node_name: None,
         host_name: None,
     };
-    let config = config::read("f", &printed, &Options::default(), &around).unwrap();
+    let config = config::read("f", &printed, &Options::default(), &host).unwrap();
     let lines: Vec<&str> = printed
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
@@ -204,7 +204,10 @@ fn torch_environment() {
         + &protocol("torch", "29501");
     assert_eq!(imported("torch-env", environ).0, expected);
     let printed = convert(framework("torch-env"), "FILE", environ).unwrap();
-    assert!(printed.contains("no address of rank 2:"), "{printed}");
+    assert!(
+        printed.contains("does not have the address of rank 2:"),
+        "{printed}"
+    );
 
     let file = "# CrypTen\nexport RENDEZVOUS=\"tcp://10.0.0.1:2345\"\nWORLD_SIZE=2\nRANK=1\n";
     let expected = "party_id = \"1\"\n".to_owned()
@@ -229,58 +232,58 @@ fn an_ipv6_address_is_written_in_brackets() {
 }
 
 #[test]
-fn mistakes_in_hosts_and_json_are_one_line_with_place_and_mend() {
+fn errors_in_hosts_and_json_are_one_line_with_location_and_help() {
     let spu = |old: &str, new: &str| SPU.replace(old, new);
     let cases = [
         (
             "mp-spdz",
             "10.0.0.1\na b\n".to_owned(),
-            "FILE:2: \"a b\" is no address and no host name; write a line as host or host:port",
+            "FILE:2: \"a b\" is neither an address nor a host name; help: write a line as host or host:port",
         ),
         (
             "mp-spdz",
             "h:0\n".to_owned(),
-            "FILE:1: \"0\" is no port; write a line as host or host:port",
+            "FILE:1: \"0\" is not a port; help: write a line as host or host:port",
         ),
         (
             "mp-spdz",
             "h:1\nh:1\n".to_owned(),
-            "FILE:2: party \"1\" is at h port 1, and so is party \"0\"; give each its own address or port",
+            "FILE:2: party \"1\" is at h port 1, and so is party \"0\"; help: give each its own address or port",
         ),
         (
             "mp-spdz",
             "# none\n".to_owned(),
-            "FILE: has no party; give a file as for -ip, a line host[:port] for each party",
+            "FILE: has no party; help: give a file as for -ip, a line host[:port] for each party",
         ),
         (
             "spu",
             "{\n\"nodes\": 5}".to_owned(),
-            "FILE:2: invalid type: integer `5`, expected a list of nodes, or a map of their addresses; give a JSON file with devices of the kind SPU, or SecretFlow's cluster_def",
+            "FILE:2: invalid type: integer `5`, expected a list of nodes, or a map of their addresses; help: give a JSON file with devices of the kind SPU, or SecretFlow's cluster_def",
         ),
         (
             "spu",
             spu("10.0.0.2:61931", "10.0.0.2"),
-            "FILE:11: \"10.0.0.2\" is no address with a port; give a JSON file with devices of the kind SPU, or SecretFlow's cluster_def",
+            "FILE:11: \"10.0.0.2\" is not an address with a port; help: give a JSON file with devices of the kind SPU, or SecretFlow's cluster_def",
         ),
         (
             "spu",
             spu("\"node:0\", \"node:1\"]", "\"node:0\"]"),
-            "FILE:5: device \"SPU\" has 1 node_ids and 2 spu_internal_addrs; give one address for each node",
+            "FILE:5: device \"SPU\" has 1 node_ids and 2 spu_internal_addrs; help: give one address for each node",
         ),
         (
             "spu",
             "{}".to_owned(),
-            "FILE: has no party; give a JSON file with devices of the kind SPU, or SecretFlow's cluster_def",
+            "FILE: has no party; help: give a JSON file with devices of the kind SPU, or SecretFlow's cluster_def",
         ),
         (
             "piranha",
             "{\"num_parties\": 3,\n\"party_ips\": []}".to_owned(),
-            "FILE:2: num_parties is 3, party_ips has 0; give the address of each party in party_ips",
+            "FILE:2: num_parties is 3, party_ips has 0; help: give the address of each party in party_ips",
         ),
         (
             "piranha",
             "{\"num_parties\": 3,\n".to_owned(),
-            "FILE:2: EOF while parsing a value; give Piranha's config.json",
+            "FILE:2: EOF while parsing a value; help: give Piranha's config.json",
         ),
     ];
     for (name, text, expected) in cases {
@@ -289,57 +292,57 @@ fn mistakes_in_hosts_and_json_are_one_line_with_place_and_mend() {
 }
 
 #[test]
-fn mistakes_in_lines_and_arguments_are_one_line_with_place_and_mend() {
+fn errors_in_lines_and_arguments_are_one_line_with_location_and_help() {
     let cases = [
         (
             "falcon",
             "10.0.0.1\n".to_owned(),
-            "FILE: has 1 lines; give three, an address each",
+            "FILE: has 1 lines; help: give three, an address each",
         ),
         (
             "falcon",
             "\n10.0.0.1\n".to_owned(),
-            "FILE:1: is empty; give the three addresses first, a line each",
+            "FILE:1: is empty; help: give the three addresses first, a line each",
         ),
         (
             "motion",
             "x --parties\n 0,10.0.0.1\n".to_owned(),
-            "FILE:2: \"0,10.0.0.1\" is no party; write a party as ID,ADDRESS,PORT",
+            "FILE:2: \"0,10.0.0.1\" is not a party; help: write a party as ID,ADDRESS,PORT",
         ),
         (
             "motion",
             "nothing".to_owned(),
-            "FILE: has no party; give a command line with --parties 0,10.0.0.1,23000 …, or its configuration file",
+            "FILE: has no party; help: give a command line with --parties 0,10.0.0.1,23000 …, or its configuration file",
         ),
         (
             "mpyc",
             "[Party 0]\nhost = a\n".to_owned(),
-            "FILE:1: this party has no port; write port = and its value, which may be empty",
+            "FILE:1: this party has no port; help: write port = and its value, which may be empty",
         ),
         (
             "mpyc",
             "[Party 0]\nhost\n".to_owned(),
-            "FILE:2: \"host\" has no =; write host = NAME",
+            "FILE:2: \"host\" has no =; help: write host = NAME",
         ),
         (
             "mpyc",
             "x -P".to_owned(),
-            "FILE:1: -P has no value; write it behind",
+            "FILE:1: -P has no value; help: write it behind",
         ),
         (
             "torch-env",
             "WORLD_SIZE=2\n".to_owned(),
-            "FILE: RANK is not set; give the environment of a process of torch.distributed",
+            "FILE: RANK is not set; help: give the environment of a process of torch.distributed",
         ),
         (
             "torch-env",
             "RANK=2\nWORLD_SIZE=2\n".to_owned(),
-            "FILE:1: RANK is 2, WORLD_SIZE is 2; give the environment of one process",
+            "FILE:1: RANK is 2, WORLD_SIZE is 2; help: give the environment of one process",
         ),
         (
             "torch-env",
             "RANK=0\nWORLD_SIZE=2\nMASTER_ADDR=h\nMASTER_PORT=x\n".to_owned(),
-            "FILE:4: MASTER_PORT: \"x\" is no port; give 1 to 65535",
+            "FILE:4: MASTER_PORT: \"x\" is not a port; help: give 1 to 65535",
         ),
     ];
     for (name, text, expected) in cases {
@@ -348,7 +351,7 @@ fn mistakes_in_lines_and_arguments_are_one_line_with_place_and_mend() {
 }
 
 #[test]
-fn what_a_file_says_is_shown_as_plain_text() {
+fn an_error_shows_the_file_as_plain_text() {
     let text = format!(
         "{{\"num_parties\": 3, \"party_ips\": {{\"{}\": 1}}}}",
         "\u{202e}x".repeat(5000)
@@ -364,11 +367,11 @@ fn what_a_file_says_is_shown_as_plain_text() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_told() {
+fn a_missing_file_is_an_error() {
     let error = import(framework("falcon"), Path::new("/nowhere/IP")).unwrap_err();
     assert_eq!(
         error.0,
-        "/nowhere/IP: cannot be read: No such file or directory (os error 2); give a readable text file, or - for standard input"
+        "/nowhere/IP: cannot be read: No such file or directory (os error 2); help: name a readable text file, or - for standard input"
     );
 }
 
@@ -387,9 +390,9 @@ fn a_few_bytes_cannot_ask_for_billions_of_parties() {
         (
             "torch-env",
             world,
-            "m:2: 4000000000 parties are more than 4096; ",
+            "m:2: 4000000000 parties are more than 4096; help: ",
         ),
-        ("mpyc", mpyc, "39000 parties are more than 4096; "),
+        ("mpyc", mpyc, "39000 parties are more than 4096; help: "),
     ] {
         let framework = FRAMEWORKS.iter().find(|it| it.name == framework).unwrap();
         let refused = convert(*framework, "m", text).unwrap_err();

@@ -3,13 +3,13 @@
 //! (`_env_rendezvous_handler`, `torch/distributed/rendezvous.py`); `RENDEZVOUS=tcp://host:port` is `CrypTen`'s
 //! (`crypten/communicator/distributed_communicator.py`).
 //!
-//! Only rank 0 has its address there, where the others meet; theirs they tell each other over it. Gloo's
-//! connections are on ephemeral ports, so a party is known by its address alone.
+//! Only the address of rank 0 is there: the other ranks exchange theirs through it. Gloo uses ephemeral ports, so a party is
+//! identified by its address alone.
 
-use super::{Found, Mistake, Party, bounded, host, host_and_port, mistake, port};
+use super::{Found, ImportError, Party, bounded, host, host_and_port, import_error, port};
 use crate::config::Host;
 
-pub(super) fn read(text: &str) -> Result<Found, Mistake> {
+pub(super) fn read(text: &str) -> Result<Found, ImportError> {
     let variables = Variables::of(text);
     let rank = variables.number("RANK")?;
     let world = variables.number("WORLD_SIZE")?;
@@ -18,7 +18,7 @@ pub(super) fn read(text: &str) -> Result<Found, Mistake> {
     if rank >= world {
         let line = variables.find("RANK").map(|(line, _)| line);
         let what = format!("RANK is {rank}, WORLD_SIZE is {world}");
-        return Err(mistake(
+        return Err(import_error(
             line.flatten(),
             what,
             "give the environment of one process",
@@ -32,7 +32,7 @@ pub(super) fn read(text: &str) -> Result<Found, Mistake> {
     let mut notes = Vec::new();
     if !unknown.is_empty() {
         notes.push(format!(
-            "The environment has no address of rank {}: add [[parties]] for each, or it is not counted.",
+            "The environment does not have the address of rank {}: add [[parties]] for each, or it is not counted.",
             unknown.join(", ")
         ));
     }
@@ -40,7 +40,7 @@ pub(super) fn read(text: &str) -> Result<Found, Mistake> {
         own: Some(rank.to_string()),
         parties: vec![Party {
             id: "0".to_owned(),
-            // Our own address is of no use, and a party all alone would end the automatic ones.
+            // A node does not list itself: a party all alone would turn automatic parties off.
             host: (rank != 0).then_some(master),
             ports: Vec::new(),
             given: false,
@@ -51,7 +51,7 @@ pub(super) fn read(text: &str) -> Result<Found, Mistake> {
     })
 }
 
-/// The variables, each with its line in a file that has lines.
+/// The variables, each with its line if there are lines.
 struct Variables<'a>(Vec<(Option<usize>, &'a str, &'a str)>);
 
 impl<'a> Variables<'a> {
@@ -79,43 +79,44 @@ impl<'a> Variables<'a> {
         )
     }
 
-    /// The last one of a name, and its line.
+    /// Line and value of a variable; the last one counts.
     fn find(&self, name: &str) -> Option<(Option<usize>, &'a str)> {
         let last = self.0.iter().rev().find(|(_, other, _)| *other == name);
         last.map(|(line, _, value)| (*line, *value))
     }
 
-    fn get(&self, name: &str) -> Result<(Option<usize>, &'a str), Mistake> {
+    fn get(&self, name: &str) -> Result<(Option<usize>, &'a str), ImportError> {
         self.find(name).ok_or_else(|| {
-            let mend = "give the environment of a process of torch.distributed";
-            mistake(None, format!("{name} is not set"), mend)
+            let help = "give the environment of a process of torch.distributed";
+            import_error(None, format!("{name} is not set"), help)
         })
     }
 
-    fn number(&self, name: &str) -> Result<u32, Mistake> {
+    fn number(&self, name: &str) -> Result<u32, ImportError> {
         let (line, value) = self.get(name)?;
         let wrong = |_| {
-            mistake(
+            import_error(
                 line,
-                format!("{name}: {value:?} is no number"),
+                format!("{name}: {value:?} is not a number"),
                 "give 0, 1, 2, …",
             )
         };
         value.parse().map_err(wrong)
     }
 
-    /// Where rank 0 is.
-    fn master(&self) -> Result<(Host, u16), Mistake> {
+    /// The address of rank 0.
+    fn master(&self) -> Result<(Host, u16), ImportError> {
         if let Some((line, place)) = self.find("RENDEZVOUS")
             && let Some(place) = place.strip_prefix("tcp://")
         {
             let place = place.split(['/', '?']).next().unwrap_or_default();
-            let wrong = |what| mistake(line, format!("RENDEZVOUS: {what}"), "give tcp://host:port");
+            let wrong =
+                |what| import_error(line, format!("RENDEZVOUS: {what}"), "give tcp://host:port");
             return host_and_port(place).map_err(wrong);
         }
         let (line, address) = self.get("MASTER_ADDR")?;
         let wrong = |what| {
-            mistake(
+            import_error(
                 line,
                 format!("MASTER_ADDR: {what}"),
                 "give rank 0's address",
@@ -123,7 +124,7 @@ impl<'a> Variables<'a> {
         };
         let master = host(address).map_err(wrong)?;
         let (line, text) = self.get("MASTER_PORT")?;
-        let wrong = |what| mistake(line, format!("MASTER_PORT: {what}"), "give 1 to 65535");
+        let wrong = |what| import_error(line, format!("MASTER_PORT: {what}"), "give 1 to 65535");
         Ok((master, port(text).map_err(wrong)?))
     }
 }

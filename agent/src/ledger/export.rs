@@ -72,10 +72,10 @@ pub fn export(
     peers: &Peers,
     out: &mut impl Write,
 ) -> anyhow::Result<Notes> {
-    let Some(ledger) = &config.network.ledger else {
-        bail!("no ledger is configured; help: set network.ledger to the directory of the ledger");
+    let Some(ledger) = &config.ledger else {
+        bail!("no ledger is configured; help: set ledger.path to the directory of the ledger");
     };
-    let directory = &ledger.directory;
+    let directory = &ledger.path;
     let place = directory.display();
     let read = || format!("cannot read the ledger in {place}");
     // The open ones first: a connection that ends meanwhile is in both lists, and none is missing.

@@ -15,13 +15,13 @@ const WHAT: &str = "ledger";
 
 /// What the writer would find, with the privileges of this thread; changes nothing.
 pub fn probe(config: &Config) -> Vec<Finding> {
-    let Some(wanted) = &config.network.ledger else {
+    let Some(wanted) = &config.ledger else {
         return vec![];
     };
     match look(wanted) {
         Err(why) => vec![Finding::required(WHAT, Err(why))],
         Ok(limit) => {
-            let line = format!("in {}", wanted.directory.display());
+            let line = format!("in {}", wanted.path.display());
             let limit = limit.map(|it| Finding::optional(WHAT, Err(it)));
             let found = Finding::required(WHAT, Ok(line));
             std::iter::once(found).chain(limit).collect()
@@ -34,7 +34,7 @@ pub fn probe(config: &Config) -> Vec<Finding> {
 /// # Errors
 /// Why nothing can be written there.
 pub(super) fn look(wanted: &Wanted) -> Result<Option<String>, String> {
-    let directory = &wanted.directory;
+    let directory = &wanted.path;
     let failed = |error: &dyn Display| unusable(directory, error);
     safe_dir::probe(directory).map_err(|error| failed(&error))?;
     let mut held = 0;
@@ -72,14 +72,14 @@ fn free(directory: &Path) -> Option<u64> {
 
 /// Where the ledger may become larger than what is free.
 fn short(wanted: &Wanted, held: u64, free: u64) -> Option<String> {
-    let most = u64::from(wanted.mebibytes) << 20;
+    let most = wanted.max_size;
     let more = most.saturating_sub(held);
     (free < more).then(|| {
         format!(
-            "network.ledger: only {} MiB are free in {}, and the ledger may take {} MiB more; help: make room there, or \
-             lower network.ledger_mib",
+            "ledger.path: only {} MiB are free in {}, and the ledger may take {} MiB more; help: make room there, or \
+             lower ledger.max_size",
             free >> 20,
-            wanted.directory.display(),
+            wanted.path.display(),
             more.div_ceil(1 << 20)
         )
     })
@@ -89,7 +89,7 @@ fn short(wanted: &Wanted, held: u64, free: u64) -> Option<String> {
 pub(super) fn unusable(directory: &Path, error: &dyn Display) -> String {
     let place = directory.display();
     at_least(
-        format!("network.ledger: cannot write to {place}: {error}"),
+        format!("ledger.path: cannot write to {place}: {error}"),
         "name a directory that can be made, and that root or this user owns",
     )
 }
@@ -102,9 +102,9 @@ mod tests {
 
     fn wanted(directory: &Path) -> Wanted {
         Wanted {
-            directory: directory.to_owned(),
-            mebibytes: 1,
-            age: Duration::from_hours(1),
+            path: directory.to_owned(),
+            max_size: 1 << 20,
+            retention: Duration::from_hours(1),
         }
     }
 
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(short(&wanted, 1 << 19, 1 << 19), None);
         let line = short(&wanted, 1 << 19, 1 << 10).unwrap();
         let right =
-            "network.ledger: only 0 MiB are free in /l, and the ledger may take 1 MiB more; help: ";
+            "ledger.path: only 0 MiB are free in /l, and the ledger may take 1 MiB more; help: ";
         assert!(line.starts_with(right), "{line}");
     }
 

@@ -81,7 +81,7 @@ impl LedgerWorker {
                 self.rotate(now);
                 self.flush();
                 // `exists` would follow a symbolic link.
-                let is_there = fs::symlink_metadata(self.limits.directory.join(OPEN)).is_ok();
+                let is_there = fs::symlink_metadata(self.limits.path.join(OPEN)).is_ok();
                 if !is_there && !self.counts.is_failing(Task::Write) {
                     wants_open.store(true, Ordering::Relaxed);
                 }
@@ -165,7 +165,7 @@ impl LedgerWorker {
             // The failure is reported already.
             return Ok(());
         }
-        let whole = self.limits.directory.join(OPEN);
+        let whole = self.limits.path.join(OPEN);
         let part = whole.with_extension("part");
         // An unfinished list may be there.
         drop(fs::remove_file(&part));
@@ -187,12 +187,12 @@ impl LedgerWorker {
 
     /// Starts another segment if the current one is old enough or was removed, and enforces the limits.
     fn rotate(&mut self, now: Instant) {
-        let age = self.limits.age / SEGMENTS;
+        let age = self.limits.retention / SEGMENTS;
         let is_over = |segment: &Segment| {
             segment.length > 0 && now.saturating_duration_since(segment.begun) >= age
         };
         if self.segment.as_ref().is_some_and(Segment::is_gone) {
-            let place = self.limits.directory.display();
+            let place = self.limits.path.display();
             warn!("the current file of the ledger in {place} was removed; starting another");
             self.segment = None;
         }
@@ -213,7 +213,7 @@ impl LedgerWorker {
 
     /// Starts another segment. On failure the current one stays.
     fn start_segment(&mut self) -> io::Result<()> {
-        let directory = &self.limits.directory;
+        let directory = &self.limits.path;
         if self.segment.is_none() {
             // The directory may have been removed.
             match DirBuilder::new().mode(0o700).create(directory) {
@@ -230,7 +230,7 @@ impl LedgerWorker {
 
     /// The size of a full segment. Unit: bytes.
     fn segment_size(&self) -> u64 {
-        (u64::from(self.limits.mebibytes) << 20) / u64::from(SEGMENTS)
+        self.limits.max_size / u64::from(SEGMENTS)
     }
 
     /// Removes old files and reports a failure.
@@ -242,15 +242,15 @@ impl LedgerWorker {
     /// Removes the oldest files until there is room for one more segment, files that are too old, and empty files that
     /// earlier agents left behind.
     fn remove_old(&self) -> io::Result<()> {
-        let most = (u64::from(self.limits.mebibytes) << 20) - self.segment_size();
+        let most = self.limits.max_size - self.segment_size();
         let current = self.segment.as_ref().map(|segment| segment.path.as_path());
         let now = self.clock.now();
-        let mut all = files::list(&self.limits.directory)?.ended;
+        let mut all = files::list(&self.limits.path)?.ended;
         all.retain(|file| file.is_own && Some(file.path.as_path()) != current);
         let mut sum: u64 = all.iter().map(|file| file.length).sum();
         for file in all {
             let age = now.duration_since(file.modified).unwrap_or_default();
-            if sum > most || age > self.limits.age || file.length == 0 {
+            if sum > most || age > self.limits.retention || file.length == 0 {
                 match fs::remove_file(file.path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => sum -= file.length,
@@ -262,7 +262,7 @@ impl LedgerWorker {
 
     /// Records the state of a task, and logs the beginning and the end of a failure once.
     fn report(&self, task: Task, outcome: io::Result<()>) {
-        let (place, what) = (self.limits.directory.display(), task.name());
+        let (place, what) = (self.limits.path.display(), task.name());
         let Err(error) = outcome else {
             if self.counts.set(task, None) {
                 let lost = self.counts.lost();
@@ -273,7 +273,7 @@ impl LedgerWorker {
             return;
         };
         let help = if is_full(&error) {
-            "make room there, or lower network.ledger_mib"
+            "make room there, or lower ledger.max_size"
         } else {
             "the agent tries again every second"
         };

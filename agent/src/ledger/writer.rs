@@ -43,23 +43,23 @@ impl Writer {
     /// # Errors
     /// If the directory cannot be written to, or the thread cannot be started.
     pub fn start(config: &Config) -> anyhow::Result<Option<Self>> {
-        let Some(limits) = &config.network.ledger else {
+        let Some(limits) = &config.ledger else {
             return Ok(None);
         };
-        let place = limits.directory.display();
-        let failed = |error: &dyn Display| anyhow::Error::msg(unusable(&limits.directory, error));
+        let place = limits.path.display();
+        let failed = |error: &dyn Display| anyhow::Error::msg(unusable(&limits.path, error));
         if let Some(limit) = look(limits).map_err(anyhow::Error::msg)? {
             warn!("{limit}");
         }
         // The ledger is evidence: nobody else may add files or replace the directory.
-        safe_dir::open_or_create(&limits.directory, 0o700).map_err(|error| failed(&error))?;
+        safe_dir::open_or_create(&limits.path, 0o700).map_err(|error| failed(&error))?;
         let counts = Arc::<Counts>::default();
         let wants_open = Arc::<AtomicBool>::default();
         let owner = Owner {
             node: config.node.clone(),
             party_id: config.party_id.clone(),
         };
-        let lock = files::lock(&limits.directory).map_err(|error| failed(&error))?;
+        let lock = files::lock(&limits.path).map_err(|error| failed(&error))?;
         let worker = LedgerWorker::open(limits.clone(), owner, Arc::clone(&counts));
         let mut worker = worker.map_err(|error| failed(&error))?;
         let (to, from) = sync_channel(QUEUE_LENGTH);

@@ -218,7 +218,7 @@ pub(super) static METRICS: &[Metric] = &[
         reset: LOADED,
         opentelemetry: &[otel("partymeter.mpc.rounds")],
         read: |snapshot, emit| {
-            for it in rhythm(snapshot) {
+            for it in connection_messages(snapshot) {
                 emit(&[&it.party, &it.protocol], Value::Integer(it.rounds));
             }
         },
@@ -233,7 +233,7 @@ pub(super) static METRICS: &[Metric] = &[
         reset: LOADED,
         opentelemetry: &[otel("partymeter.mpc.peer.wait")],
         read: |snapshot, emit| {
-            for it in rhythm(snapshot) {
+            for it in connection_messages(snapshot) {
                 if let Some(waiting) = &it.waiting {
                     emit(&[&it.party, &it.protocol], times(waiting));
                 }
@@ -250,7 +250,7 @@ pub(super) static METRICS: &[Metric] = &[
         reset: LOADED,
         opentelemetry: &[otel("partymeter.mpc.waiting")],
         read: |snapshot, emit| {
-            for it in rhythm(snapshot) {
+            for it in connection_messages(snapshot) {
                 let seconds = Value::Real(it.waited.as_secs_f64());
                 emit(&[&it.party, &it.protocol], seconds);
             }
@@ -294,7 +294,7 @@ pub(super) static METRICS: &[Metric] = &[
         kind: Kind::Info,
         unit: "1",
         help: "How bytes are counted on this kernel.",
-        labels: &["bytes", "latency", "rhythm", "udp", "pin", "kernel"],
+        labels: &["bytes", "latency", "messages", "udp", "pin", "kernel"],
         source: "uname(2)",
         reset: Reset::None,
         opentelemetry: &[otel("partymeter.network.accounting")],
@@ -303,13 +303,13 @@ pub(super) static METRICS: &[Metric] = &[
                 let Accounting {
                     bytes,
                     latency,
-                    rhythm,
+                    messages,
                     udp,
                     pin,
                     kernel,
                 } = &network.accounting;
                 emit(
-                    &[bytes, latency, rhythm, udp, pin, kernel],
+                    &[bytes, latency, messages, udp, pin, kernel],
                     Value::Integer(1),
                 );
             });
@@ -469,14 +469,14 @@ fn connections(snapshot: &Snapshot) -> impl Iterator<Item = &Traffic> {
 }
 
 /// As [`connections`]; nothing where their messages are not counted, for 0 would be wrong.
-fn rhythm(snapshot: &Snapshot) -> impl Iterator<Item = &Traffic> {
+fn connection_messages(snapshot: &Snapshot) -> impl Iterator<Item = &Traffic> {
     messages(snapshot).filter(|it| !it.datagrams)
 }
 
 /// Where messages are counted: datagrams always are.
 fn messages(snapshot: &Snapshot) -> impl Iterator<Item = &Traffic> {
     let network = snapshot.network.as_deref();
-    let calls = network.is_some_and(Network::has_rhythm);
+    let calls = network.is_some_and(Network::counts_messages);
     let all = traffic(snapshot).iter();
     all.filter(move |it| calls || it.datagrams)
 }

@@ -193,6 +193,7 @@ const LABELS: [(&str, &str, &str); 44] = [
     ("limit", attribute::HW_LIMIT_TYPE, ""),
     ("link", "partymeter.gpu.nvlink", ""),
     ("map", "partymeter.bpf.map", ""),
+    ("messages", "partymeter.accounting.messages", ""),
     // Every point of a GPU has it.
     ("model", "", ""),
     // The resource has it.
@@ -208,7 +209,6 @@ const LABELS: [(&str, &str, &str); 44] = [
     ("program", "partymeter.bpf.program", ""),
     ("protocol", "mpc.protocol", ""),
     ("reason", "partymeter.reason", ""),
-    ("rhythm", "partymeter.accounting.rhythm", ""),
     ("role", "mpc.role", ""),
     ("scope", "partymeter.ecc.scope", ""),
     ("sensor", attribute::HW_SENSOR_LOCATION, ""),

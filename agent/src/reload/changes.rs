@@ -1,13 +1,13 @@
-//! Two configurations compared: what takes effect while the agent runs, what does not, and what a person is told. Pure.
+//! Compares two configurations: what can change while the agent runs, what needs a restart, and what to log. Pure.
 
 use std::{collections::BTreeMap, fmt::Debug};
 
 use crate::config::{Admin, Config, Network, Party, Protocol, Transport};
 
-/// The configuration to go on with, and a line for each key that cannot change while the agent runs. `udp`: whether
-/// there was a protocol on UDP at the start. What counts datagrams takes a privilege that the agent has given up since.
+/// The configuration to apply, and a line for each setting that needs a restart. `udp`: whether there was a protocol on UDP
+/// at the start. To count datagrams takes a privilege that the agent has dropped since.
 pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String>) {
-    // Every field by name, so that one that is added is thought of here.
+    // Every field by name, so that a new field does not compile until it is handled here.
     let Config {
         node,
         interval,
@@ -18,15 +18,15 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
             Network {
                 enabled,
                 latency,
-                rhythm,
+                messages,
                 cgroup,
-                pin,
+                bpf_pin_path,
                 allow,
                 max_auto_parties,
-                unresolved,
+                on_unresolved,
                 resolve_interval,
-                ledger,
             },
+        ledger,
         gpu,
         host_enabled,
         prometheus_listen,
@@ -35,61 +35,57 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
         otlp,
         log,
     } = new;
-    let mut lines = Vec::new();
-    fixed("node", &old.node, &node, &mut lines);
-    fixed("interval", &old.interval, &interval, &mut lines);
-    fixed("party_id", &old.party_id, &party_id, &mut lines);
-    fixed(
-        "network.enabled",
-        &old.network.enabled,
-        &enabled,
-        &mut lines,
+    let mut kept = Kept::default();
+    kept.setting("node", &old.node, &node);
+    kept.setting("interval", &old.interval, &interval);
+    kept.setting("party_id", &old.party_id, &party_id);
+    kept.setting("network.enabled", &old.network.enabled, &enabled);
+    kept.setting("network.latency", &old.network.latency, &latency);
+    kept.setting("network.messages", &old.network.messages, &messages);
+    kept.setting("network.cgroup", &old.network.cgroup, &cgroup);
+    kept.setting(
+        "network.bpf_pin_path",
+        &old.network.bpf_pin_path,
+        &bpf_pin_path,
     );
-    let before = &old.network;
-    fixed("network.latency", &before.latency, &latency, &mut lines);
-    fixed("network.rhythm", &before.rhythm, &rhythm, &mut lines);
-    fixed("network.cgroup", &before.cgroup, &cgroup, &mut lines);
-    fixed("network.pin", &before.pin, &pin, &mut lines);
-    let before = &old.network.resolve_interval;
-    fixed(
+    kept.setting(
         "network.resolve_interval",
-        before,
+        &old.network.resolve_interval,
         &resolve_interval,
-        &mut lines,
     );
-    fixed("network.ledger", &old.network.ledger, &ledger, &mut lines);
-    fixed("gpu.enabled", &old.gpu.enabled, &gpu.enabled, &mut lines);
-    fixed("gpu.library", &old.gpu.library, &gpu.library, &mut lines);
-    let before = &old.gpu.processes;
-    fixed("gpu.processes", before, &gpu.processes, &mut lines);
-    let before = &old.gpu.dcgm_names;
-    fixed("gpu.dcgm_names", before, &gpu.dcgm_names, &mut lines);
-    fixed("host.enabled", &old.host_enabled, &host_enabled, &mut lines);
-    let before = &old.prometheus_listen;
-    fixed("prometheus.listen", before, &prometheus_listen, &mut lines);
-    let before = &old.prometheus_hosts;
-    fixed(
+    kept.setting("ledger", &old.ledger, &ledger);
+    kept.setting("gpu.enabled", &old.gpu.enabled, &gpu.enabled);
+    kept.setting("gpu.library", &old.gpu.library, &gpu.library);
+    kept.setting("gpu.processes", &old.gpu.processes, &gpu.processes);
+    kept.setting("gpu.dcgm_names", &old.gpu.dcgm_names, &gpu.dcgm_names);
+    kept.setting("host.enabled", &old.host_enabled, &host_enabled);
+    kept.setting(
+        "prometheus.listen",
+        &old.prometheus_listen,
+        &prometheus_listen,
+    );
+    kept.setting(
         "prometheus.allowed_hosts",
-        before,
+        &old.prometheus_hosts,
         &prometheus_hosts,
-        &mut lines,
     );
-    fixed("admin.socket", &old.admin.socket, &socket, &mut lines);
-    fixed("admin.group", &old.admin.group, &group, &mut lines);
+    kept.setting("admin.socket", &old.admin.socket, &socket);
+    kept.setting("admin.group", &old.admin.group, &group);
     if old.otlp != otlp {
-        let mend = "restart it to have what it says now";
-        lines.push(format!(
-            "otlp: stays as it was while the agent runs; {mend}"
-        ));
+        // The headers may be secret.
+        kept.0.push(
+            "otlp: keeping the previous settings; help: restart the agent to apply the new ones"
+                .to_owned(),
+        );
     }
-    fixed("log.format", &old.log.format, &log.format, &mut lines);
-    fixed("log.kernel", &old.log.kernel, &log.kernel, &mut lines);
+    kept.setting("log.format", &old.log.format, &log.format);
+    kept.setting("log.bpf_level", &old.log.bpf_level, &log.bpf_level);
     protocols.retain(|it| {
         let counted = udp || it.transport == Transport::Tcp;
         if !counted {
-            lines.push(format!(
-                "protocols: {} on {} is not counted while the agent runs, which had no protocol on UDP at its start; \
-                 restart it",
+            kept.0.push(format!(
+                "protocols: {} on {} is not counted, for the agent started without a protocol on UDP; help: restart the \
+                 agent",
                 it.name,
                 it.ports_written()
             ));
@@ -102,20 +98,26 @@ pub(super) fn merge(old: &Config, new: Config, udp: bool) -> (Config, Vec<String
     next.protocols = protocols;
     next.network.allow = allow;
     next.network.max_auto_parties = max_auto_parties;
-    next.network.unresolved = unresolved;
-    (next, lines)
+    next.network.on_unresolved = on_unresolved;
+    (next, kept.0)
 }
 
-fn fixed<T: PartialEq + Debug>(key: &str, old: &T, new: &T, lines: &mut Vec<String>) {
-    if old != new {
-        lines.push(format!(
-            "{key}: stays {old:?} while the agent runs; restart it to have {new:?}"
-        ));
+/// A line for each setting that keeps its value until a restart.
+#[derive(Default)]
+struct Kept(Vec<String>);
+
+impl Kept {
+    fn setting<T: PartialEq + Debug>(&mut self, key: &str, old: &T, new: &T) {
+        if old != new {
+            self.0.push(format!(
+                "{key}: keeping {old:?}; help: restart the agent to apply {new:?}"
+            ));
+        }
     }
 }
 
-/// What is different about parties and protocols, a line each.
-pub(super) fn told(old: &Config, new: &Config) -> Vec<String> {
+/// The differences between parties and protocols, a line each.
+pub(super) fn differences(old: &Config, new: &Config) -> Vec<String> {
     let endpoints = |party: &Party| {
         let places: Vec<String> = party.endpoints.iter().map(ToString::to_string).collect();
         places.join(", ")
@@ -128,12 +130,12 @@ pub(super) fn told(old: &Config, new: &Config) -> Vec<String> {
         let protocol = |it: &Protocol| (it.name.clone(), format!("on {}", it.ports_written()));
         config.protocols.iter().map(protocol).collect()
     };
-    let mut lines = differences("party", &parties(old), &parties(new));
-    lines.extend(differences("protocol", &protocols(old), &protocols(new)));
+    let mut lines = between("party", &parties(old), &parties(new));
+    lines.extend(between("protocol", &protocols(old), &protocols(new)));
     lines
 }
 
-fn differences(
+fn between(
     what: &str,
     old: &BTreeMap<String, String>,
     new: &BTreeMap<String, String>,
@@ -157,18 +159,18 @@ fn differences(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Options, Surroundings, tests::minimal};
+    use crate::config::{HostEnv, Options, tests::minimal};
 
     fn config(text: &str) -> Config {
-        let around = Surroundings {
+        let host = HostEnv {
             node_name: None,
             host_name: None,
         };
-        crate::config::read("f", text, &Options::default(), &around).unwrap()
+        crate::config::read("f", text, &Options::default(), &host).unwrap()
     }
 
     #[test]
-    fn what_cannot_change_stays_and_says_so() {
+    fn settings_that_need_a_restart_stay_and_are_logged() {
         let old = minimal();
         let mut new = minimal();
         new.node = "other".to_owned();
@@ -179,9 +181,9 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "node: stays \"node\" while the agent runs; restart it to have \"other\"",
-                "interval: stays 1s while the agent runs; restart it to have 2s",
-                "prometheus.listen: stays [127.0.0.1:9464] while the agent runs; restart it to have []",
+                "node: keeping \"node\"; help: restart the agent to apply \"other\"",
+                "interval: keeping 1s; help: restart the agent to apply 2s",
+                "prometheus.listen: keeping [127.0.0.1:9464]; help: restart the agent to apply []",
             ]
         );
         let mut expected = old;
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn udp_comes_at_the_start_or_not_at_all() {
+    fn udp_needs_a_protocol_at_the_start() {
         let tcp = "[[protocols]]\nname = \"p\"\nports = [1]\n";
         let udp = "[[protocols]]\nname = \"q\"\ntransport = \"udp\"\nports = [1, 2]\n";
         let (without, with) = (config(tcp), config(&(tcp.to_owned() + udp)));
@@ -199,12 +201,15 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "protocols: q on UDP 1, 2 is not counted while the agent runs, which had no protocol on UDP at its start; \
-                 restart it"
+                "protocols: q on UDP 1, 2 is not counted, for the agent started without a protocol on UDP; help: restart the \
+                 agent"
             ]
         );
         assert_eq!(merge(&without, with.clone(), true), (with.clone(), vec![]));
-        assert_eq!(told(&without, &with), ["protocol q is new, on UDP 1, 2"]);
+        assert_eq!(
+            differences(&without, &with),
+            ["protocol q is new, on UDP 1, 2"]
+        );
     }
 
     #[test]
@@ -221,7 +226,7 @@ mod tests {
             + &protocol("p", "\"1-3\", 5");
         let (old, new) = (config(&old), config(&new));
         assert_eq!(
-            told(&old, &new),
+            differences(&old, &new),
             [
                 "party a is gone; its series stay as they are",
                 "party b is now at 10.0.0.3:7, h",
@@ -229,6 +234,6 @@ mod tests {
                 "protocol p is now on TCP 1-3, 5",
             ]
         );
-        assert!(told(&new, &new).is_empty());
+        assert!(differences(&new, &new).is_empty());
     }
 }

@@ -1,22 +1,20 @@
-//! What changes while the agent runs: the configuration is read again on SIGHUP and when its file changes, and host
-//! names are looked up again and again. Parties and protocols follow at the network source's next round; what is
-//! fixed at the start stays, and says so. A file that is wrong changes nothing. This runs on the thread that serves the
-//! metrics page, and never blocks it: the file is read and parsed on other threads, host names are looked up on others
-//! still.
+//! What changes while the agent runs: the configuration is reloaded on SIGHUP and when its file changes, and host names
+//! are looked up periodically. The network source applies new parties and protocols in its next round; settings that
+//! need a restart are logged. A file with errors changes nothing. All of this runs on the thread that serves the metrics
+//! page and never blocks it: other threads read and parse the file and look up names.
 
 mod changes;
 mod watch;
 
 use std::{
     collections::BTreeSet,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::{
     signal::unix::Signal,
-    sync::Semaphore,
     task::spawn_blocking,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
@@ -24,8 +22,7 @@ use tracing::{error, info, warn};
 
 use self::watch::Watch;
 use crate::{
-    config::{self, Config, Options, Problem, Surroundings},
-    finding::Finding,
+    config::{self, Config, ConfigError, HostEnv, Options},
     log::Logging,
     sample::reload_status::ReloadStatus,
     source::network::{
@@ -35,36 +32,18 @@ use crate::{
     },
 };
 
-/// How often the file is read without being told that it has changed: some file systems do not tell.
-const LOOK: Duration = Duration::from_secs(10);
-/// A file is taken in once it reads the same twice, so long apart: an editor may still be writing it.
-const SETTLED: Duration = Duration::from_millis(200);
-/// A file system that has not answered by then does not work. The thread that waits for it is left to itself.
-const READ: Duration = Duration::from_secs(10);
-/// How many threads may be left to themselves like that.
-const READS: usize = 4;
-/// Answers of the resolver that come within this time are taken in together.
+/// How often the file is compared with what it was.
+const POLL: Duration = Duration::from_secs(2);
+/// Answers of the resolver that arrive within this time are applied together.
 const TOGETHER: Duration = Duration::from_millis(100);
 /// An address that a host name has lost is kept for this many intervals.
 const GRACE: u32 = 10;
 
-/// What keeps changes of the file from being noticed at once, if anything does.
-pub fn probe(options: &Options) -> Option<Finding> {
-    let line = watch::probe(&again(options)?)?;
-    Some(Finding::optional("configuration", Err(line)))
-}
-
-/// The file, if it can be read again: a pipe has been read once and for all; reading it again would wait, or find nothing.
-fn again(options: &Options) -> Option<PathBuf> {
-    let again = |path: &PathBuf| std::fs::metadata(path).map_or(true, |it| it.is_file());
-    options.file.clone().filter(again)
-}
-
-/// Reads again what may change.
+/// Reloads what may change.
 pub struct Reload {
     options: Arc<Options>,
     /// The file, if it can be read again.
-    file: Option<PathBuf>,
+    file: Option<Watch>,
     config: Config,
     /// Whether there was a protocol on UDP at the start.
     udp: bool,
@@ -74,24 +53,17 @@ pub struct Reload {
     wanted: Arc<Wanted>,
     status: Arc<ReloadStatus>,
     logging: Arc<Logging>,
-    /// What the file was when it was last looked at.
-    seen: Option<Contents>,
-    /// Addresses of two parties, as they have been told.
+    /// Addresses of two parties, as they were logged.
     shared: BTreeSet<String>,
-    /// One permit for each thread that may read the file.
-    reads: Arc<Semaphore>,
 }
 
-/// A file's text, or why it cannot be read.
-type Contents = Result<String, Problem>;
-
-/// Why the file is looked at.
+/// Why the file is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// Somebody asks for it.
+    /// SIGHUP.
     Signal,
-    /// It may have changed.
-    File,
+    /// The time for it has come.
+    Poll,
 }
 
 impl Reload {
@@ -104,10 +76,8 @@ impl Reload {
             resolved: Resolved::new(),
             layout,
         };
-        let file = again(&options);
         Self {
-            seen: file.as_deref().map(config::text_again),
-            file,
+            file: Watch::new(&options),
             options: Arc::new(options),
             config: config.clone(),
             udp: config.wants_udp(),
@@ -115,48 +85,45 @@ impl Reload {
             resolver: Resolver::default(),
             dns_cache: DnsCache::default(),
             shared: BTreeSet::new(),
-            reads: Arc::new(Semaphore::new(READS)),
             wanted: Wanted::new(plan),
             status: Arc::default(),
             logging: Arc::clone(logging),
         }
     }
 
-    /// Before the start: what the configuration's host names were found to be, and who answers from now on.
+    /// Sets what the host names were found to be before the start, and who answers from now on.
     pub fn found(&mut self, answers: &[Answer], resolver: Resolver) {
         self.resolver = resolver;
         self.dns_cache
             .take(answers, Instant::now(), grace(&self.config));
-        self.want();
+        self.publish();
     }
 
-    /// What the network source is to follow.
+    /// The configuration that the network source applies.
     pub fn wanted(&self) -> Arc<Wanted> {
         Arc::clone(&self.wanted)
     }
 
-    /// How the configuration is doing.
+    /// How reloads have gone.
     pub fn status(&self) -> Arc<ReloadStatus> {
         Arc::clone(&self.status)
     }
 
     /// Waits for SIGHUP, for changes of the file, and for the time to look host names up; never ends.
     pub async fn run(mut self, mut hangup: Signal) {
-        let mut watch = Watch::new(self.file.clone());
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut resolve = interval(self.config.network.resolve_interval);
         resolve.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick is at once, and all has just been read.
+        // The first tick is immediate, and the names have just been looked up.
         resolve.tick().await;
         loop {
             let cause = tokio::select! {
                 _ = hangup.recv() => Cause::Signal,
-                () = watch.changed() => Cause::File,
-                _ = look.tick() => {
-                    // Names that are overdue say nothing.
+                _ = poll.tick() => {
+                    // A name that is overdue wakes nobody.
                     self.take_answers();
-                    Cause::File
+                    Cause::Poll
                 }
                 _ = resolve.tick() => {
                     resolve::ask(&self.config, &self.resolver);
@@ -173,85 +140,50 @@ impl Reload {
     }
 
     async fn reload(&mut self, cause: Cause) {
-        let Some(path) = self.file.clone() else {
+        let Some(file) = &mut self.file else {
             if cause == Cause::Signal {
                 info!("SIGHUP: there is no configuration file that can be read again");
             }
             return;
         };
-        let Some(now) = self.read(&path, cause).await else {
-            return;
+        let contents = match cause {
+            Cause::Signal => Some(file.read().await),
+            Cause::Poll => file.changed().await,
         };
-        self.seen = Some(now.clone());
-        let result = match now {
-            Ok(text) => self.parse(&path, text).await,
-            Err(problem) => Err(vec![problem]),
+        let path = file.path().to_owned();
+        let config = match contents {
+            None => return,
+            Some(Ok(text)) => self.parse(&path, text).await,
+            Some(Err(error)) => Err(vec![error]),
         };
-        let result = match result {
-            Ok(config) => self.take(config, cause).await,
-            Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+        let result = match config {
+            Ok(config) => self.apply(config, cause).await,
+            Err(errors) => Err(errors),
         };
-        if let Err(problems) = &result {
-            for problem in problems {
-                error!("{problem}");
+        if let Err(errors) = &result {
+            for error in errors {
+                error!("{error}");
             }
-            error!(
-                "the configuration stays as it was: {} errors",
-                problems.len()
-            );
+            let count: usize = errors.iter().map(|error| error.count).sum();
+            let errors = if count == 1 { "error" } else { "errors" };
+            error!("reload rejected ({count} {errors}); keeping the previous configuration");
         }
         self.status.set(result.is_ok());
     }
 
-    /// The file, if it is to be looked at: it is another than before, and nobody is writing it.
-    async fn read(&self, path: &Path, cause: Cause) -> Option<Contents> {
-        let mut now = self.contents(path).await;
-        if cause == Cause::Signal {
-            return Some(now);
-        }
-        while self.seen.as_ref() != Some(&now) {
-            sleep(SETTLED).await;
-            let again = self.contents(path).await;
-            if again == now {
-                // An empty file is a valid configuration, and more often one that is about to be written.
-                let is_empty = now.as_ref().is_ok_and(String::is_empty);
-                return (!is_empty).then_some(now);
-            }
-            now = again;
-        }
-        None
-    }
-
-    /// What the file is now.
-    async fn contents(&self, path: &Path) -> Contents {
-        let Ok(permit) = Arc::clone(&self.reads).try_acquire_owned() else {
-            return Err(config::not_answered(path, READ));
-        };
-        let file = path.to_owned();
-        let read = spawn_blocking(move || {
-            let contents = config::text_again(&file);
-            drop(permit);
-            contents
-        });
-        match timeout(READ, read).await {
-            Ok(Ok(contents)) => contents,
-            Ok(Err(_)) | Err(_) => Err(config::not_answered(path, READ)),
-        }
-    }
-
-    async fn parse(&self, path: &Path, text: String) -> Result<Config, Vec<Problem>> {
+    async fn parse(&self, path: &Path, text: String) -> Result<Config, Vec<ConfigError>> {
         let (name, options) = (path.display().to_string(), Arc::clone(&self.options));
         let parse = move || {
-            let around = Surroundings::of_this_machine();
-            config::read(&name, &text, &options, &around)
+            let host = HostEnv::current();
+            config::read(&name, &text, &options, &host)
         };
-        // An error is the end of the agent: nothing here panics.
+        // A panic would end the agent: nothing here panics.
         let parsed = spawn_blocking(parse).await;
-        parsed.unwrap_or_else(|_| Err(vec![config::not_answered(path, READ)]))
+        parsed.unwrap_or_else(|_| Err(vec![config::not_answered(path, watch::READ)]))
     }
 
-    /// Goes over to a new configuration, as far as that can be while the agent runs.
-    async fn take(&mut self, new: Config, cause: Cause) -> Result<(), Vec<String>> {
+    /// Applies a new configuration, except for what needs a restart.
+    async fn apply(&mut self, new: Config, cause: Cause) -> Result<(), Vec<ConfigError>> {
         let (next, fixed) = changes::merge(&self.config, new, self.udp);
         for line in fixed {
             warn!("{line}");
@@ -259,66 +191,69 @@ impl Reload {
         let mut layout = self.layout.clone();
         layout
             .take_in(&next)
-            .map_err(|full| vec![format!("{full}; restart it")])?;
+            .map_err(|full| vec![ConfigError::needs_restart("", full.to_string())])?;
         let automatic = next.network.max_auto_parties;
         if next.parties.is_empty() && automatic > layout.auto_room {
             let room = layout.auto_room;
             warn!(
-                "network.max_auto_parties: {automatic} takes effect at a restart, until then {room}"
+                "network.max_auto_parties: keeping {room}; help: restart the agent to apply {automatic}"
             );
         }
         let level = next.log.level;
         if level != self.logging.level()
             && (cause == Cause::Signal || level != self.config.log.level)
         {
-            let cause = "the configuration was read again";
+            let cause = "the configuration was reloaded";
             let changed = self.logging.set_level(level, &cause);
-            changed.map_err(|error| vec![format!("log.level: {error:#}")])?;
+            changed.map_err(|error| {
+                let what = format!("cannot be changed: {error:#}");
+                vec![ConfigError::needs_restart("log.level", what)]
+            })?;
         }
         if next == self.config {
             if cause == Cause::Signal || !self.status.get().success {
-                info!("configuration read again: nothing has changed");
+                info!("configuration reloaded: no changes");
             }
             return Ok(());
         }
         self.wait_for_new_names(&next).await;
-        for line in changes::told(&self.config, &next) {
+        for line in changes::differences(&self.config, &next) {
             info!("{line}");
         }
         info!(
-            "configuration read again: {} parties, {} protocols",
+            "configuration reloaded: {} parties, {} protocols",
             next.parties.len(),
             next.protocols.len()
         );
         (self.config, self.layout) = (next, layout);
-        self.want();
+        self.publish();
         Ok(())
     }
 
-    /// Gives names that are new a moment to resolve. Those that take longer follow later.
+    /// Gives new names a moment to resolve. Those that take longer are applied later.
     async fn wait_for_new_names(&mut self, next: &Config) {
         resolve::ask(next, &self.resolver);
         self.dns_cache.keep(next);
         let answered = async {
             while self.dns_cache.lacks(next) {
                 self.resolver.answered().await;
-                self.tell(&resolve::take(next, &self.resolver), next);
+                self.log_answers(&resolve::take(next, &self.resolver), next);
             }
         };
-        // Late is as good as in time.
+        // Names that are late are applied when they are answered.
         let _ = timeout(resolve::SHORT_PATIENCE, answered).await;
     }
 
     fn take_answers(&mut self) {
         let before = self.dns_cache.resolved();
         let answers = resolve::take(&self.config, &self.resolver);
-        self.tell(&answers, &self.config.clone());
+        self.log_answers(&answers, &self.config.clone());
         if self.dns_cache.resolved() != before {
-            self.want();
+            self.publish();
         }
     }
 
-    fn tell(&mut self, answers: &[Answer], config: &Config) {
+    fn log_answers(&mut self, answers: &[Answer], config: &Config) {
         let news = self.dns_cache.take(answers, Instant::now(), grace(config));
         let (bad, good): (Vec<_>, Vec<_>) = news.iter().partition(|news| news.is_bad());
         let lines = |news: Vec<&resolve::News>| {
@@ -332,7 +267,7 @@ impl Reload {
         }
     }
 
-    fn want(&mut self) {
+    fn publish(&mut self) {
         let resolved = self.dns_cache.resolved();
         let shared = shared(&self.config, &resolved);
         for line in shared.difference(&self.shared) {

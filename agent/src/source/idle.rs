@@ -58,7 +58,7 @@ struct Join {
 impl Join {
     /// Adds the time between the last reading of the network and this one. What is not known then, adds nothing.
     fn next(&mut self, network: Option<&Network>, gpus: &[Gpu]) -> Vec<IdleWait> {
-        let Some(network) = network.filter(|network| network.has_rhythm()) else {
+        let Some(network) = network.filter(|network| network.counts_messages()) else {
             // What has been waited for meanwhile was in another state of the GPUs than they will be found in.
             self.last = None;
             return Vec::new();
@@ -141,7 +141,7 @@ mod tests {
         Network {
             traffic: traffic.collect(),
             accounting: Accounting {
-                rhythm: "sock_send_length",
+                messages: "sock_send_length",
                 ..Accounting::default()
             },
             read: Duration::from_secs(second),
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(written(join.next(None, &idle)), []);
         assert_eq!(read(&mut join, 50, 30_000, &idle), one(1.5));
         let mut off = network(51, &[("a", 31_000)]);
-        off.accounting.rhythm = "off";
+        off.accounting.messages = "off";
         assert_eq!(written(join.next(Some(&off), &idle)), []);
     }
 

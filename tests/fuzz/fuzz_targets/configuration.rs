@@ -9,7 +9,7 @@ use agent_ebpf::SLOT_CAPACITY;
 use libfuzzer_sys::fuzz_target;
 use partymeter::{
     config::{
-        self, Config, Given, Options, Problem, Surroundings, Transport, options::OPTIONS, otlp,
+        self, Config, ConfigError, HostEnv, Options, RawValue, Transport, options::OPTIONS, otlp,
     },
     source::network::{layout::Layout, tables::Tables},
 };
@@ -26,51 +26,51 @@ fuzz_target!(init: prepare(), |data: &[u8]| {
     assert_eq!(outcome, read(file, &options), "the same text gives the same");
     match outcome {
         Ok(config) => accepted(&config),
-        Err(problems) => refused(file, &problems),
+        Err(errors) => refused(file, &errors),
     }
 });
 
-fn read(file: &str, options: &Options) -> Result<Config, Vec<Problem>> {
-    let around = Surroundings {
+fn read(file: &str, options: &Options) -> Result<Config, Vec<ConfigError>> {
+    let host = HostEnv {
         node_name: None,
         host_name: Some("host".to_owned()),
     };
-    config::read("FILE", file, options, &around)
+    config::read("FILE", file, options, &host)
 }
 
 fn options<'t>(parts: impl Iterator<Item = &'t str>) -> Options {
     let mut options = Options::default();
     for part in parts.take(64) {
-        let given = |text: &str| Given {
-            place: "--flag".to_owned(),
+        let raw = |text: &str| RawValue {
+            location: "--flag".to_owned(),
             text: text.to_owned(),
         };
         if let Some(text) = part.strip_prefix("party ") {
-            options.parties.push(given(text));
+            options.parties.push(raw(text));
         } else if let Some(text) = part.strip_prefix("protocol ") {
-            options.protocols.push(given(text));
+            options.protocols.push(raw(text));
         } else if let Some((key, text)) = part.split_once('=') {
             if let Some(option) = OPTIONS.iter().find(|option| option.key == key) {
-                options.values.insert(option.key, given(text));
+                options.values.insert(option.key, raw(text));
             } else if let Some(name) = otlp::variables().find(|name| name == key) {
-                options.standard.insert(name, text.to_owned());
+                options.otel_variables.insert(name, text.to_owned());
             }
         }
     }
     options
 }
 
-fn refused(file: &str, problems: &[Problem]) {
+fn refused(file: &str, errors: &[ConfigError]) {
     assert!(
-        (1..=101).contains(&problems.len()),
+        (1..=101).contains(&errors.len()),
         "{} errors",
-        problems.len()
+        errors.len()
     );
-    for problem in problems {
-        let message = problem.to_string();
+    for error in errors {
+        let message = error.to_string();
         assert_plain(&message);
         assert_line_exists(&message, "FILE", file.as_bytes());
-        assert!(!problem.mend.is_empty(), "no way out: {message}");
+        assert!(!error.help.is_empty(), "no help: {message}");
     }
 }
 
@@ -78,7 +78,7 @@ fn accepted(config: &Config) {
     let text = written(config);
     let again = match read(&text, &Options::default()) {
         Ok(again) => again,
-        Err(problems) => panic!("{} in:\n{text}", problems[0]),
+        Err(errors) => panic!("{} in:\n{text}", errors[0]),
     };
     assert_eq!(again.node, config.node);
     assert_eq!(again.party_id, config.party_id);

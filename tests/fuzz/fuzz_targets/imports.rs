@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use partymeter::{
     Misconfigured,
-    config::{self, Options, Surroundings},
+    config::{self, HostEnv, Options},
     import::{FRAMEWORKS, convert},
 };
 use partymeter_fuzz::{assert_line_exists, assert_plain, bounded, prepare};
@@ -29,8 +29,8 @@ fuzz_target!(init: prepare(), |data: &[u8]| {
         }
     };
     printed.lines().filter(|line| !line.is_empty()).for_each(assert_plain);
-    let around = Surroundings { node_name: None, host_name: None };
-    let config = config::read("result", &printed, &Options::default(), &around);
+    let host = HostEnv { node_name: None, host_name: None };
+    let config = config::read("result", &printed, &Options::default(), &host);
     let config = config.expect("what is printed is a configuration");
     assert!(config.parties.len() <= 4096, "{} parties", config.parties.len());
     let again = convert(framework, "FILE", file).map_err(|Misconfigured(message)| message);

@@ -13,7 +13,7 @@ use agent_ebpf::{Counters, SocketOwner, Record, Role, UnexpectedPeer, Totals, la
 use arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use partymeter::{
-    config::{self, Config, Options, Surroundings},
+    config::{self, Config, HostEnv, Options},
     ledger::{self, Entry},
     sample::Connection,
     source::network::fuzz::{Decoder, stranger, times},
@@ -32,12 +32,12 @@ fuzz_target!(init: prepare(), |data: &[u8]| {
 });
 
 fn look(u: &mut Unstructured<'_>) -> Result<()> {
-    let around = Surroundings {
+    let host = HostEnv {
         node_name: None,
         host_name: None,
     };
     let text = if u.arbitrary()? { CONFIGURATION } else { "" };
-    let config = config::read("FILE", text, &Options::default(), &around);
+    let config = config::read("FILE", text, &Options::default(), &host);
     let config: Config = config.expect("it is valid");
     // A machine was started in this century; where its clock stands is another matter.
     let boot = SystemTime::UNIX_EPOCH + Duration::from_secs(u.arbitrary::<u32>()?.into());

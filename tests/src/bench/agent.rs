@@ -83,13 +83,13 @@ impl Setup {
         ));
         if self.bytes_only {
             add(format_args!(
-                "\n[network]\nlatency = false\nrhythm = false\n"
+                "\n[network]\nlatency = false\nmessages = false\n"
             ));
         }
         if self.ledger {
             let ledger = directory.join("ledger");
             add(format_args!(
-                "\n[network]\nledger = \"{}\"\n",
+                "\n[ledger]\npath = \"{}\"\n",
                 ledger.display()
             ));
         }
@@ -205,7 +205,7 @@ impl Program {
             .arg("run")
             .arg("--config")
             .arg(&config)
-            .args(["--network-pin", ""])
+            .args(["--network-bpf-pin-path", ""])
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use partymeter::{
-    config::{self, Config, Given, Options, Signal, Surroundings},
+    config::{self, Config, HostEnv, Options, RawValue, Signal},
     export::otlp::{Encoder, Outcome, Transport},
     sample::{Configuration, Network, Snapshot, Times, Traffic},
 };
@@ -186,13 +186,13 @@ fn config(port: u16, compression: &str) -> anyhow::Result<Config> {
         ("otlp.protocol", "http/protobuf"),
         ("otlp.compression", compression),
     ] {
-        let given = Given {
-            place: key.to_owned(),
+        let given = RawValue {
+            location: key.to_owned(),
             text: text.to_owned(),
         };
         options.values.insert(key, given);
     }
-    let config = config::resolve(&options, &Surroundings::of_this_machine());
+    let config = config::resolve(&options, &HostEnv::current());
     config.map_err(|problems| anyhow!("{problems:?}"))
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use partymeter::{
-    config::{self, Options, Surroundings},
+    config::{self, HostEnv, Options},
     source::{
         Source as _,
         network::NetworkSource,
@@ -113,11 +113,11 @@ fn settling_races_with_the_end() {
         file: Some(file.0.clone()),
         ..Options::default()
     };
-    let around = Surroundings {
+    let host = HostEnv {
         node_name: None,
         host_name: None,
     };
-    let config = config::resolve(&options, &around).unwrap();
+    let config = config::resolve(&options, &host).unwrap();
     let listeners = [lab.listen(0), lab.listen(1)];
     let done = AtomicBool::new(false);
     let (attached, wait) = std::sync::mpsc::channel();

@@ -56,7 +56,7 @@ fn the_tracepoint_is_attached_while_it_is_needed() {
 
     // A connection that becomes MPC with another configuration is like an older one.
     let reload = |parties: &str| {
-        let read = || agent.log().matches("configuration read again").count();
+        let read = || agent.log().matches("configuration reloaded").count();
         let before = read();
         let config = parties.to_owned() + &files.network();
         fs::write(agent.config(), agent.whole(&config)).unwrap();

@@ -82,6 +82,8 @@ fn a_mistake_is_one_line_and_wrong_usage() {
     assert!(output.stdout.is_empty());
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        format!("partymeter: {name}:2: \"x\" is no port; write a line as host or host:port\n")
+        format!(
+            "partymeter: {name}:2: \"x\" is not a port; help: write a line as host or host:port\n"
+        )
     );
 }

@@ -53,8 +53,9 @@ fn wait_for_times(agent: &Agent, text: &str, times: usize) {
 #[test]
 #[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_fifo_in_place_of_the_configuration_is_an_error_and_ends_no_reload() {
-    const FIFO: &str = "config.toml: is a FIFO, not a regular file; name a readable TOML file";
-    const UNCHANGED: &str = "the configuration stays as it was: 1 errors";
+    const FIFO: &str =
+        "config.toml: is a FIFO, not a regular file; help: name a readable TOML file";
+    const UNCHANGED: &str = "reload rejected (1 error); keeping the previous configuration";
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
     let before = agent.series(TIMESTAMP).unwrap();
@@ -179,7 +180,7 @@ fn names_that_hang_delay_neither_the_page_nor_a_reload() {
     let parties: String = (0..6)
         .map(|number| party(&format!("h{number}"), &hanging(number)))
         .collect();
-    let network = "[network]\nunresolved = \"retry\"\nresolve_interval = \"1s\"\n";
+    let network = "[network]\non_unresolved = \"retry\"\nresolve_interval = \"1s\"\n";
     let with =
         |more: &str| party("b", "party-b.test") + &parties + more + &lab.protocol() + network;
     let agent = Agent::launch(&with(""), &["unshare", "-m", "sh", "-c", &command]);
@@ -237,7 +238,7 @@ fn names_that_hang_refuse_the_start_after_one_deadline() {
     let output = Command::new("unshare")
         .args(["-m", "sh", "-c", &command])
         .arg(program())
-        .args(["run", "--network-pin", "", "--admin-socket", ""])
+        .args(["run", "--network-bpf-pin-path", "", "--admin-socket", ""])
         .args(["--party", &format!("1={}", names.join(","))])
         .args(["--prometheus-listen", &format!("127.0.0.1:{}", free_port())])
         .stdin(Stdio::null())
@@ -249,7 +250,7 @@ fn names_that_hang_refuse_the_start_after_one_deadline() {
         let line = format!("the host name \"{name}\" does not resolve: no answer within 10s");
         assert_eq!(told.matches(&line).count(), 1, "{told}");
     }
-    assert!(told.ends_with("; to start without it, set network.unresolved = \"retry\"\n"));
+    assert!(told.ends_with("; to start without it, set network.on_unresolved = \"retry\"\n"));
 }
 
 /// What threads of a process have spent on processors, by the beginning of their names. Unit: seconds.
@@ -288,7 +289,7 @@ fn a_hundred_thousand_unknown_keys_are_not_read_by_the_thread_that_serves_the_pa
         until_true(
             || {
                 assert!(agent.get("/-/healthy").contains("healthy"));
-                agent.log().matches("stays as it was").count() >= times
+                agent.log().matches("reload rejected").count() >= times
             },
             || agent.log(),
         );
@@ -302,7 +303,7 @@ fn a_hundred_thousand_unknown_keys_are_not_read_by_the_thread_that_serves_the_pa
     let log = agent.log();
     assert!(log.contains("config.toml:1: k0: is an unknown key; "));
     let rest = format!(
-        "config.toml: has {} more errors; mend these first",
+        "config.toml: has {} more errors; help: fix these first",
         KEYS - 100
     );
     assert!(log.contains(&rest), "{log}");

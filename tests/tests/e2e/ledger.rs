@@ -22,7 +22,7 @@ use crate::support::{
 
 fn config(lab: &Lab, directory: &Path) -> String {
     let directory = directory.display();
-    format!("[network]\nledger = \"{directory}\"\n{}", lab.config())
+    format!("[ledger]\npath = \"{directory}\"\n{}", lab.config())
 }
 
 fn partymeter(arguments: &[&str]) -> Output {
@@ -35,7 +35,7 @@ fn export(directory: &Path, since: &str) -> Vec<Value> {
     let arguments = [
         "ledger",
         "export",
-        "--network-ledger",
+        "--ledger-path",
         directory,
         "--since",
         since,
@@ -181,7 +181,7 @@ fn both_parties_say_the_same_and_what_is_missing_is_found() {
     let gone = partymeter(&[
         "ledger",
         "export",
-        "--network-ledger",
+        "--ledger-path",
         directory.0.to_str().unwrap(),
     ]);
     let said = String::from_utf8(gone.stderr).unwrap();
@@ -229,21 +229,17 @@ fn what_cannot_be_is_told_in_one_line() {
             "{said}"
         );
     };
-    told(
-        &["ledger", "export"],
-        1,
-        "set network.ledger to the directory",
-    );
+    told(&["ledger", "export"], 1, "set ledger.path to the directory");
     told(
         &[
             "run",
-            "--network-ledger",
+            "--ledger-path",
             "/proc/ledger",
             "--prometheus-listen",
             "127.0.0.1:0",
         ],
         1,
-        "network.ledger: cannot write to /proc/ledger",
+        "ledger.path: cannot write to /proc/ledger",
     );
     // Nor where others could put files, or another directory in its place.
     let place = Scratch::new("ledger");
@@ -259,7 +255,7 @@ fn what_cannot_be_is_told_in_one_line() {
         let directory = directory.to_str().unwrap();
         let run = [
             "run",
-            "--network-ledger",
+            "--ledger-path",
             directory,
             "--prometheus-listen",
             "127.0.0.1:0",

@@ -15,7 +15,7 @@ fn the_start_stays_within_its_limit() {
     let group = MemoryGroup::new(Some(LIMIT)).unwrap();
     let ledger = Scratch::new("ledger");
     let config = format!(
-        "[network]\nledger = \"{}\"\n{}",
+        "[ledger]\npath = \"{}\"\n{}",
         ledger.0.display(),
         lab.config()
     );

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    rhythm::{expect, of},
+    messages::{expect, of},
     support::{Agent, Hosts, lab::Namespace, receiver::python, until_true},
 };
 

@@ -49,7 +49,7 @@ fn every_thread_has_what_it_needs_and_no_more() {
     // Nobody takes it; there are threads that try.
     let otlp = "[otlp]\nendpoint = \"http://127.0.0.1:1\"\n";
     let config = format!(
-        "{otlp}[gpu]\nlibrary = \"{library}\"\n[network]\nledger = \"{directory}\"\n{}transport = \"udp\"\n",
+        "{otlp}[gpu]\nlibrary = \"{library}\"\n[ledger]\npath = \"{directory}\"\n{}transport = \"udp\"\n",
         lab.config()
     );
     let variable = format!("{SCENARIO}={}", file.0.display());

@@ -280,9 +280,9 @@ fn a_broken_file_changes_nothing_and_every_error_is_told() {
     let broken = lab.config() + "[[parties]]\nid = \"x\"\nendpoints = [\"10.0.0.1/8\", \"a b\"]\n";
     fs::write(agent.config(), agent.whole(&broken)).unwrap();
     agent.signal(libc::SIGHUP);
-    agent.wait_for("10.0.0.1/8 has host bits set; write 10.0.0.0/8");
-    agent.wait_for("\"a b\" is no address, prefix or host name");
-    agent.wait_for("the configuration stays as it was: 2 errors");
+    agent.wait_for("10.0.0.1/8 has host bits set; help: write 10.0.0.0/8");
+    agent.wait_for("\"a b\" is not an address, prefix or host name");
+    agent.wait_for("reload rejected (2 errors); keeping the previous configuration");
     assert_eq!(agent.series(SUCCESS), Some(0.0));
     assert_eq!(agent.series(TIMESTAMP), Some(taken_before));
     exchange(&a, &b, 1);
@@ -293,7 +293,9 @@ fn a_broken_file_changes_nothing_and_every_error_is_told() {
         .map(|id| party(&id.to_string(), &format!("192.0.2.{id}")))
         .collect();
     fs::write(agent.config(), agent.whole(&(lab.config() + &crowd))).unwrap();
-    agent.wait_for("102 parties are or were configured, and there is room for 66; restart it");
+    agent.wait_for(
+        "102 parties are or were configured, and there is room for 66; help: restart the agent",
+    );
     assert_eq!(agent.series(SUCCESS), Some(0.0));
 
     // What cannot change while it runs says so, and the rest is taken in.
@@ -301,8 +303,8 @@ fn a_broken_file_changes_nothing_and_every_error_is_told() {
     let text = format!("node = \"elsewhere\"\n{}", text.replace("200ms", "3s"));
     fs::write(agent.config(), text).unwrap();
     taken(&agent, taken_before);
-    agent.wait_for("interval: stays 200ms while the agent runs; restart it to have 3s");
-    agent.wait_for("restart it to have \"elsewhere\"");
+    agent.wait_for("interval: keeping 200ms; help: restart the agent to apply 3s");
+    agent.wait_for("restart the agent to apply \"elsewhere\"");
     agent.wait_for("party x is new");
     assert_eq!(agent.series(SUCCESS), Some(1.0));
     agent.expect_moved(11, 0);
@@ -353,7 +355,7 @@ fn a_host_name_follows_its_addresses() {
 #[ignore = "needs root: `cargo xtask test` runs it"]
 fn a_pipe_is_not_read_again() {
     let lab = Lab::new();
-    let piped = "exec \"$0\" \"$1\" \"$2\" <(cat \"$3\")";
+    let piped = "exec \"$0\" \"$1\" \"$2\" <(cat \"$3\") \"${@:4}\"";
     let agent = Agent::launch(&lab.config(), &["bash", "-c", piped]);
     agent.signal(libc::SIGHUP);
     agent.wait_for("SIGHUP: there is no configuration file that can be read again");

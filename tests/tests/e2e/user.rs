@@ -159,7 +159,7 @@ fn rate(answer: &str, party: &str, direction: &str) -> f64 {
     value.map_or(0.0, |value| value.parse().unwrap())
 }
 
-/// Every error at once, each in a line with its place and mend; nothing is started.
+/// Every error at once, each on one line with its location and help; nothing is started.
 #[test]
 fn bad_configurations_are_told_in_full() {
     let port = free_port();
@@ -171,19 +171,21 @@ fn bad_configurations_are_told_in_full() {
     let file = Scratch::with("bad.toml", &text);
     let path = file.0.display().to_string();
     let expected = [
-        format!("{path}:2: nod: is an unknown key; did you mean node?"),
-        format!("{path}:1: interval: 10ms is out of range; give 200ms to 1h"),
-        format!("{path}:5: parties.endpoints: 10.0.1.5/24 has host bits set; write 10.0.1.0/24"),
+        format!("{path}:2: nod: is an unknown key; help: did you mean node?"),
+        format!("{path}:1: interval: 10ms is out of range; help: give 200ms to 1h"),
         format!(
-            "{path}:6: parties.endpoints: a party without endpoints; give endpoints = [\"10.0.0.2\"]"
+            "{path}:5: parties.endpoints: 10.0.1.5/24 has host bits set; help: write 10.0.1.0/24"
         ),
-        format!("{path}:14: protocols.ports: the range 20-10 is reversed; write \"10-20\""),
         format!(
-            "{path}:6: parties.id: \"1\" is there twice, also at {path}:3; join them, or rename one"
+            "{path}:6: parties.endpoints: a party without endpoints; help: give endpoints = [\"10.0.0.2\"]"
+        ),
+        format!("{path}:14: protocols.ports: the range 20-10 is reversed; help: write \"10-20\""),
+        format!(
+            "{path}:6: parties.id: \"1\" appears twice, also at {path}:3; help: join them, or rename one"
         ),
         format!(
             "{path}:9: parties.endpoints: 10.0.3.0/24 of party \"2\" overlaps 10.0.0.0/16 of party \"1\"; \
-             give each address to one party, or each party its port"
+             help: give each address to one party, or each party its port"
         ),
     ];
     for verb in ["run", "check"] {
@@ -227,7 +229,7 @@ fn a_missing_file_and_a_host_that_does_not_resolve_are_one_line() {
         "partymeter: party \"1\": the host name \"party1.invalid\" does not resolve: "
     ));
     assert!(
-        told[0].ends_with("; help: correct the name, or what resolves it; to start without it, set network.unresolved = \"retry\""),
+        told[0].ends_with("; help: correct the name, or what resolves it; to start without it, set network.on_unresolved = \"retry\""),
         "{}",
         told[0]
     );
@@ -239,7 +241,7 @@ fn a_missing_file_and_a_host_that_does_not_resolve_are_one_line() {
 fn a_host_that_does_not_resolve_can_wait() {
     let lab = Lab::new();
     let config = format!(
-        "{}[[parties]]\nid = \"late\"\nendpoints = [\"late.invalid\"]\n[network]\nunresolved = \"retry\"\n",
+        "{}[[parties]]\nid = \"late\"\nendpoints = [\"late.invalid\"]\n[network]\non_unresolved = \"retry\"\n",
         lab.config()
     );
     let agent = Agent::start(&config);

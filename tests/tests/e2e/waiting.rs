@@ -16,7 +16,7 @@ use partymeter_fake_nvml::{SCENARIO, Scenario, models::Model, scenario::Load};
 
 use crate::{
     gpu::library,
-    rhythm::{expect, messages, of},
+    messages::{expect, messages, of},
     support::{
         Agent, Hosts,
         agent::{Bytes, Scratch},

@@ -31,7 +31,7 @@ const UNSAFE_ITERATORS: [u32; 1] = [7];
 /// What the guest checks, in the order of the table.
 const CHECKS: [&str; 14] = [
     "load", "claim v4", "claim v6", "adopt", "settle", "reload", "exact", "events", "line",
-    "rhythm", "udp", "stop", "pin", "storm",
+    "messages", "udp", "stop", "pin", "storm",
 ];
 /// What it checks instead on a kernel below the floor.
 const REFUSED: &str = "refused";

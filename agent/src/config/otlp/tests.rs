@@ -1,12 +1,12 @@
-//! Where each value comes from, and what each error says.
+//! Which source of a value wins, and what each error says.
 
 use super::*;
-use crate::config::{Config, Given, Options, Surroundings, read};
+use crate::config::{Config, HostEnv, Options, RawValue, read};
 
-/// Resolves a file's text with variables of OpenTelemetry and one of ours.
-fn resolve(text: &str, standard: &[(&str, &str)]) -> Result<Otlp, Vec<String>> {
+/// Resolves the text of a file with variables of OpenTelemetry.
+fn resolve(text: &str, otel_variables: &[(&str, &str)]) -> Result<Otlp, Vec<String>> {
     let options = Options {
-        standard: standard
+        otel_variables: otel_variables
             .iter()
             .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
             .collect(),
@@ -16,12 +16,12 @@ fn resolve(text: &str, standard: &[(&str, &str)]) -> Result<Otlp, Vec<String>> {
 }
 
 fn resolve_all(text: &str, options: &Options) -> Result<Config, Vec<String>> {
-    let around = Surroundings {
+    let host = HostEnv {
         node_name: None,
         host_name: None,
     };
-    let config = read("f", text, options, &around);
-    config.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    let config = read("f", text, options, &host);
+    config.map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
 fn endpoints(otlp: &Otlp) -> [String; 3] {
@@ -31,7 +31,7 @@ fn endpoints(otlp: &Otlp) -> [String; 3] {
 }
 
 #[test]
-fn nothing_is_sent_unless_somebody_says_where() {
+fn nothing_is_sent_without_an_endpoint() {
     let otlp = resolve("", &[]).unwrap();
     assert_eq!(otlp, crate::config::tests::minimal().otlp);
     let otlp = resolve("[otlp]\nendpoint = \"\"", &[]).unwrap();
@@ -51,8 +51,8 @@ fn one_endpoint_serves_all_signals_and_http_has_a_path_for_each() {
 }
 
 #[test]
-fn the_variables_of_opentelemetry_come_after_the_file_and_special_ones_before_general_ones() {
-    let standard = [
+fn the_file_overrides_variables_and_specific_ones_override_general_ones() {
+    let otel_variables = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://general"),
         ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs/own/path"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
@@ -74,7 +74,7 @@ fn the_variables_of_opentelemetry_come_after_the_file_and_special_ones_before_ge
         ("OTEL_SERVICE_NAME", "b"),
         ("OTEL_LOGS_EXPORTER", "otlp"),
     ];
-    let otlp = resolve("", &standard).unwrap();
+    let otlp = resolve("", &otel_variables).unwrap();
     assert_eq!(
         endpoints(&otlp),
         [
@@ -113,7 +113,7 @@ fn the_variables_of_opentelemetry_come_after_the_file_and_special_ones_before_ge
     );
 
     let text = "[otlp]\nendpoint = \"http://file\"\ninterval = \"5s\"\nprotocol = \"grpc\"\nresource = \"a=1\"";
-    let otlp = resolve(text, &standard).unwrap();
+    let otlp = resolve(text, &otel_variables).unwrap();
     assert_eq!(endpoints(&otlp), ["http://file/"; 3]);
     assert_eq!(otlp.interval, Duration::from_secs(5));
     assert_eq!(
@@ -123,7 +123,7 @@ fn the_variables_of_opentelemetry_come_after_the_file_and_special_ones_before_ge
 }
 
 #[test]
-fn what_is_switched_off_is_not_sent() {
+fn disabled_signals_are_not_sent() {
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c");
     let otlp = resolve("", &[endpoint, ("OTEL_SDK_DISABLED", "True")]).unwrap();
     assert_eq!(otlp.receivers, [const { None }; 3]);
@@ -132,19 +132,19 @@ fn what_is_switched_off_is_not_sent() {
 }
 
 #[test]
-fn a_flag_goes_over_the_file() {
+fn a_flag_overrides_the_file() {
     let mut options = Options::default();
-    let given = Given {
-        place: "--otlp-endpoint".to_owned(),
+    let raw = RawValue {
+        location: "--otlp-endpoint".to_owned(),
         text: "http://flag".to_owned(),
     };
-    options.values.insert("otlp.endpoint", given);
+    options.values.insert("otlp.endpoint", raw);
     let config = resolve_all("[otlp]\nendpoint = \"http://file\"", &options).unwrap();
     assert_eq!(endpoints(&config.otlp), ["http://flag/"; 3]);
 }
 
 #[test]
-fn every_error_is_told_once_with_its_place() {
+fn every_error_is_reported_once_with_its_location() {
     let text = r#"
 [otlp]
 endpoint = "collector:4317"
@@ -157,27 +157,27 @@ client_key = "k"
 signals = ["metrics", "profiles"]
 histograms = "none"
 "#;
-    let standard = [
+    let otel_variables = [
         ("OTEL_RESOURCE_ATTRIBUTES", "=x"),
         ("OTEL_METRICS_EXPORTER", "console"),
     ];
-    let mut problems = resolve(text, &standard).unwrap_err();
-    problems.sort();
+    let mut errors = resolve(text, &otel_variables).unwrap_err();
+    errors.sort();
     assert_eq!(
-        problems,
+        errors,
         [
-            "OTEL_RESOURCE_ATTRIBUTES: has a part that is not name=value; write name=value,name=value",
-            "f:10: otlp.signals: \"profiles\" is none of its values; give metrics, logs, traces",
-            "f:11: otlp.histograms: \"none\" is none of its values; give explicit, exponential, explicit_bucket_histogram, base2_exponential_bucket_histogram",
-            "f:4: otlp.protocol: \"http/json\" is none of its values; give grpc, http/protobuf",
-            "f:5: otlp.interval: 10ms is out of range; give 1s to 1h",
-            "f:6: otlp.timeout: an integer is not a duration; write \"1s\" or \"200ms\"",
-            "f:7: otlp.compression: \"zstd\" is none of its values; give gzip, none",
-            "f:8: otlp.headers: has a part that is not name=value; write name=value,name=value",
-            "otlp.client_key: is given without otlp.client_certificate; give both or none",
+            "OTEL_RESOURCE_ATTRIBUTES: has a part that is not name=value; help: write name=value,name=value",
+            "f:10: otlp.signals: \"profiles\" is not one of its values; help: give metrics, logs, traces",
+            "f:11: otlp.histograms: \"none\" is not one of its values; help: give explicit, exponential, explicit_bucket_histogram, base2_exponential_bucket_histogram",
+            "f:4: otlp.protocol: \"http/json\" is not one of its values; help: give grpc, http/protobuf",
+            "f:5: otlp.interval: 10ms is out of range; help: give 1s to 1h",
+            "f:6: otlp.timeout: an integer is not a duration; help: write \"1s\" or \"200ms\"",
+            "f:7: otlp.compression: \"zstd\" is not one of its values; help: give gzip, none",
+            "f:8: otlp.headers: has a part that is not name=value; help: write name=value,name=value",
+            "otlp.client_key: is given without otlp.client_certificate; help: give both or none",
         ]
     );
-    let problems = resolve(
+    let errors = resolve(
         "",
         &[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c/path"),
@@ -185,16 +185,16 @@ histograms = "none"
         ],
     );
     assert_eq!(
-        problems.unwrap_err(),
+        errors.unwrap_err(),
         [
-            "OTEL_EXPORTER_OTLP_ENDPOINT: otlp.endpoint: \"http://c/path\" has a path, and gRPC has none; write one like http://collector:4317, or https",
-            "OTEL_METRICS_EXPORTER: \"console\" is none of its values; give otlp, none",
+            "OTEL_EXPORTER_OTLP_ENDPOINT: otlp.endpoint: \"http://c/path\" has a path, and gRPC has none; help: write one like http://collector:4317, or https",
+            "OTEL_METRICS_EXPORTER: \"console\" is not one of its values; help: give otlp, none",
         ]
     );
     let text = "[otlp]\nendpoint = \"https://user:pass@c\"";
     assert_eq!(
         resolve(text, &[]).unwrap_err(),
-        ["f:2: otlp.endpoint: has a password in it; give it in otlp.headers"]
+        ["f:2: otlp.endpoint: has a password in it; help: give it in otlp.headers"]
     );
     for wrong in ["collector:4317", "ftp://c", "c"] {
         assert_eq!(

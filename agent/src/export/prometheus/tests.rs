@@ -112,7 +112,7 @@ pub(crate) fn complete() -> Snapshot {
             accounting: Accounting {
                 bytes: "tp_btf,iter",
                 latency: "sock_ops",
-                rhythm: "sock_send_length",
+                messages: "sock_send_length",
                 udp: "off",
                 pin: "on",
                 kernel: "6.12.1".to_owned(),

@@ -26,9 +26,9 @@ fn connection() -> Connection {
 
 fn worker(directory: &Directory) -> LedgerWorker {
     let limits = Limits {
-        directory: directory.0.clone(),
-        mebibytes: 1,
-        age: Duration::from_hours(1),
+        path: directory.0.clone(),
+        max_size: 1 << 20,
+        retention: Duration::from_hours(1),
     };
     let owner = Owner {
         node: "node".to_owned(),
@@ -45,7 +45,7 @@ impl LedgerWorker {
     }
 
     fn paths(&self) -> Vec<PathBuf> {
-        let all = files::list(&self.limits.directory).unwrap().ended;
+        let all = files::list(&self.limits.path).unwrap().ended;
         all.into_iter().map(|file| file.path).collect()
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn limits(
             ));
         }
     }
-    if let Some(error) = &missing.rhythm {
+    if let Some(error) = &missing.messages {
         limits.push(format!("messages and rounds are not counted ({error})"));
     }
     if config.wants_udp() {

@@ -8,7 +8,7 @@ use super::{
     resolve::{self, Answer, DnsCache, Resolver},
 };
 use crate::{
-    config::{Config, Unresolved},
+    config::{Config, OnUnresolved},
     finding::Finding,
 };
 
@@ -26,7 +26,7 @@ pub fn look(config: &Config, resolver: &Resolver) -> Lookup {
     let answers = resolve::at_start(config, resolver);
     let mut findings = vec![];
     for name in resolve::unresolved(&answers) {
-        findings.push(if config.network.unresolved == Unresolved::Retry {
+        findings.push(if config.network.on_unresolved == OnUnresolved::Retry {
             let interval = humantime::format_duration(config.network.resolve_interval);
             let line = format!(
                 "{name}; looking it up again every {interval}; help: correct the name, or what resolves it"
@@ -34,7 +34,7 @@ pub fn look(config: &Config, resolver: &Resolver) -> Lookup {
             Finding::optional(NAMES, Err(line))
         } else {
             let line = format!(
-                "{name}; help: correct the name, or what resolves it; to start without it, set network.unresolved = \
+                "{name}; help: correct the name, or what resolves it; to start without it, set network.on_unresolved = \
                  \"retry\""
             );
             Finding::required(NAMES, Err(line))

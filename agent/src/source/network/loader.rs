@@ -30,7 +30,7 @@ pub(super) use self::{
     fit::{Fit, Missing},
     pinned::{Folder, Removed, Unfit},
     udp::Refused,
-    ways::Rhythm,
+    ways::MessageHooks,
 };
 use self::{
     error::{kernel_error, program_error},
@@ -72,7 +72,7 @@ pub(super) struct Loaded {
     walk: Walk,
     /// Whether the kernel has taken `arm`.
     arms: bool,
-    rhythm: Option<Rhythm>,
+    messages: Option<MessageHooks>,
     udp: Option<Refused>,
     missing: Missing,
     base: Base,
@@ -123,12 +123,12 @@ impl Loaded {
         drop(btf);
         let btf = only(&fit.hooks, &[Hook::Tracepoint])?;
         Transitions::load(&mut ebpf, &btf).map_err(refused)?;
-        let rhythm = match fit.rhythm {
-            Some(rhythm @ Rhythm::Exits) => {
+        let messages = match fit.messages {
+            Some(messages @ MessageHooks::Exits) => {
                 let btf = only(&fit.hooks, &[Hook::Function])?;
-                Some(rhythm.load(&mut ebpf, &btf))
+                Some(messages.load(&mut ebpf, &btf))
             }
-            rhythm => rhythm.map(|rhythm| rhythm.load(&mut ebpf, &btf)),
+            messages => messages.map(|messages| messages.load(&mut ebpf, &btf)),
         };
         drop(btf);
         let why = |outcome: Option<Result<(), ProgramError>>, action| {
@@ -138,7 +138,7 @@ impl Loaded {
         let mut missing = Missing {
             accounts,
             events: why(events, "load the sock_ops program"),
-            rhythm: why(rhythm, "load the programs that count messages"),
+            messages: why(messages, "load the programs that count messages"),
             ..Missing::default()
         };
         if let Some(refused) = fit.udp {
@@ -155,7 +155,7 @@ impl Loaded {
             events: fit.events,
             walk,
             arms,
-            rhythm: fit.rhythm,
+            messages: fit.messages,
             udp: fit.udp,
             missing,
             base: fit.base,
@@ -172,7 +172,7 @@ impl Loaded {
     /// looked at, and what is older than that is adopted last, by the caller. What an agent before this one has left
     /// attached is detached once this is, and until then the claims of both are the same.
     ///
-    /// Where `socket_events`, the rhythm or what counts datagrams cannot be attached, all else is; [`Programs::missing`] says why.
+    /// Where `socket_events`, what counts messages or what counts datagrams cannot be attached, all else is; [`Programs::missing`] says why.
     pub(super) fn attach(
         self,
         tables: &Tables,
@@ -186,7 +186,7 @@ impl Loaded {
             events,
             walk,
             arms,
-            rhythm,
+            messages,
             udp,
             mut missing,
             base,
@@ -239,9 +239,9 @@ impl Loaded {
                 }
             }
         }
-        if let (Some(rhythm), None) = (rhythm, &missing.rhythm) {
-            let attached = rhythm.attach(&ebpf, &mut links).err();
-            missing.rhythm = attached
+        if let (Some(messages), None) = (messages, &missing.messages) {
+            let attached = messages.attach(&ebpf, &mut links).err();
+            missing.messages = attached
                 .map(|error| kernel_error("attach the programs that count messages", &error));
         }
         if let (Some(refused), Some(_)) = (udp, cgroup) {

@@ -51,7 +51,7 @@ use self::{
     gaps::Gaps,
     holders::Holders,
     layout::Layout,
-    loader::{Fit, Loaded, Programs, Rhythm},
+    loader::{Fit, Loaded, MessageHooks, Programs},
     pin::{Base, Pins},
     records::{Reader, Witnesses},
     strangers::Strangers,
@@ -128,7 +128,7 @@ impl NetworkSource {
             loaded,
             kernel,
             cgroup,
-            rhythm,
+            messages,
         } = prepared?;
         let programs = loaded.attach(&tables, &plan.layout, cgroup.as_ref().ok());
         let programs = programs.map_err(|error| explain(&error))?;
@@ -150,7 +150,7 @@ impl NetworkSource {
         let udp = plan.config.wants_udp() && explain::no_udp(cgroup.as_ref(), missing).is_none();
         privilege::keep_for_reading(udp);
         let events = cgroup.is_ok() && missing.events.is_none();
-        let rhythm = rhythm.filter(|_| missing.rhythm.is_none());
+        let messages = messages.filter(|_| missing.messages.is_none());
         let latency = plan.config.network.latency;
         let kernel = sysinfo::System::kernel_version().unwrap_or_default();
         let bytes = programs.accounting();
@@ -185,7 +185,7 @@ impl NetworkSource {
                     (true, true) => "sock_ops",
                     (true, false) => "settle",
                 },
-                rhythm: rhythm.map_or("off", Rhythm::name),
+                messages: messages.map_or("off", MessageHooks::name),
                 udp: if udp { "cgroup_skb" } else { "off" },
                 pin,
                 kernel,
@@ -200,7 +200,7 @@ struct Prepared {
     kernel: Kernel,
     cgroup: Result<Cgroup, String>,
     /// `None` where it is not wanted.
-    rhythm: Option<Rhythm>,
+    messages: Option<MessageHooks>,
 }
 
 impl Prepared {
@@ -219,10 +219,10 @@ impl Prepared {
         drop(raw);
         let udp = config.wants_udp();
         let cgroup = cgroup::open(wants.cgroup.as_deref());
-        let rhythm = wants.rhythm.then_some(if kernel.message_tracepoints {
-            Rhythm::Tracepoints
+        let messages = wants.messages.then_some(if kernel.message_tracepoints {
+            MessageHooks::Tracepoints
         } else {
-            Rhythm::Exits
+            MessageHooks::Exits
         });
         let fit = Fit {
             hooks,
@@ -236,19 +236,19 @@ impl Prepared {
             },
             storage_iterators: kernel.storage_iterators_are_safe,
             events: cgroup.is_ok(),
-            rhythm,
+            messages,
             udp: (udp && cgroup.is_ok()).then(explain::refused),
             slots: layout.slots(),
             histograms: layout.histograms(),
             base,
-            log: config.log.kernel,
+            log: config.log.bpf_level,
         };
         let loaded = Loaded::new(fit).map_err(|error| explain(&error))?;
         Ok(Self {
             loaded,
             kernel,
             cgroup,
-            rhythm,
+            messages,
         })
     }
 }
@@ -434,7 +434,7 @@ impl Running {
 }
 
 /// The programs that count messages.
-const RHYTHM: [&str; 4] = [
+const MESSAGE_PROGRAMS: [&str; 4] = [
     program::SENT,
     program::RECEIVED,
     program::SENT_AT_EXIT,
@@ -443,7 +443,7 @@ const RHYTHM: [&str; 4] = [
 
 /// What the programs count themselves; and the most changes of state that can have gone unseen, because both
 /// programs that watch for them were interrupted by themselves (and, where `socket_events` watches, were an adopted
-/// connection's). Of the rhythm's programs there is one each: what they missed is not in its sums.
+/// connection's). Of the programs that count messages there is one each: what they missed is not in its sums.
 fn dropped(
     control: &Control,
     statistics: &[(&'static str, ProgramStatistics)],
@@ -453,16 +453,16 @@ fn dropped(
         .filter(|(name, _)| [program::SET_STATE, program::SET_STATE_AGAIN].contains(name))
         .map(|(_, statistics)| statistics.misses)
         .min();
-    let of_rhythm = statistics
+    let of_messages = statistics
         .iter()
-        .filter(|(name, _)| RHYTHM.contains(name))
+        .filter(|(name, _)| MESSAGE_PROGRAMS.contains(name))
         .map(|(_, statistics)| statistics.misses);
     DropReason::ALL
         .map(|drop| (drop.name(), control.dropped[drop as usize]))
         .into_iter()
         .chain([
             ("recursion", misses.unwrap_or(0)),
-            ("rhythm_recursion", of_rhythm.sum()),
+            ("messages_recursion", of_messages.sum()),
         ])
         .collect()
 }

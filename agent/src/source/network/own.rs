@@ -88,14 +88,14 @@ fn holds(endpoint: &Endpoint, resolved: &Resolved, address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Options, Surroundings, read};
+    use crate::config::{HostEnv, Options, read};
 
     fn told(text: &str) -> Vec<String> {
-        let around = Surroundings {
+        let host = HostEnv {
             node_name: None,
             host_name: None,
         };
-        let config = read("f", text, &Options::default(), &around).unwrap();
+        let config = read("f", text, &Options::default(), &host).unwrap();
         let resolved = Resolved::from([("h".to_owned(), vec!["10.0.0.1".parse().unwrap()])]);
         let own = BTreeSet::from(["10.0.0.1".parse().unwrap(), "fe80::1".parse().unwrap()]);
         remarks(&config, &resolved, &own)

@@ -102,8 +102,8 @@ enum Place {
 
 impl Place {
     fn of(config: &Config) -> Result<Self, Misconfigured> {
-        let path = match &config.network.pin {
-            Pin::Nothing => return Ok(Self::Nowhere("network.pin is \"\"".to_owned())),
+        let path = match &config.network.bpf_pin_path {
+            Pin::Nothing => return Ok(Self::Nowhere("network.bpf_pin_path is \"\"".to_owned())),
             Pin::At(path) => path.clone(),
             Pin::Mounted if is_bpf(Path::new(MOUNT)) => {
                 let path = Path::new(MOUNT).join(NAME);
@@ -342,14 +342,14 @@ fn not_to_be_used(error: &Unsafe) -> String {
 
 fn unusable(why: &str) -> Misconfigured {
     Misconfigured(or_else(
-        &format!("network.pin: {why}"),
+        &format!("network.bpf_pin_path: {why}"),
         "set it to \"\" to pin nothing",
     ))
 }
 
 fn busy(path: &Path) -> anyhow::Error {
     anyhow::anyhow!(
-        "network.pin: an agent is running with {}; help: stop it first, or set another directory, or \"\" for none",
+        "network.bpf_pin_path: an agent is running with {}; help: stop it first, or set another directory, or \"\" for none",
         path.display()
     )
 }

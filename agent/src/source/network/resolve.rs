@@ -11,7 +11,7 @@ use std::{
 
 use super::lookup::{Addresses, OVERDUE, no_answer};
 pub use super::{lookup::Resolver, tables::Resolved};
-use crate::config::{Config, Endpoint, Host, Unresolved as OnUnresolved};
+use crate::config::{Config, Endpoint, Host, OnUnresolved};
 
 /// How long new names are waited for where the agent can do without them: a resolver that works answers sooner, and as
 /// long as a party has no address its connections are unexpected.
@@ -76,7 +76,7 @@ fn answers(names: &BTreeMap<&str, &str>, found: BTreeMap<String, Addresses>) -> 
 /// Looks all host names up at the same time, and waits for them together: up to 10 s where the agent does not start
 /// without them, else up to 1 s. Those that have not answered by then have failed.
 pub fn at_start(config: &Config, resolver: &Resolver) -> Vec<Answer> {
-    let patience = match config.network.unresolved {
+    let patience = match config.network.on_unresolved {
         OnUnresolved::Refuse => OVERDUE,
         OnUnresolved::Retry => SHORT_PATIENCE,
     };
@@ -337,11 +337,11 @@ mod tests {
     }
 
     fn config(text: &str) -> Config {
-        let around = crate::config::Surroundings {
+        let host = crate::config::HostEnv {
             node_name: None,
             host_name: None,
         };
-        crate::config::read("f", text, &crate::config::Options::default(), &around).unwrap()
+        crate::config::read("f", text, &crate::config::Options::default(), &host).unwrap()
     }
 
     #[test]

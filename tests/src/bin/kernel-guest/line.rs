@@ -58,9 +58,9 @@ pub(super) fn value(page: &str, series: &str) -> anyhow::Result<u64> {
 }
 
 /// Messages, rounds and waiting.
-pub(super) fn rhythm() -> anyhow::Result<()> {
+pub(super) fn messages() -> anyhow::Result<()> {
     const ROUNDS: u64 = 50;
-    let listener = TcpListener::bind((OTHER, port("rhythm")?))?;
+    let listener = TcpListener::bind((OTHER, port("messages")?))?;
     let mut client = TcpStream::connect(listener.local_addr()?)?;
     let mut server = listener.accept()?.0;
     for _ in 0..ROUNDS {
@@ -73,7 +73,7 @@ pub(super) fn rhythm() -> anyhow::Result<()> {
     }
     after_rounds(2)?;
     let page = get("/metrics")?;
-    let of = "party_id=\"second\",protocol=\"rhythm\"";
+    let of = "party_id=\"second\",protocol=\"messages\"";
     for (series, wanted) in [
         (
             format!("mpc_messages_total{{direction=\"transmit\",{of}}}"),

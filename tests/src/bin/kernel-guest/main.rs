@@ -48,7 +48,7 @@ const PROTOCOLS: [(&str, u16); 10] = [
     ("reset", 7006),
     ("short", 7007),
     ("before", 7008),
-    ("rhythm", 7009),
+    ("messages", 7009),
     ("storm", 7010),
 ];
 /// A party of its own, so that not both ends are one.
@@ -87,7 +87,7 @@ fn say(check: &str, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
 fn works(program: &str) -> anyhow::Result<()> {
     let old = Pair::open("adopted", V4)?.moved(70_001, 30_003)?;
     // A first agent also with the BPF side's messages: they are other code to the verifier.
-    let loaded = Agent::start(program, &["--log-kernel", "debug"])
+    let loaded = Agent::start(program, &["--log-bpf-level", "debug"])
         .and_then(|agent| agent.ready().and_then(|()| agent.stop()));
     say("load", loaded)?;
     let agent = Agent::start(program, &[])?;
@@ -122,7 +122,7 @@ fn works(program: &str) -> anyhow::Result<()> {
         say("exact", ends()),
         say("events", events_alone()),
         say("line", line::line()),
-        say("rhythm", line::rhythm()),
+        say("messages", line::messages()),
         say("udp", udp::datagrams()),
         say("stop", agent.stop()),
         say("pin", pinned(program)),

@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context as _, anyhow, ensure};
 use nix::sys::socket::{setsockopt, sockopt::Linger};
 use partymeter::{
-    config::{self, Options, Surroundings},
+    config::{self, HostEnv, Options},
     source::{
         Source as _,
         network::{
@@ -119,7 +119,7 @@ fn source() -> anyhow::Result<NetworkSource> {
         file: Some(CONFIG.into()),
         ..Options::default()
     };
-    let config = config::resolve(&options, &Surroundings::of_this_machine())
+    let config = config::resolve(&options, &HostEnv::current())
         .map_err(|_errors| anyhow!("the configuration is not accepted"))?;
     let wanted = Wanted::new(Plan::new(&config, Resolved::new()));
     Ok(NetworkSource::new(&wanted, Pins::none(), Vec::new()))

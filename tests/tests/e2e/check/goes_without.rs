@@ -48,7 +48,7 @@ fn parties_that_are_not_where_they_should_be() {
         format!("[[parties]]\nid = \"{id}\"\nendpoints = [\"{endpoint}\"]\n")
     };
     let retry = format!(
-        "{}{GPU_OFF}[network]\nunresolved = \"retry\"\n",
+        "{}{GPU_OFF}[network]\non_unresolved = \"retry\"\n",
         party("a", "a.invalid")
     );
     let said = "party \"a\": the host name \"a.invalid\" does not resolve: ";
@@ -110,7 +110,7 @@ fn what_is_pinned_is_of_no_use() {
         };
         let parties: String = (0..parties).map(party).collect();
         format!(
-            "{parties}{GPU_OFF}[network]\npin = \"{}\"\n",
+            "{parties}{GPU_OFF}[network]\nbpf_pin_path = \"{}\"\n",
             counters.display()
         )
     };
@@ -133,10 +133,10 @@ fn a_disk_that_is_smaller_than_the_ledger() {
     let disk = Mount::new("tmpfs", ",size=2m");
     let ledger = disk.path().join("ledger");
     let config = format!(
-        "{GPU_OFF}[network]\nledger = \"{}\"\nledger_mib = 3\n",
+        "{GPU_OFF}[ledger]\npath = \"{}\"\nmax_size = \"3MiB\"\n",
         ledger.display()
     );
-    let said = "network.ledger: only 2 MiB are free in";
+    let said = "ledger.path: only 2 MiB are free in";
     agree(disk.path(), &fault(&[], config, "ledger", said, Warns));
 }
 

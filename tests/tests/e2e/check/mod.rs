@@ -133,8 +133,8 @@ fn partymeter(verb: &str, wrapper: &[&str], file: &Path, config: &str) -> Output
     // Should `run` not be refused, it would run.
     command.arg("60").args(wrapper).arg(program());
     command.args([verb, "--config"]).arg(file);
-    if !config.contains("pin =") {
-        command.args(["--network-pin", ""]);
+    if !config.contains("bpf_pin_path =") {
+        command.args(["--network-bpf-pin-path", ""]);
     }
     if !config.contains("[admin]") {
         command.args(["--admin-socket", ""]);
@@ -211,7 +211,7 @@ fn where_all_is_well_both_say_so() {
     let place = directory(0o755);
     let bpf = Mount::new("bpf", "");
     let config = format!(
-        "{GPU_OFF}[network]\nledger = \"{}\"\npin = \"{}\"\n[admin]\nsocket = \"{}\"\n",
+        "{GPU_OFF}[ledger]\npath = \"{}\"\n[network]\nbpf_pin_path = \"{}\"\n[admin]\nsocket = \"{}\"\n",
         place.0.join("ledger").display(),
         bpf.path().join("counters").display(),
         place.0.join("run/socket").display()

@@ -169,7 +169,7 @@ fn the_ledger() {
     ] {
         let fault = Fault {
             name: &ledger.display().to_string(),
-            config: format!("{GPU_OFF}[network]\nledger = \"{}\"\n", ledger.display()),
+            config: format!("{GPU_OFF}[ledger]\npath = \"{}\"\n", ledger.display()),
             wrapper: &[],
             what: "ledger",
             said: said.to_owned(),
@@ -205,7 +205,7 @@ fn where_counters_are_pinned() {
     let both = |pin: PathBuf, said: &str, code| {
         let fault = Fault {
             name: &pin.display().to_string(),
-            config: format!("{GPU_OFF}[network]\npin = \"{}\"\n", pin.display()),
+            config: format!("{GPU_OFF}[network]\nbpf_pin_path = \"{}\"\n", pin.display()),
             wrapper: &[],
             what: "counters",
             said: said.to_owned(),

@@ -128,7 +128,7 @@ fn the_level_changes_while_the_agent_runs() {
     let before = agent.log().len();
     agent.signal(libc::SIGHUP);
     // As the file has it.
-    agent.wait_for("log.level changes from off to warn: the configuration was read again");
+    agent.wait_for("log.level changes from off to warn: the configuration was reloaded");
     assert_eq!(level(&[]), "warn\n");
     assert!(!ordinary(&agent.log()[before..]), "{}", agent.log());
 }

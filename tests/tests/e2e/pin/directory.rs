@@ -89,7 +89,7 @@ fn partymeter(verb: &str, directory: &Path) -> Output {
     Command::new("timeout")
         .arg("20")
         .arg(program())
-        .args([verb, "--network-pin"])
+        .args([verb, "--network-bpf-pin-path"])
         .arg(directory)
         .args(["--prometheus-listen", &format!("127.0.0.1:{}", free_port())])
         .output()
@@ -117,7 +117,7 @@ fn one_agent_at_a_time_and_detach_leaves_nothing() {
 
     let agent = Agent::start(&(lab.config() + &files.network()));
     let busy = format!(
-        "partymeter: network.pin: an agent is running with {shown}; help: stop it first, or set another directory, or \"\" for \
+        "partymeter: network.bpf_pin_path: an agent is running with {shown}; help: stop it first, or set another directory, or \"\" for \
          none"
     );
     for verb in ["run", "detach"] {
@@ -166,7 +166,7 @@ fn one_agent_at_a_time_and_detach_leaves_nothing() {
 fn a_directory_in_no_bpf_file_system_is_one_line() {
     let place = Scratch::new("no-bpf");
     let mend = format!(
-        "network.pin: {} is not in a BPF file system; help: mount one with `mount -t bpf bpf /sys/fs/bpf` and name a directory \
+        "network.bpf_pin_path: {} is not in a BPF file system; help: mount one with `mount -t bpf bpf /sys/fs/bpf` and name a directory \
          there, or set it to \"\" to pin nothing",
         place.0.display()
     );
@@ -207,7 +207,7 @@ fn a_directory_in_no_bpf_file_system_is_one_line() {
     assert!(files.directory().exists() && alias.is_symlink());
     let relative = partymeter("run", Path::new("counters"));
     assert_eq!(relative.status.code(), Some(64));
-    assert!(told(&relative.stderr).contains("\"counters\" is no absolute path"));
+    assert!(told(&relative.stderr).contains("\"counters\" is not an absolute path"));
 }
 
 /// A map of somebody else's, pinned under that name.

@@ -47,7 +47,10 @@ impl FileSystem {
 
     /// The section of a configuration.
     pub(crate) fn network(&self) -> String {
-        format!("[network]\npin = \"{}\"\n", self.directory().display())
+        format!(
+            "[network]\nbpf_pin_path = \"{}\"\n",
+            self.directory().display()
+        )
     }
 
     /// Loads of the programs that are attached: more than one while an agent takes over.

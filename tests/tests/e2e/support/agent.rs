@@ -139,10 +139,10 @@ impl Agent {
         let port = free_port();
         fs::write(&file.0, whole(config, port)).unwrap();
         // Tests must not find each other's counters.
-        let unpinned = if config.contains("pin =") {
+        let unpinned = if config.contains("bpf_pin_path =") {
             vec![]
         } else {
-            vec!["--network-pin", ""]
+            vec!["--network-bpf-pin-path", ""]
         };
         // All tests are one process: what it does for another test is not strange.
         let allowed = if config.contains("allow =") {

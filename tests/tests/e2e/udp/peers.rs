@@ -159,7 +159,7 @@ fn reloading() {
     );
     replace(&agent, &(lab.config() + &second));
     agent.wait_for(&format!(
-        "second on UDP {} is not counted while the agent runs, which had no protocol on UDP at its start; restart it",
+        "second on UDP {} is not counted, for the agent started without a protocol on UDP; help: restart the agent",
         lab.port(0)
     ));
     let page = agent.get("/metrics");

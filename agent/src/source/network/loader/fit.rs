@@ -2,7 +2,7 @@
 
 use agent_ebpf::{Offsets, Settings};
 
-use super::{Error, Refused, Rhythm};
+use super::{Error, MessageHooks, Refused};
 use crate::source::network::{btf::Hooks, pin::Base};
 
 /// What was wanted and goes without, because of what.
@@ -13,7 +13,7 @@ pub(in super::super) struct Missing {
     /// `socket_events`.
     pub(in super::super) events: Option<Error>,
     /// The programs that count messages.
-    pub(in super::super) rhythm: Option<Error>,
+    pub(in super::super) messages: Option<Error>,
     /// Those that count datagrams.
     pub(in super::super) udp: Option<Error>,
     /// The one that takes datagrams back that found no room.
@@ -35,7 +35,7 @@ pub(in super::super) struct Fit {
     /// Whether `socket_events` is among them.
     pub(in super::super) events: bool,
     /// The hooks of the programs that count messages; `None` without them.
-    pub(in super::super) rhythm: Option<Rhythm>,
+    pub(in super::super) messages: Option<MessageHooks>,
     /// What tells of datagrams without room; `None` where datagrams are not counted.
     pub(in super::super) udp: Option<Refused>,
     /// How many slots there are.

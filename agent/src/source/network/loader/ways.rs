@@ -83,14 +83,14 @@ pub(super) const EXITS: [&str; 2] = ["tcp_sendmsg", "tcp_recvmsg"];
 
 /// By which hooks messages are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Rhythm {
+pub(in super::super) enum MessageHooks {
     /// The tracepoints of sockets.
     Tracepoints,
     /// The exits of TCP's functions.
     Exits,
 }
 
-impl Rhythm {
+impl MessageHooks {
     /// The programs, and what each is attached to.
     fn programs(self) -> [(&'static str, &'static str); 2] {
         match self {

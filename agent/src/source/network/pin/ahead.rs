@@ -103,6 +103,6 @@ pub(super) fn at_zero(path: &Path, why: &str) -> String {
 pub(super) fn ended(why: &str) -> String {
     or_else(
         &format!("counters end with the agent ({why})"),
-        "set network.pin to a directory of a BPF file system, or to \"\" for none",
+        "set network.bpf_pin_path to a directory of a BPF file system, or to \"\" for none",
     )
 }

@@ -1,4 +1,4 @@
-//! Messages, rounds and waiting: programs whose rhythm is known, because these tests are them.
+//! Messages, rounds and waiting: programs whose messages are known, because these tests are the programs.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -35,7 +35,7 @@ pub(crate) fn expect(agent: &Agent, wanted: f64, figure: impl Fn(&Agent) -> Opti
 fn every_message_and_every_round_counts() {
     let lab = Lab::new();
     let agent = Agent::start(&lab.config());
-    // One connection for each direction, as some programs have it: the rhythm is the party's.
+    // One connection for each direction, as some programs have it: rounds are the party's.
     let (up, down) = (lab.connection(), lab.connection());
     for _ in 0..100 {
         for part in [10, 20, 30] {
@@ -155,9 +155,9 @@ fn the_one_that_is_waited_for_is_found() {
 #[ignore = "needs root: `cargo xtask test` runs it"]
 fn off_is_absent() {
     let lab = Lab::new();
-    let agent = Agent::start(&format!("[network]\nrhythm = false\n{}", lab.config()));
+    let agent = Agent::start(&format!("[network]\nmessages = false\n{}", lab.config()));
     let page = agent.get("/metrics");
-    assert!(page.contains("rhythm=\"off\""), "{page}");
+    assert!(page.contains("messages=\"off\""), "{page}");
     assert!(!page.contains("mpc_messages_total") && !page.contains("mpc_rounds_total"));
 }
 

@@ -1,10 +1,12 @@
-//! What each way of writing gives, and what each error says. `minimal` is for the tests of other modules.
+//! What is accepted, and how it is understood. `minimal` is for the tests of other modules.
+
+mod errors;
 
 use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use super::*;
 
-/// The least that is valid: no parties, one protocol.
+/// The smallest valid configuration: no parties, one protocol.
 pub(crate) fn minimal() -> Config {
     Config {
         node: "node".to_owned(),
@@ -19,15 +21,15 @@ pub(crate) fn minimal() -> Config {
         network: Network {
             enabled: true,
             latency: true,
-            rhythm: true,
+            messages: true,
             cgroup: None,
-            pin: Pin::Mounted,
+            bpf_pin_path: Pin::Mounted,
             allow: Vec::new(),
             max_auto_parties: 64,
-            unresolved: Unresolved::Refuse,
+            on_unresolved: OnUnresolved::Refuse,
             resolve_interval: Duration::from_secs(30),
-            ledger: None,
         },
+        ledger: None,
         gpu: Gpu {
             enabled: true,
             library: "libnvidia-ml.so.1".to_owned(),
@@ -53,30 +55,30 @@ pub(crate) fn minimal() -> Config {
         log: Log {
             format: LogFormat::Text,
             level: Some(tracing::Level::INFO),
-            kernel: None,
+            bpf_level: None,
         },
     }
 }
 
-fn around() -> Surroundings {
-    Surroundings {
+fn host() -> HostEnv {
+    HostEnv {
         node_name: None,
         host_name: Some("here".to_owned()),
     }
 }
 
-/// Resolves a file's text, and what came beside it.
+/// Resolves the text of a file together with flags and variables.
 pub(super) fn resolve_with(text: &str, mut options: Options) -> Result<Config, Vec<String>> {
     let unique = format!("{}-{:?}", std::process::id(), std::thread::current().id());
     let file = std::env::temp_dir().join(format!("partymeter-config-{unique}.toml"));
     std::fs::write(&file, text).unwrap();
     options.file = Some(file.clone());
-    let result = resolve(&options, &around());
+    let result = resolve(&options, &host());
     std::fs::remove_file(&file).unwrap();
-    let place = file.display().to_string();
-    result.map_err(|problems| {
-        let line = |problem: &Problem| problem.to_string().replace(&place, "f");
-        problems.iter().map(line).collect()
+    let location = file.display().to_string();
+    result.map_err(|errors| {
+        let line = |error: &ConfigError| error.to_string().replace(&location, "f");
+        errors.iter().map(line).collect()
     })
 }
 
@@ -84,13 +86,13 @@ pub(super) fn resolved(text: &str) -> Config {
     resolve_with(text, Options::default()).unwrap()
 }
 
-pub(super) fn problems(text: &str) -> Vec<String> {
+pub(super) fn errors(text: &str) -> Vec<String> {
     resolve_with(text, Options::default()).unwrap_err()
 }
 
-fn given(place: &str, text: &str) -> Given {
-    Given {
-        place: place.to_owned(),
+fn raw(location: &str, text: &str) -> RawValue {
+    RawValue {
+        location: location.to_owned(),
         text: text.to_owned(),
     }
 }
@@ -98,7 +100,7 @@ fn given(place: &str, text: &str) -> Given {
 #[test]
 fn the_default_configuration_is_the_defaults() {
     assert_eq!(resolved(DEFAULT), resolved(""));
-    let without_file = resolve(&Options::default(), &around()).unwrap();
+    let without_file = resolve(&Options::default(), &host()).unwrap();
     assert_eq!(without_file, resolved(""));
     let defaults = resolved("");
     assert_eq!(defaults.node, "here");
@@ -110,7 +112,7 @@ fn the_default_configuration_is_the_defaults() {
 }
 
 #[test]
-fn every_key_stands_in_the_default_configuration() {
+fn every_key_is_in_the_default_configuration() {
     for option in options::OPTIONS {
         let key = option.key.rsplit('.').next().unwrap();
         let written = DEFAULT.lines().any(|line| {
@@ -161,6 +163,27 @@ fn ports_are_numbers_and_ranges() {
 }
 
 #[test]
+fn sizes_have_a_unit() {
+    let ledger = |size: &str| {
+        let text = format!("[ledger]\npath = \"/l\"\nmax_size = \"{size}\"\n");
+        resolved(&text).ledger.unwrap()
+    };
+    for (written, bytes) in [
+        ("256MiB", 256 << 20),
+        ("1.5 GiB", 3 << 29),
+        ("2MB", 2_000_000),
+        ("64GiB", 64 << 30),
+        ("1048576", 1 << 20),
+    ] {
+        assert_eq!(ledger(written).max_size, bytes, "{written}");
+    }
+    let defaults = resolved("[ledger]\npath = \"/l\"\n").ledger.unwrap();
+    assert_eq!(defaults.max_size, 256 << 20);
+    assert_eq!(defaults.retention, Duration::from_hours(7 * 24));
+    assert_eq!(resolved("").ledger, None);
+}
+
+#[test]
 fn each_transport_has_ports_of_its_own() {
     let of = |name: &str, transport: &str| {
         format!(
@@ -175,14 +198,16 @@ fn each_transport_has_ports_of_its_own() {
         .collect();
     assert_eq!(written, ["TCP 5000-5009", "UDP 5000-5009"]);
     assert_eq!(
-        problems(&(of("p", "udp") + &of("q", "udp"))),
-        ["f:5: protocols.ports: port 5000 of \"q\" is \"p\"'s too; give each port to one protocol"]
+        errors(&(of("p", "udp") + &of("q", "udp"))),
+        [
+            "f:5: protocols.ports: port 5000 of \"q\" is \"p\"'s too; help: give each port to one protocol"
+        ]
     );
     let options = Options {
         protocols: vec![
-            given("--protocol", "a=1"),
-            given("--protocol", "b/udp=1,3"),
-            given("--protocol", "c/d=2"),
+            raw("--protocol", "a=1"),
+            raw("--protocol", "b/udp=1,3"),
+            raw("--protocol", "c/d=2"),
         ],
         ..Options::default()
     };
@@ -195,15 +220,15 @@ fn each_transport_has_ports_of_its_own() {
 }
 
 #[test]
-fn what_is_given_beside_the_file_goes_over_it() {
+fn flags_override_the_file() {
     let mut options = Options::default();
-    options.values.insert("interval", given("--interval", "2s"));
+    options.values.insert("interval", raw("--interval", "2s"));
     options.values.insert(
         "prometheus.listen",
-        given("--prometheus-listen", "127.0.0.1:1,[::1]:2"),
+        raw("--prometheus-listen", "127.0.0.1:1,[::1]:2"),
     );
-    options.parties = vec![given("--party", "x=10.0.0.2,10.0.0.3:5000")];
-    options.protocols = vec![given("--protocol", "aby3=1212-1220,5000")];
+    options.parties = vec![raw("--party", "x=10.0.0.2,10.0.0.3:5000")];
+    options.protocols = vec![raw("--protocol", "aby3=1212-1220,5000")];
     let text =
         "interval = \"1s\"\nnode = \"n\"\n[[parties]]\nid = \"1\"\nendpoints = [\"10.0.0.9\"]\n";
     let config = resolve_with(text, options).unwrap();
@@ -221,52 +246,6 @@ fn what_is_given_beside_the_file_goes_over_it() {
 }
 
 #[test]
-fn each_error_is_one_line_with_its_place_and_mend() {
-    let party = |endpoints: &str| format!("[[parties]]\nid = \"1\"\nendpoints = [{endpoints}]\n");
-    let two = |first: &str, second: &str| {
-        format!(
-            "{}[[parties]]\nid = \"2\"\nendpoints = [{second}]\n",
-            party(first)
-        )
-    };
-    let protocol = |ports: &str| format!("[[protocols]]\nname = \"p\"\nports = [{ports}]\n");
-    let overlap = "give each address to one party, or each party its port";
-    let cases = [
-        ("interval = \"2h\"".to_owned(), "f:1: interval: 2h is out of range; give 200ms to 1h".to_owned()),
-        ("interval = 5".to_owned(), "f:1: interval: an integer is not a duration; write \"1s\" or \"200ms\"".to_owned()),
-        ("\nnode = 7".to_owned(), "f:2: node: an integer is not a string; write it in quotes".to_owned()),
-        ("node = \"\"".to_owned(), "f:1: node: is empty; leave it out or give a name".to_owned()),
-        ("colour = 1".to_owned(), "f:1: colour: is an unknown key; remove it".to_owned()),
-        ("[network]\nenabeld = true".to_owned(), "f:2: network.enabeld: is an unknown key; did you mean network.enabled?".to_owned()),
-        ("[network]\nenabled = \"yes\"".to_owned(), "f:2: network.enabled: a string is not a boolean; write true or false, without quotes".to_owned()),
-        ("[network]\nmax_auto_parties = 5000".to_owned(), "f:2: network.max_auto_parties: 5000 is out of range; give 1 to 4096".to_owned()),
-        ("[network]\nunresolved = \"hope\"".to_owned(), "f:2: network.unresolved: \"hope\" is none of its values; give refuse, retry".to_owned()),
-        ("[prometheus]\nlisten = \"9464\"".to_owned(), "f:2: prometheus.listen: \"9464\" is no address with a port; write it like \"127.0.0.1:9464\" or \"[::1]:9464\"".to_owned()),
-        ("[log]\nlevel = \"loud\"".to_owned(), "f:2: log.level: \"loud\" is none of its values; give off, error, warn, info, debug, trace".to_owned()),
-        (party("\"10.0.1.5/24\""), "f:3: parties.endpoints: 10.0.1.5/24 has host bits set; write 10.0.1.0/24".to_owned()),
-        (party("\"10.0.1\""), "f:3: parties.endpoints: \"10.0.1\" is no address or prefix; write one like 10.0.0.2, 10.0.1.0/24 or [2001:db8::7]:5001".to_owned()),
-        (party("\"10.0.1.0/24:5000\""), "f:3: parties.endpoints: \"10.0.1.0/24:5000\" is a prefix with a port; give single addresses their ports, or the prefix none".to_owned()),
-        (party("\"10.0.0.1:0\""), "f:3: parties.endpoints: \"10.0.0.1:0\" has no valid port; give 1 to 65535 after the colon".to_owned()),
-        (party("\"a b\""), "f:3: parties.endpoints: \"a b\" is no address, prefix or host name; write one like 10.0.0.2, 10.0.1.0/24, [2001:db8::7]:5001 or party1.example.org:5001".to_owned()),
-        (party(""), "f:1: parties.endpoints: a party without endpoints; give endpoints = [\"10.0.0.2\"]".to_owned()),
-        ("[[parties]]\nendpoints = [\"10.0.0.2\"]".to_owned(), "f:1: parties.id: is missing; give id = \"…\"".to_owned()),
-        ("[[parties]]\nid = \"unknown\"\nendpoints = [\"10.0.0.2\"]".to_owned(), "f:2: parties.id: \"unknown\" is reserved for what has no name; give another".to_owned()),
-        (two("\"10.0.0.2\"", "\"10.0.0.2\""), format!("f:4: parties.endpoints: 10.0.0.2/32 of party \"2\" overlaps 10.0.0.2/32 of party \"1\"; {overlap}")),
-        (two("\"10.0.0.0/8\"", "\"10.1.0.0/16\""), format!("f:4: parties.endpoints: 10.1.0.0/16 of party \"2\" overlaps 10.0.0.0/8 of party \"1\"; {overlap}")),
-        (two("\"10.0.0.2:5000\"", "\"10.0.0.2:5000\""), format!("f:4: parties.endpoints: 10.0.0.2 port 5000 of party \"2\" overlaps 10.0.0.2 port 5000 of party \"1\"; {overlap}")),
-        (two("\"h:5000\"", "\"h\""), format!("f:4: parties.endpoints: h of party \"2\" overlaps h of party \"1\"; {overlap}")),
-        (protocol("\"20-10\""), "f:3: protocols.ports: the range 20-10 is reversed; write \"10-20\"".to_owned()),
-        (protocol("70000"), "f:3: protocols.ports: \"70000\" is no port; give 1 to 65535, or a range like \"5000-5009\"".to_owned()),
-        (protocol("5000") + "[[protocols]]\nname = \"q\"\nports = [\"4000-6000\"]", "f:4: protocols.ports: port 5000 of \"q\" is \"p\"'s too; give each port to one protocol".to_owned()),
-        ("[[protocols]]\nname = \"p\"\ntransport = \"sctp\"\nports = [1]".to_owned(), "f:3: protocols.transport: \"sctp\" is no transport; write \"tcp\" or \"udp\"".to_owned()),
-        ("[[protocols]]\nname = \"other\"\nports = [1]".to_owned(), "f:2: protocols.name: \"other\" is reserved for what has no name; give another".to_owned()),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(problems(&text), [expected], "{text}");
-    }
-}
-
-#[test]
 fn parties_on_one_address_may_have_their_own_ports() {
     let text = "[[parties]]\nid = \"1\"\nendpoints = [\"10.0.0.2:5000\", \"h:1\"]\n\
                 [[parties]]\nid = \"2\"\nendpoints = [\"10.0.0.2:5001\", \"h:2\"]\n";
@@ -274,55 +253,7 @@ fn parties_on_one_address_may_have_their_own_ports() {
 }
 
 #[test]
-fn what_a_file_says_is_shown_as_plain_text_and_not_without_end() {
-    let long = "x".repeat(100_000);
-    for text in [
-        "\"a\\n\\u001b[2J\" = 1".to_owned(),
-        "[network]\n\"\u{202e}on\" = 1".to_owned(),
-        format!("{long} = 1"),
-        format!("interval = \"{long}\""),
-    ] {
-        let found = problems(&text);
-        assert_eq!(found.len(), 1, "{found:?}");
-        let deceives = |c: char| c.is_control() || c == '\u{202e}';
-        assert!(!found[0].contains(deceives), "{found:?}");
-        assert!(found[0].len() < 4096, "{} bytes", found[0].len());
-    }
-    assert_eq!(
-        problems("\"a\\nb\" = 1"),
-        [r"f:1: a\nb: is an unknown key; did you mean gpu?"]
-    );
-}
-
-#[test]
-fn ten_errors_are_ten_lines() {
-    let text = "interval = \"1ms\"\nnode = 1\nx = 1\n[[parties]]\nid = \"\"\nendpoints = [\"10.0.0.1/8\", \"a b\"]\n\
-                [[protocols]]\nname = \"p\"\nports = [0, \"9-1\"]\n[network]\nenabled = 1\nmax_auto_parties = 0\n\
-                [log]\nformat = \"xml\"\n";
-    let lines = problems(text);
-    let places: Vec<&str> = lines
-        .iter()
-        .map(|line| line.split(' ').next().unwrap())
-        .collect();
-    assert_eq!(lines.len(), 11, "{lines:#?}");
-    for place in [
-        "f:1:", "f:2:", "f:3:", "f:5:", "f:6:", "f:9:", "f:11:", "f:12:", "f:14:",
-    ] {
-        assert!(places.contains(&place), "{place} in {lines:#?}");
-    }
-}
-
-#[test]
-fn what_is_no_toml_is_told_with_its_line() {
-    let lines = problems("interval = \"1s\"\n[[parties\n");
-    assert!(
-        !lines.is_empty() && lines[0].starts_with("f:2: is not TOML: "),
-        "{lines:?}"
-    );
-}
-
-#[test]
-fn thousands_of_endpoints_are_no_work() {
+fn thousands_of_endpoints_take_no_time() {
     let mut text = String::new();
     for party in 0..2000 {
         let (high, low) = (party / 200, party % 200);
@@ -356,7 +287,7 @@ fn thousands_of_endpoints_are_no_work() {
 }
 
 #[test]
-fn thousands_of_ports_of_one_host_are_no_work() {
+fn thousands_of_ports_of_one_host_take_no_time() {
     for host in ["h", "10.0.0.1"] {
         let mut text = String::new();
         for party in 0..50 {
@@ -368,7 +299,7 @@ fn thousands_of_ports_of_one_host_are_no_work() {
         }
         let began = std::time::Instant::now();
         let said = resolve_with(&text, Options::default()).map_or_else(|said| said, |_| Vec::new());
-        // Well, or more than the kernel's tables hold: either is known at once.
+        // At most one error: there may be more than the kernel's tables hold.
         assert!(said.len() <= 1, "{said:?}");
         let took = began.elapsed();
         assert!(took < Duration::from_mins(1), "quadratic: {took:?}");
@@ -386,7 +317,7 @@ fn parties_on_one_host_are_told_apart_by_every_port() {
             Options::default(),
         ) {
             Ok(_) => Vec::new(),
-            Err(problems) => problems,
+            Err(errors) => errors,
         }
     };
     for host in ["h", "10.0.0.1"] {
@@ -427,27 +358,22 @@ fn the_socket_of_administration() {
             group: Some("wheel".to_owned()),
         }
     );
-    for (text, problem) in [
-        ("socket = \"a.sock\"", "\"a.sock\" is no absolute path; "),
+    for (text, error) in [
+        (
+            "socket = \"a.sock\"",
+            "\"a.sock\" is not an absolute path; ",
+        ),
         ("socket = \"/run/\"", "\"/run/\" names no file; "),
         ("socket = \"/run/..\"", "\"/run/..\" names no file; "),
-        ("group = \"\"", "is empty; leave it out or name a group"),
+        (
+            "group = \"\"",
+            "is empty; help: leave it out or name a group",
+        ),
         ("group = true", "a boolean is not a group"),
     ] {
-        let problems = problems(&format!("[admin]\n{text}"));
-        assert!(problems[0].contains(problem), "{problems:?}");
+        let errors = errors(&format!("[admin]\n{text}"));
+        assert!(errors[0].contains(error), "{errors:?}");
     }
     let long = format!("[admin]\nsocket = \"/{}\"", "x".repeat(107));
-    assert!(problems(&long)[0].contains("is longer than the 107 bytes"));
-}
-
-#[test]
-fn a_file_of_nothing_but_errors_is_refused_at_once() {
-    let mut text = String::new();
-    for number in 0..50_000 {
-        writeln!(text, "k{number} = 1").unwrap();
-    }
-    let found = problems(&text);
-    assert_eq!(found.len(), 101);
-    assert!(found[100].ends_with("has 49900 more errors; mend these first"));
+    assert!(errors(&long)[0].contains("is longer than the 107 bytes"));
 }
