@@ -1,5 +1,5 @@
-//! The wiring: sources -> sampler -> exporters, in the order that privileges ask for, and the way down. What wants
-//! privileges is opened first and by this thread; all threads but the network source's start without any.
+//! Connects sources, sampler and exporters, starts them and stops them. What needs privileges is opened first, by this
+//! thread; all threads but the network source's start without privileges.
 
 use std::{
     pin::pin,
@@ -24,7 +24,7 @@ use crate::{
     log::Logging,
     model, privilege,
     reload::Reload,
-    sample::Witness,
+    sample::ConnectionObserver,
     sampler::Sampler,
     source::{
         self, gpu,
@@ -39,11 +39,11 @@ use crate::{
     },
 };
 
-/// Runs the agent until a signal stops it. `options` are where the configuration came from, to be read again.
+/// Runs the agent until a signal stops it. `options` are the sources of the configuration, for reloads.
 ///
 /// # Errors
-/// What keeps it from starting: an address in use, a host name that does not resolve. Sources that do not work
-/// here are no such thing.
+/// If the agent cannot start, as when an address is in use or a host name does not resolve. A source that does not work
+/// is not an error.
 pub fn run(
     config: &Config,
     options: Options,
@@ -56,13 +56,13 @@ pub fn run(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    // From here on it ends nothing, and what it asks for is done once all has started.
+    // From here on SIGHUP no longer ends the agent. A signal during the start takes effect after it.
     let hangup = {
         let _inside = runtime.enter();
         signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?
     };
-    let room = room(config);
-    let otlp = sending(config, queues)?;
+    let client_limit = client_limit(config);
+    let otlp = prepare_otlp(config, queues)?;
     let listeners = config
         .prometheus_listen
         .iter()
@@ -75,15 +75,15 @@ pub fn run(
         Pins::none()
     };
     let started = |source| format!("cannot start the thread of the {source} source");
-    // The network source's thread takes this thread's capabilities with it; all that starts later has none.
+    // The network source's thread inherits this thread's capabilities; later threads have none.
     let network_thread = config
         .network
         .enabled
-        .then(|| source::ahead("network", privilege::keep_for_attaching));
+        .then(|| source::start_thread("network", privilege::keep_for_attaching));
     let network_thread = network_thread
         .transpose()
         .with_context(|| started("network"))?;
-    let given_up = privilege::drop_all();
+    let dropped = privilege::drop_all();
 
     let resolver = Resolver::default();
     let answers = host_names(config, &resolver)?;
@@ -92,11 +92,11 @@ pub fn run(
     let ledger = Writer::start(config)?;
     let writes = ledger.as_ref().map(Writer::counts);
     let unwritten = writes.clone();
-    let witnesses = witnesses(queues.connection_spans(config), ledger);
-    let network = NetworkSource::new(&reload.wanted(), pins, witnesses);
+    let observers = observers(queues.connection_spans(config), ledger);
+    let network = NetworkSource::new(&reload.wanted(), pins, observers);
     let network = network_thread.map(|thread| thread.spawn(network, config.interval));
     let network = network.transpose().with_context(|| started("network"))?;
-    given_up.tell();
+    dropped.log();
     let gpus = config
         .gpu
         .enabled
@@ -137,7 +137,7 @@ pub fn run(
     let outcome = runtime.block_on(async {
         let mut reload = pin!(reload.run(hangup));
         tokio::select! {
-            outcome = serve(listeners, room, administration.socket(), config, sampler, logging) => outcome,
+            outcome = serve(listeners, client_limit, administration.socket(), config, sampler, logging) => outcome,
             () = &mut reload => Ok(()),
         }
     });
@@ -153,32 +153,32 @@ pub fn run(
     Ok(())
 }
 
-/// How many connections clients may have; what the system does not allow is told.
-fn room(config: &Config) -> http::Room {
-    let room = http::room();
-    if let Some(limit) = &room.limit {
+/// The limit of clients' connections. Logs limits of the system.
+fn client_limit(config: &Config) -> http::ClientLimit {
+    let client_limit = http::client_limit();
+    if let Some(limit) = &client_limit.limit {
         warn!("{limit}");
     }
-    tell(limits::look(config));
-    room
+    warn_of(limits::look(config));
+    client_limit
 }
 
-/// All that sending needs; what will not do is told.
-fn sending(config: &Config, queues: &ExportQueues) -> Result<Prepared, crate::Misconfigured> {
+/// Prepares the OTLP export. Logs what it cannot do.
+fn prepare_otlp(config: &Config, queues: &ExportQueues) -> Result<Prepared, crate::Misconfigured> {
     let prepared = otlp::prepare(config, queues);
-    let prepared = prepared.map_err(|lines| crate::Misconfigured(of_each(&lines)))?;
+    let prepared = prepared.map_err(|lines| crate::Misconfigured(prefix_lines(&lines)))?;
     for limit in prepared.limits() {
         warn!("{limit}");
     }
     Ok(prepared)
 }
 
-/// Several lines, each of which says whose it is, as the command line's end has them.
-fn of_each(lines: &str) -> String {
+/// Starts each line but the first, which `main` does, with the name of the program.
+fn prefix_lines(lines: &str) -> String {
     lines.replace('\n', "\npartymeter: ")
 }
 
-/// What the configuration's host names are found to be.
+/// Resolves the host names of the configuration.
 fn host_names(config: &Config, resolver: &Resolver) -> Result<Vec<Answer>, crate::Misconfigured> {
     if !config.network.enabled {
         return Ok(Vec::new());
@@ -187,10 +187,10 @@ fn host_names(config: &Config, resolver: &Resolver) -> Result<Vec<Answer>, crate
     let (limits, wrong): (Vec<_>, Vec<_>) = findings.into_iter().partition(|it| it.optional);
     let wrong: Vec<String> = wrong.into_iter().filter_map(|it| it.result.err()).collect();
     if !wrong.is_empty() {
-        return Err(crate::Misconfigured(of_each(&wrong.join("\n"))));
+        return Err(crate::Misconfigured(prefix_lines(&wrong.join("\n"))));
     }
-    // Addresses of two parties are told by the reload, which goes on looking at them.
-    tell(
+    // The reload logs addresses of several parties, since it keeps checking them.
+    warn_of(
         limits
             .into_iter()
             .filter(|it| it.what != host_names::SHARED),
@@ -198,8 +198,8 @@ fn host_names(config: &Config, resolver: &Resolver) -> Result<Vec<Answer>, crate
     Ok(answers)
 }
 
-/// What the agent goes without.
-fn tell(limits: impl IntoIterator<Item = Finding>) {
+/// Logs the limits.
+fn warn_of(limits: impl IntoIterator<Item = Finding>) {
     for limit in limits.into_iter().filter_map(|it| it.result.err()) {
         warn!("{limit}");
     }
@@ -207,7 +207,7 @@ fn tell(limits: impl IntoIterator<Item = Finding>) {
 
 async fn serve(
     listeners: Vec<std::net::TcpListener>,
-    room: http::Room,
+    client_limit: http::ClientLimit,
     administration: Option<&Socket>,
     config: &Config,
     sampler: Arc<Sampler>,
@@ -221,7 +221,7 @@ async fn serve(
         loop {
             tick.tick().await;
             source::clock::now();
-            log.tell_repeated();
+            log.report_repeated();
         }
     });
     let mut signalled = async || {
@@ -231,7 +231,7 @@ async fn serve(
         }
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    // An error is the sender going away, which is the end as well.
+    // Dropping the sender stops the server.
     let stopped = async { drop(stopped.await) };
     let administered = Arc::clone(&sampler);
     let administered = async move {
@@ -248,7 +248,7 @@ async fn serve(
         sampler,
         hosts,
         http::Limits {
-            connections: room.connections,
+            connections: client_limit.connections,
             ..http::Limits::default()
         },
         stopped
@@ -264,28 +264,31 @@ async fn serve(
         name = signalled() => warn!("{name} again: not waiting for clients"),
     }
     repeated.abort();
-    logging.tell_repeated();
+    logging.report_repeated();
     Ok(())
 }
 
-/// Who is told of connections one by one.
-fn witnesses(spans: Option<ConnectionSpans>, ledger: Option<Writer>) -> Vec<Box<dyn Witness>> {
-    let spans = spans.map(|it| Box::new(it) as Box<dyn Witness>);
-    let ledger = ledger.map(|it| Box::new(it) as Box<dyn Witness>);
+/// The receivers of connection records.
+fn observers(
+    spans: Option<ConnectionSpans>,
+    ledger: Option<Writer>,
+) -> Vec<Box<dyn ConnectionObserver>> {
+    let spans = spans.map(|it| Box::new(it) as Box<dyn ConnectionObserver>);
+    let ledger = ledger.map(|it| Box::new(it) as Box<dyn ConnectionObserver>);
     spans.into_iter().chain(ledger).collect()
 }
 
-/// Lets all threads share one heap: each would get one of its own and keep what it once took, and there is a thread
-/// for each GPU. They allocate little, and once an interval.
+/// Lets all threads share one heap. With an arena for each thread, of which there is one per GPU, memory that was once used
+/// would stay in each. The threads allocate little, once an interval.
 fn share_heap() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: sets a number, before there is a second thread.
+    // SAFETY: there is no second thread yet that could allocate meanwhile.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
-/// Says what is accounted and where to look.
+/// Logs what is counted, and the addresses of the agent.
 fn announce(config: &Config, administration: &Opened) {
     let own = config.party_id.as_deref().unwrap_or("not named");
     info!(
@@ -299,7 +302,9 @@ fn announce(config: &Config, administration: &Opened) {
     }
     if config.parties.is_empty() && config.network.enabled {
         let limit = config.network.max_auto_parties;
-        info!("no party configured: each address on a protocol's port is one, up to {limit}");
+        info!(
+            "no parties configured: each remote address on a protocol's port is one, up to {limit}"
+        );
     }
     for protocol in &config.protocols {
         info!("protocol {} on {}", protocol.name, protocol.ports_written());
@@ -309,7 +314,7 @@ fn announce(config: &Config, administration: &Opened) {
     }
     match administration {
         Opened::At(socket) => info!("administration at {}", socket.path().display()),
-        Opened::Without(why) => warn!("no administration of this agent: {why}"),
+        Opened::Without(why) => warn!("administration is off: {why}"),
         Opened::Off => {}
     }
 }

@@ -23,6 +23,7 @@
 pub mod admin;
 pub mod agent;
 pub mod args;
+pub mod backoff;
 pub mod check;
 pub mod config;
 pub mod export;
@@ -41,6 +42,7 @@ pub mod sample;
 pub mod sampler;
 pub mod source;
 pub mod text;
+pub mod token_bucket;
 
 /// What the user wrote cannot be run with: a line for each problem.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,11 @@
-//! Whether the cgroups of this process allow enough memory and tasks. (`export::http::room` checks open files.)
+//! Whether the cgroups of this process allow enough memory and tasks. (`export::http::client_limit` checks open files.)
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+use procfs::{ProcessCGroup, ProcessCGroups, process::Process};
 
 use crate::{
     config::Config,
@@ -99,38 +101,23 @@ fn number(group: &Path, file: &str) -> Option<u64> {
 
 /// The cgroups of this process, up to the one that is mounted.
 fn groups() -> Vec<PathBuf> {
-    let Ok(table) = fs::read_to_string("/proc/self/cgroup") else {
-        return vec![];
-    };
-    let v1 = Path::new("/sys/fs/cgroup");
-    listed(&table)
-        .flat_map(|(controllers, group)| {
-            let mount = if controllers.is_empty() {
-                cgroup::mount()
-            } else {
-                Some(v1.join(controllers))
-            };
-            mount
-                .map(|mount| upwards(&mount, group))
-                .unwrap_or_default()
-        })
-        .collect()
+    let groups = Process::myself().and_then(|it| it.cgroups());
+    groups
+        .map(|it| directories(it, cgroup::mount().as_deref()))
+        .unwrap_or_default()
 }
 
-/// Controllers (empty: cgroup2) and the cgroup relative to their mount point, as in cgroups(7).
-fn listed(table: &str) -> impl Iterator<Item = (&str, &str)> {
-    let parts = |line: &'_ str| -> Option<(usize, usize)> {
-        let first = line.find(':')?;
-        let second = first + 1 + line[first + 1..].find(':')?;
-        Some((first, second))
+/// Cgroup2, and the controllers of version 1 that matter here (cgroups(7)).
+fn directories(groups: ProcessCGroups, cgroup2: Option<&Path>) -> Vec<PathBuf> {
+    let directory = |it: ProcessCGroup| {
+        let mount = match &it.controllers[..] {
+            [] => cgroup2?.to_owned(),
+            [one] if one == "memory" || one == "pids" => Path::new("/sys/fs/cgroup").join(one),
+            _ => return None,
+        };
+        Some(upwards(&mount, &it.pathname))
     };
-    let line = move |line| {
-        let (first, second) = parts(line)?;
-        let controllers = &line[first + 1..second];
-        let matters = ["", "memory", "pids"].contains(&controllers);
-        matters.then_some((controllers, &line[second + 1..]))
-    };
-    table.lines().filter_map(line)
+    groups.into_iter().filter_map(directory).flatten().collect()
 }
 
 fn upwards(mount: &Path, group: &str) -> Vec<PathBuf> {
@@ -144,6 +131,8 @@ fn upwards(mount: &Path, group: &str) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use procfs::FromBufRead as _;
+
     use super::*;
 
     #[test]
@@ -176,12 +165,18 @@ mod tests {
     #[test]
     fn both_versions_of_cgroups_are_read() {
         let table = "12:memory:/user.slice\n3:cpu,cpuacct:/x\n2:pids:/p:q\n0::/system.slice/partymeter.service\n";
+        let groups = ProcessCGroups::from_buf_read(table.as_bytes()).unwrap();
+        let found = directories(groups, Some(Path::new("/m")));
         let right = [
-            ("memory", "/user.slice"),
-            ("pids", "/p:q"),
-            ("", "/system.slice/partymeter.service"),
+            "/sys/fs/cgroup/memory/user.slice",
+            "/sys/fs/cgroup/memory/",
+            "/sys/fs/cgroup/pids/p:q",
+            "/sys/fs/cgroup/pids/",
+            "/m/system.slice/partymeter.service",
+            "/m/system.slice",
+            "/m/",
         ];
-        assert_eq!(listed(table).collect::<Vec<_>>(), right);
+        assert_eq!(found, right.map(PathBuf::from));
         let mount = Path::new("/m");
         assert_eq!(upwards(mount, "/"), [mount]);
         assert_eq!(upwards(mount, "/../x"), [mount]);

@@ -1,5 +1,4 @@
-//! One agent at a time: locks on files and directories (flock(2)), which the kernel gives back with the process, however
-//! that ends.
+//! Locks on files and directories (flock(2)), for one agent at a time. The kernel releases them when the process ends.
 
 use std::{
     fs::{File, TryLockError},
@@ -7,15 +6,14 @@ use std::{
     time::Duration,
 };
 
-/// How often a lock is tried for, and how long is waited in between: [`is_taken`] of another process has it for an
-/// instant.
+/// Attempts to take a lock, and the pause between them: [`is_taken`] of another process holds it for an instant.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Takes it for as long as the file is open.
+/// Takes the lock for as long as the file is open.
 ///
 /// # Errors
-/// If another has it, or the file system knows no locks.
+/// If another process has it, or the file system has no locks.
 pub fn take(file: &File) -> Result<(), TryLockError> {
     for _ in 1..TRIES {
         match file.try_lock() {
@@ -26,12 +24,12 @@ pub fn take(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
-/// Whether another agent has it.
+/// Whether another agent has the lock.
 ///
 /// # Errors
-/// If the file system knows no locks.
+/// If the file system has no locks.
 pub fn is_taken(file: &File) -> io::Result<bool> {
-    // Two that look do not see each other.
+    // A shared lock, so that two callers do not see each other.
     match file.try_lock_shared() {
         Ok(()) => file.unlock().map(|()| false),
         Err(TryLockError::WouldBlock) => Ok(true),

@@ -1,9 +1,9 @@
-//! The log: every message once to standard error (`text` for people, `json` for machines) and, where that is wanted,
-//! to OTLP. `limit` keeps what repeats itself short; the level can be changed while the agent runs.
+//! The log: messages go to standard error, as text or as JSON, and by OTLP if configured. `repeat` suppresses repeated
+//! messages. The level can change while the agent runs.
 
 mod fields;
 mod format;
-mod limit;
+mod repeat;
 mod trace;
 
 use std::{
@@ -23,16 +23,16 @@ use tracing_subscriber::{
 };
 
 pub use self::{
-    fields::{Fields, Value, metadata},
+    fields::{Fields, LogValue, metadata},
     trace::span_context,
 };
 use self::{
     format::{Json, Text},
-    limit::Limit,
+    repeat::Repeats,
 };
 use crate::config::{Config, Log, LogFormat, level_name};
 
-/// Messages of these crates are about themselves; errors and warnings are ours to show all the same.
+/// Crates of which only warnings and errors are shown.
 const QUIET: [&str; 8] = [
     "aya",
     "aya_obj",
@@ -44,24 +44,23 @@ const QUIET: [&str; 8] = [
     "tower",
 ];
 
-/// The target of messages that whoever watches over security wants to see. No level hides them, so that nobody does
-/// anything unseen by changing it first.
+/// The target of messages about security. No level hides them: otherwise an intruder could lower the level first.
 pub const SECURITY: &str = "partymeter::security";
 
-/// The target of the spans of rounds. They are no messages: no level hides them.
+/// The target of the spans of rounds. The level does not apply to spans.
 pub const ROUND: &str = "partymeter::round";
 
-/// The log, once it is under way.
+/// The running log.
 pub struct Logging {
     filter: Handle<EnvFilter, Registry>,
     state: Mutex<State>,
-    limit: Arc<Limit>,
+    repeats: Arc<Repeats>,
 }
 
-/// What can change while it is under way.
+/// What can change while the agent runs.
 struct State {
     config: Log,
-    /// How often the level was changed. With it no two messages about that are the same, and none is held back.
+    /// Number of changes of the level. It is in their messages, so that none counts as a repetition.
     changes: u64,
 }
 
@@ -71,11 +70,11 @@ impl State {
     }
 }
 
-/// Starts logging, for the whole process and once. `messages` gets every message that is shown, `rounds` the spans with
-/// the target [`ROUND`].
+/// Starts logging for the whole process. `messages` gets every message that is shown, `rounds` the spans with the target
+/// [`ROUND`].
 ///
 /// # Errors
-/// If something else logs already.
+/// If logging has been started already.
 pub fn init(
     config: &Config,
     messages: Option<impl Layer<Registry> + Send + Sync>,
@@ -83,7 +82,7 @@ pub fn init(
 ) -> anyhow::Result<Arc<Logging>> {
     let log = &config.log;
     let (filter, handle) = reload::Layer::new(filter(log)?);
-    let limit = Arc::new(Limit::default());
+    let repeats = Arc::new(Repeats::default());
     let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
@@ -93,7 +92,7 @@ pub fn init(
     };
     let shown = lines
         .and_then(messages)
-        .with_filter(Arc::clone(&limit).filter())
+        .with_filter(Arc::clone(&repeats).filter())
         .with_filter(filter);
     let rounds = rounds.with_filter(filter_fn(|metadata| metadata.target() == ROUND));
     Registry::default()
@@ -102,18 +101,18 @@ pub fn init(
     Ok(Arc::new(Logging {
         filter: handle,
         state: State::new(*log),
-        limit,
+        repeats,
     }))
 }
 
 impl Logging {
-    /// From which level on messages are shown; `None`: nothing is.
+    /// The least severe level that is shown; `None`: only messages about security are.
     pub fn level(&self) -> Option<Level> {
         self.lock().config.level
     }
 
-    /// Shows messages of that level and above from now on; `None`: none but those about security. Says so before it
-    /// takes effect, and why: `cause` is the end of a sentence.
+    /// Changes the level; `None` hides all but messages about security. Logs the change, with `cause` as the end of the
+    /// sentence, before it takes effect.
     ///
     /// # Errors
     /// If logging has ended.
@@ -146,9 +145,9 @@ impl Logging {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says how often what was held back came again. To be called from time to time.
-    pub fn tell_repeated(&self) {
-        self.limit.tell();
+    /// Logs how often suppressed messages were repeated. To be called periodically.
+    pub fn report_repeated(&self) {
+        self.repeats.report();
     }
 }
 
@@ -160,7 +159,7 @@ fn filter(config: &Log) -> anyhow::Result<EnvFilter> {
             filter = filter.add_directive(format!("{name}=warn").parse()?);
         }
     }
-    // The BPF side's messages have its own crate's name as their target.
+    // The target of the BPF programs' messages is the name of their crate.
     filter = filter.add_directive(format!("partymeter_bpf={}", level(config.bpf_level)).parse()?);
     for always in [ROUND, SECURITY] {
         filter = filter.add_directive(format!("{always}=trace").parse()?);

@@ -1,9 +1,9 @@
-//! Directories that nobody else can put things into, take things out of, or replace: for the sockets, pins and files
-//! that the agent trusts when it finds them again.
+//! Directories that no other user can change or replace: for sockets, pins and files that the agent trusts when it finds
+//! them again.
 //!
-//! The way to the directory is walked name by name, each opened relative to the one before, so that nothing can be
-//! exchanged between the check and the use. Of the directory itself no symbolic link is taken; on the way to it only
-//! links that root or this user has made.
+//! The path is opened component by component, each relative to its parent, so that nothing can be replaced between the
+//! check and the use. The directory itself must not be a symbolic link; symbolic links on the path must belong to root or
+//! this user.
 
 use std::{
     collections::VecDeque,
@@ -21,47 +21,47 @@ use nix::{
     unistd::{AccessFlags, faccessat, geteuid},
 };
 
-/// Symbolic links on the way that are followed; the kernel follows no more (`MAXSYMLINKS`).
+/// The number of symbolic links followed, as in the kernel (`MAXSYMLINKS`).
 const LINKS: usize = 40;
 
 /// Write permission of the group and of all others.
 const OTHERS_WRITE: u32 = 0o022;
-/// In a directory with this bit only the owner of an entry, or of the directory, can remove or rename it.
+/// With this bit, only the owner of an entry or of the directory can remove or rename the entry.
 const STICKY: u32 = 0o1000;
 
-/// Why a directory is not used.
+/// Why a directory is not trusted.
 #[derive(Debug, thiserror::Error)]
-pub enum Unsafe {
-    /// The system refuses.
+pub enum UnsafeDirectory {
+    /// A system call fails.
     #[error("{}: {source}", path.display())]
     System {
-        /// The directory, or one on the way to it.
+        /// The directory or an ancestor.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
     },
-    /// It could lead anywhere.
+    /// It is a symbolic link.
     #[error("{} is a symbolic link; help: name the directory itself", .0.display())]
     SymbolicLink(PathBuf),
-    /// Its owner can put anything there.
+    /// It belongs to another user.
     #[error("{} belongs to the user {uid}, not to root or this user; help: change its owner, or name another", path.display())]
     Owner {
-        /// The directory, or one on the way to it.
+        /// The directory or an ancestor.
         path: PathBuf,
-        /// Whose it is.
+        /// The owner.
         uid: u32,
     },
-    /// Others can put things there, or replace what is there.
-    #[error("others can write to {} (mode {mode:04o}); help: take that away (chmod go-w), or name another", path.display())]
+    /// Other users can write to it.
+    #[error("others can write to {} (mode {mode:04o}); help: remove that permission (chmod go-w), or name another", path.display())]
     Writable {
-        /// The directory, or one on the way to it.
+        /// The directory or an ancestor.
         path: PathBuf,
-        /// Its permissions.
+        /// The permissions.
         mode: u32,
     },
 }
 
-impl Unsafe {
+impl UnsafeDirectory {
     fn system(path: &Path, error: Errno) -> Self {
         Self::System {
             path: path.to_owned(),
@@ -69,41 +69,41 @@ impl Unsafe {
         }
     }
 
-    /// Whether the directory, or one on the way to it, is not there.
+    /// Whether the directory or an ancestor does not exist.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::System { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }
 
-/// Opens a directory of which the owner is root or this user, and that nobody else can write to.
+/// Opens a directory that belongs to root or this user and that nobody else can write to.
 ///
 /// # Errors
-/// If it is not there, or not safe.
-pub fn open(path: &Path) -> Result<File, Unsafe> {
+/// If it does not exist or is not safe.
+pub fn open(path: &Path) -> Result<File, UnsafeDirectory> {
     walk(path, None)
 }
 
-/// As [`open`]; makes what is missing of the path, with that mode.
+/// As [`open`]; creates missing components of the path with that mode.
 ///
 /// # Errors
-/// If it cannot be made, or is not safe.
-pub fn open_or_create(path: &Path, mode: u32) -> Result<File, Unsafe> {
+/// If it cannot be created or is not safe.
+pub fn open_or_create(path: &Path, mode: u32) -> Result<File, UnsafeDirectory> {
     walk(path, Some(mode))
 }
 
-/// What who wants to write there would find by [`open_or_create`]; changes nothing.
+/// Checks what [`open_or_create`] and a write would find; changes nothing.
 ///
 /// # Errors
-/// If the directory could not be made or written to, or is not safe.
-pub fn probe(path: &Path) -> Result<(), Unsafe> {
+/// If the directory could not be created or written to, or is not safe.
+pub fn probe(path: &Path) -> Result<(), UnsafeDirectory> {
     let missing = match walk(path, None) {
         Ok(found) => return may_write(found, path),
         Err(error) if error.is_missing() => error,
         Err(error) => return Err(error),
     };
-    // The nearest that is there has to let us make the next.
+    // The nearest existing ancestor must allow to create the next.
     for parent in path.ancestors().skip(1) {
-        match walk_to(parent, None, Mine::Way) {
+        match walk_to(parent, None, Need::Ancestor) {
             Ok(found) => return may_write(found, parent),
             Err(error) if error.is_missing() => {}
             Err(error) => return Err(error),
@@ -112,34 +112,34 @@ pub fn probe(path: &Path) -> Result<(), Unsafe> {
     Err(missing)
 }
 
-/// Whether this process may make and remove entries there.
-fn may_write(directory: impl AsFd, path: &Path) -> Result<(), Unsafe> {
+/// Checks that this process may create and remove entries.
+fn may_write(directory: impl AsFd, path: &Path) -> Result<(), UnsafeDirectory> {
     let asked = AccessFlags::W_OK | AccessFlags::X_OK;
     let allowed = faccessat(directory, ".", asked, AtFlags::AT_EACCESS);
-    allowed.map_err(|error| Unsafe::system(path, error))
+    allowed.map_err(|error| UnsafeDirectory::system(path, error))
 }
 
-/// What is asked of a directory.
+/// What others must not be able to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mine {
-    /// Nobody else can replace what is in it.
-    Way,
-    /// Nobody else can put anything into it either.
-    Whole,
+enum Need {
+    /// Replace an entry of the directory.
+    Ancestor,
+    /// Replace an entry, or add one.
+    Exclusive,
 }
 
-fn walk(path: &Path, create: Option<u32>) -> Result<File, Unsafe> {
-    let found = walk_to(path, create, Mine::Whole)?;
+fn walk(path: &Path, create: Option<u32>) -> Result<File, UnsafeDirectory> {
+    let found = walk_to(path, create, Need::Exclusive)?;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let opened = openat(&found, ".", flags, Mode::empty());
     opened
         .map(File::from)
-        .map_err(|error| Unsafe::system(path, error))
+        .map_err(|error| UnsafeDirectory::system(path, error))
 }
 
-/// The directory at the end of the path, open for nothing but being named.
-fn walk_to(path: &Path, create: Option<u32>, wanted: Mine) -> Result<OwnedFd, Unsafe> {
-    let whole = std::path::absolute(path).map_err(|source| Unsafe::System {
+/// Opens the directory at the end of the path with `O_PATH`.
+fn walk_to(path: &Path, create: Option<u32>, wanted: Need) -> Result<OwnedFd, UnsafeDirectory> {
+    let whole = std::path::absolute(path).map_err(|source| UnsafeDirectory::System {
         path: path.to_owned(),
         source,
     })?;
@@ -149,15 +149,19 @@ fn walk_to(path: &Path, create: Option<u32>, wanted: Mine) -> Result<OwnedFd, Un
     check(
         &at,
         &shown,
-        if rest.is_empty() { wanted } else { Mine::Way },
+        if rest.is_empty() {
+            wanted
+        } else {
+            Need::Ancestor
+        },
     )?;
     while let Some(name) = rest.pop_front() {
         let here = shown.join(&name);
-        let failed = |error| Unsafe::system(&here, error);
+        let failed = |error| UnsafeDirectory::system(&here, error);
         let found = match (named(&at, &name), create) {
             (Err(Errno::ENOENT), Some(mode)) => {
                 match mkdirat(&at, name.as_os_str(), Mode::from_bits_truncate(mode)) {
-                    // Another has just made it; it is looked at like any other.
+                    // Another process has just created it; it is checked as well.
                     Ok(()) | Err(Errno::EEXIST) => {}
                     Err(error) => return Err(failed(error)),
                 }
@@ -169,7 +173,7 @@ fn walk_to(path: &Path, create: Option<u32>, wanted: Mine) -> Result<OwnedFd, Un
         let data = fstat(&found).map_err(failed)?;
         if kind(&data) == SFlag::S_IFLNK {
             if rest.is_empty() {
-                return Err(Unsafe::SymbolicLink(here));
+                return Err(UnsafeDirectory::SymbolicLink(here));
             }
             is_trusted(&data, &here)?;
             links += 1;
@@ -185,26 +189,30 @@ fn walk_to(path: &Path, create: Option<u32>, wanted: Mine) -> Result<OwnedFd, Un
             }
             continue;
         }
-        let part = if rest.is_empty() { wanted } else { Mine::Way };
+        let part = if rest.is_empty() {
+            wanted
+        } else {
+            Need::Ancestor
+        };
         check(&found, &here, part)?;
         (at, shown) = (found, here);
     }
     Ok(at)
 }
 
-fn root() -> Result<OwnedFd, Unsafe> {
+fn root() -> Result<OwnedFd, UnsafeDirectory> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let root = openat(AT_FDCWD, "/", flags, Mode::empty());
-    root.map_err(|error| Unsafe::system(Path::new("/"), error))
+    root.map_err(|error| UnsafeDirectory::system(Path::new("/"), error))
 }
 
-/// What has that name, be it a symbolic link.
+/// Opens an entry, without following a symbolic link.
 fn named(directory: &OwnedFd, name: &OsString) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(directory, name.as_os_str(), flags, Mode::empty())
 }
 
-/// The names of a path, `..` among them.
+/// The components of a path, including `..`.
 fn names(path: &Path) -> VecDeque<OsString> {
     let named = |part: Component<'_>| match part {
         Component::Normal(name) => Some(name.to_owned()),
@@ -218,32 +226,32 @@ fn kind(data: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(data.st_mode) & SFlag::S_IFMT
 }
 
-fn check(directory: impl AsFd, path: &Path, wanted: Mine) -> Result<(), Unsafe> {
-    let data = fstat(directory).map_err(|error| Unsafe::system(path, error))?;
+fn check(directory: impl AsFd, path: &Path, wanted: Need) -> Result<(), UnsafeDirectory> {
+    let data = fstat(directory).map_err(|error| UnsafeDirectory::system(path, error))?;
     if kind(&data) != SFlag::S_IFDIR {
-        return Err(Unsafe::system(path, Errno::ENOTDIR));
+        return Err(UnsafeDirectory::system(path, Errno::ENOTDIR));
     }
     is_trusted(&data, path)?;
     let mode = data.st_mode & 0o7777;
     let open = match wanted {
-        Mine::Whole => mode & OTHERS_WRITE != 0,
-        // The group root is no more than root itself on most systems, and `/` and `/run` are its in some images.
-        Mine::Way if data.st_gid == 0 => mode & 0o002 != 0 && mode & STICKY == 0,
-        Mine::Way => mode & OTHERS_WRITE != 0 && mode & STICKY == 0,
+        Need::Exclusive => mode & OTHERS_WRITE != 0,
+        // On most systems only root is in the group root, to which `/` and `/run` belong in some images.
+        Need::Ancestor if data.st_gid == 0 => mode & 0o002 != 0 && mode & STICKY == 0,
+        Need::Ancestor => mode & OTHERS_WRITE != 0 && mode & STICKY == 0,
     };
     if open {
         let path = path.to_owned();
-        return Err(Unsafe::Writable { path, mode });
+        return Err(UnsafeDirectory::Writable { path, mode });
     }
     Ok(())
 }
 
-/// Root's or this user's own.
-fn is_trusted(data: &FileStat, path: &Path) -> Result<(), Unsafe> {
+/// Checks that the owner is root or this user.
+fn is_trusted(data: &FileStat, path: &Path) -> Result<(), UnsafeDirectory> {
     if data.st_uid == 0 || data.st_uid == geteuid().as_raw() {
         return Ok(());
     }
-    Err(Unsafe::Owner {
+    Err(UnsafeDirectory::Owner {
         path: path.to_owned(),
         uid: data.st_uid,
     })

@@ -1,5 +1,5 @@
-//! Puts the newest of every source into one snapshot. Asking costs a lock and a reference count per source,
-//! so every exporter asks for itself, and none waits for a device.
+//! Combines the newest sample of every source in a snapshot. That costs a lock and a reference count for each source, so
+//! each exporter takes its own, and none waits for a device.
 
 use std::{
     sync::Arc,
@@ -18,40 +18,40 @@ use crate::{
     },
 };
 
-/// The places of the enabled sources.
+/// The newest samples of the enabled sources; `None` for one that is disabled.
 pub struct Sampler {
     /// When the agent started.
     pub started: SystemTime,
     /// The node's name.
     pub node: Arc<str>,
-    /// `None`: switched off.
+    /// The network source.
     pub network: Option<Arc<LatestSample<Network>>>,
-    /// `None`: switched off.
+    /// The GPU sources.
     pub gpus: Option<Arc<LatestGpus>>,
-    /// `None`: one of the two is switched off.
+    /// Needs both.
     pub idle: Option<Arc<LatestSample<Idle>>>,
-    /// `None`: switched off.
+    /// The host source.
     pub host: Option<Arc<LatestSample<Host>>>,
-    /// How the configuration is doing.
+    /// Whether reloads succeed.
     pub configuration: Arc<ReloadStatus>,
-    /// How sending by OTLP is doing.
+    /// The state of the OTLP export.
     pub otlp: Arc<ExportStats>,
-    /// How the ledger is doing; `None` where there is none.
+    /// The state of the ledger; `None`: it is disabled.
     pub ledger: Option<Arc<Counts>>,
 }
 
 impl Sampler {
-    /// Whether GPUs are read here at all.
+    /// Whether the GPU sources are enabled.
     pub fn has_gpus(&self) -> bool {
         self.gpus.is_some()
     }
 
-    /// Gives the GPUs up, and says for how long; `None` when their source is off. Blocks for up to a second.
+    /// Releases the GPUs and returns for how long; `None`: their sources are disabled. Blocks for up to a second.
     pub fn release_gpus(&self) -> Option<Duration> {
         self.gpus.as_ref().map(|gpus| gpus.release())
     }
 
-    /// Everything known now.
+    /// A snapshot of the newest samples.
     pub fn snapshot(&self) -> Snapshot {
         let now = clock::now();
         let mut sources = Vec::new();
@@ -76,11 +76,11 @@ impl Sampler {
 }
 
 fn look<T>(
-    place: Option<&LatestSample<T>>,
+    latest: Option<&LatestSample<T>>,
     now: &Moment,
     sources: &mut Vec<crate::sample::SourceHealth>,
 ) -> Option<Arc<T>> {
-    let (sample, health) = place?.look(now);
+    let (sample, health) = latest?.look(now);
     sources.push(health);
     sample
 }

@@ -1,5 +1,4 @@
-//! The verbs of the command line: one request to the running agent, and its answer or one line that says why there is
-//! none.
+//! The client for the commands: one request to the running agent, and its answer or one line of error.
 
 use std::{io, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
@@ -14,15 +13,15 @@ use tokio::{net::UnixStream, time::timeout};
 use super::{GPU_RELEASE, LOG_LEVEL};
 use crate::{Misconfigured, config::Admin};
 
-/// How long an agent may take to answer; longer than it may take itself.
+/// The time limit of an answer; longer than the server's.
 const DEADLINE: Duration = Duration::from_secs(15);
-/// Bytes of an answer.
+/// The longest answer, in bytes.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// From which level on the agent logs; with a level, changes it first.
+/// Returns the level of the log, after changing it if one is given.
 ///
 /// # Errors
-/// If there is no agent, it may not be asked, or it refuses.
+/// If there is no agent, permission is missing, or the agent refuses.
 pub fn log_level(admin: &Admin, level: Option<&str>) -> anyhow::Result<String> {
     match level {
         Some(level) => ask(admin, Method::PUT, LOG_LEVEL, level),
@@ -30,10 +29,10 @@ pub fn log_level(admin: &Admin, level: Option<&str>) -> anyhow::Result<String> {
     }
 }
 
-/// Has the agent give its GPUs up for a while; says for how long.
+/// Makes the agent release its GPUs for a while; returns for how long.
 ///
 /// # Errors
-/// If there is no agent, it may not be asked, or it has no GPUs.
+/// If there is no agent, permission is missing, or the agent reads no GPUs.
 pub fn gpu_release(admin: &Admin) -> anyhow::Result<String> {
     ask(admin, Method::POST, GPU_RELEASE, "")
 }
@@ -51,7 +50,7 @@ fn ask(admin: &Admin, method: Method, route: &str, body: &str) -> anyhow::Result
         .uri(route)
         .header(HOST, "localhost")
         .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))?;
-    // Made inside, where the runtime has its clock.
+    // `timeout` needs the runtime's clock.
     let answer = runtime.block_on(async { timeout(DEADLINE, talk(path, request)).await });
     let late = || {
         let (path, seconds) = (path.display(), DEADLINE.as_secs());
@@ -82,7 +81,7 @@ async fn talk(path: &Path, request: Request<Full<Bytes>>) -> anyhow::Result<Stri
     Ok(text)
 }
 
-/// Why the socket cannot be opened, and what to do about it.
+/// Explains why the socket cannot be opened.
 fn explain(path: &Path, error: &io::Error) -> String {
     let shown = path.display();
     match error.kind() {
@@ -90,7 +89,7 @@ fn explain(path: &Path, error: &io::Error) -> String {
             "no agent listens on {shown}; start one, or name its socket with --admin-socket or --config"
         ),
         io::ErrorKind::PermissionDenied => {
-            // Of a directory that is closed, too, nothing more is known.
+            // In a directory that cannot be searched, the group is unknown.
             let group = std::fs::metadata(path)
                 .ok()
                 .filter(|data| data.mode() & 0o060 != 0)

@@ -1,14 +1,13 @@
-//! Administration of the running agent: HTTP over a Unix socket that only root, the agent's own user and one configured
-//! group may use. `socket` makes and removes it, `peer` says who is on the other side, `server` answers, `client` asks
-//! for the verbs of the command line.
+//! Administration of the running agent: HTTP over a Unix socket for root, the agent's own user and one configured group.
+//! `socket` creates and removes it, `peer` identifies the client, `server` answers, `client` is for the commands.
 //!
 //! | request | body | answer |
 //! | --- | --- | --- |
-//! | `GET /log-level` | | from which level on messages are logged |
+//! | `GET /log-level` | | the level of the log |
 //! | `PUT /log-level` | a level | the same, changed |
-//! | `POST /gpu/release` | | for how long the GPUs are given up |
+//! | `POST /gpu/release` | | for how long the GPUs are released |
 //!
-//! Each answer is text; a status that is no success has one line that says why.
+//! Each answer is text. An answer with an error status is one line with the reason.
 
 mod client;
 mod peer;
@@ -19,6 +18,5 @@ pub use client::{gpu_release, log_level};
 pub use server::serve;
 pub use socket::{Opened, Socket, open, probe};
 
-/// The routes.
 const LOG_LEVEL: &str = "/log-level";
 const GPU_RELEASE: &str = "/gpu/release";

@@ -1,18 +1,18 @@
-//! Who is on the other side of a connection. The kernel says so; that whoever could open the socket may use it is not
-//! relied on, for its permissions can be changed by mistake.
+//! The process on the other side of a connection, as the kernel identifies it. Being able to open the socket is not enough,
+//! since its permissions can be changed by mistake.
 
 use std::{fmt, io, os::fd::AsRawFd as _};
 
 use nix::unistd::{Gid, Uid, geteuid};
 use tokio::net::UnixStream;
 
-/// The process that has connected, as it was then.
+/// The credentials of the process when it connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Peer {
     uid: Uid,
-    /// Its group, and those that it has beside.
+    /// Its primary and supplementary groups.
     groups: Vec<Gid>,
-    /// `None` for one in a PID namespace that the agent does not see.
+    /// `None`: it is in a PID namespace that the agent cannot see.
     pid: Option<i32>,
 }
 
@@ -28,14 +28,14 @@ impl Peer {
         })
     }
 
-    /// Whether it is root, the agent's own user, or in that group.
+    /// Whether it is root, the agent's own user, or a member of that group.
     pub(super) fn may_administer(&self, group: Option<Gid>) -> bool {
         self.uid.is_root()
             || self.uid == geteuid()
             || group.is_some_and(|group| self.groups.contains(&group))
     }
 
-    /// Its user, for messages of which there is one a user.
+    /// The user ID.
     pub(super) fn uid(&self) -> u32 {
         self.uid.as_raw()
     }
@@ -51,7 +51,7 @@ impl fmt::Display for Peer {
     }
 }
 
-/// The groups that it has beside its own: `SO_PEERGROUPS`, Linux 4.13.
+/// The supplementary groups: `SO_PEERGROUPS`, Linux 4.13.
 fn supplementary(stream: &UnixStream) -> io::Result<Vec<Gid>> {
     let mut groups = vec![0_u32; 64];
     loop {
@@ -72,7 +72,7 @@ fn supplementary(stream: &UnixStream) -> io::Result<Vec<Gid>> {
             return Ok(groups.into_iter().map(Gid::from_raw).collect());
         }
         let error = io::Error::last_os_error();
-        // There are more: it has said how many, and they do not change any more.
+        // ERANGE: there are more groups. The kernel has returned their number, which is final.
         if error.raw_os_error() != Some(libc::ERANGE) || count <= groups.len() {
             return Err(error);
         }
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_other_side_is_this_process() {
+    async fn the_peer_is_this_process() {
         let (stream, _other) = UnixStream::pair().unwrap();
         let peer = Peer::of(&stream).unwrap();
         assert_eq!(peer.uid, geteuid());
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn only_root_oneself_and_the_group() {
+    fn only_root_the_own_user_and_the_group_may_administer() {
         let peer = |uid: u32, groups: &[u32]| Peer {
             uid: Uid::from_raw(uid),
             groups: groups.iter().copied().map(Gid::from_raw).collect(),

@@ -1,5 +1,5 @@
-//! Answers on the socket of administration. What a client can hold is bounded: a few connections at a time, each for
-//! one short request and for a short time.
+//! The server on the administration socket. Clients get a few connections at a time, each for one short request and a short
+//! time.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
@@ -28,26 +28,25 @@ use crate::{
     sampler::Sampler,
 };
 
-/// Connections at one time; more wait in the listener's queue.
+/// The number of connections at a time; more wait in the listener's queue.
 const CONNECTIONS: usize = 8;
-/// How long one is served, all in all. Giving the GPUs up waits a second for calls under way.
+/// The time limit of a connection. Releasing the GPUs waits up to a second for calls in progress.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Bytes of a request's head, and headers in it.
+/// The longest head of a request in bytes, and its number of headers.
 const HEAD_BYTES: usize = 8 * 1024;
 const HEADERS: usize = 32;
-/// Bytes of a request's body: a word.
+/// The longest body of a request, in bytes.
 const BODY_BYTES: usize = 64;
 
 type Answer = Response<Full<Bytes>>;
 
-/// What is administered, and by whom.
 struct Server {
     sampler: Arc<Sampler>,
     logging: Arc<Logging>,
     group: Option<Gid>,
 }
 
-/// Serves until it is dropped. The socket is the caller's to keep until then.
+/// Serves until the future is dropped.
 ///
 /// # Errors
 /// If the runtime does not take the socket.
@@ -62,14 +61,14 @@ pub async fn serve(
         logging,
         group: socket.group,
     });
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let place = Arc::clone(&places).acquire_owned().await;
+        let permit = Arc::clone(&permits).acquire_owned().await;
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of descriptors or memory: waiting is all that can help.
-                warn!("cannot accept a connection for administration: {error}");
+                // Out of descriptors or memory: only waiting helps.
+                warn!("cannot accept an administration connection: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -77,9 +76,9 @@ pub async fn serve(
         let server = Arc::clone(&server);
         tokio::spawn(async move {
             if timeout(DEADLINE, server.talk(stream)).await.is_err() {
-                debug!("a client of administration took too long");
+                debug!("an administration client exceeded the time limit");
             }
-            drop(place);
+            drop(permit);
         });
     }
 }
@@ -89,7 +88,7 @@ impl Server {
         let peer = match Peer::of(&stream) {
             Ok(peer) => peer,
             Err(error) => {
-                debug!("a client of administration went away: {error}");
+                debug!("cannot identify an administration client: {error}");
                 return;
             }
         };
@@ -104,7 +103,7 @@ impl Server {
             .max_headers(HEADERS)
             .serve_connection(TokioIo::new(stream), service);
         if let Err(error) = connection.await {
-            debug!("a client's connection for administration ended: {error}");
+            debug!("an administration connection ended: {error}");
         }
     }
 
@@ -127,7 +126,7 @@ impl Server {
             (GPU_RELEASE, _) => only("POST"),
             _ => answer(
                 StatusCode::NOT_FOUND,
-                "this agent does not know that; is it of the same version?",
+                "unknown request; is the agent of the same version?",
             ),
         }
     }
@@ -145,14 +144,14 @@ impl Server {
             Ok(level) => level,
             Err(wrong) => return answer(StatusCode::BAD_REQUEST, wrong),
         };
-        let cause = format!("asked for by {peer}; until the configuration is read again");
+        let cause = format!("requested by {peer}; until the configuration is read again");
         match self.logging.set_level(level, &cause) {
             Ok(()) => self.log_level(),
             Err(error) => answer(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")),
         }
     }
 
-    /// Gives the GPUs up. Waits for calls under way, and so not on the thread that serves.
+    /// Releases the GPUs, on another thread, since that waits for calls in progress.
     async fn release_gpus(&self, peer: &Peer) -> Answer {
         let off = || {
             answer(
@@ -167,14 +166,14 @@ impl Server {
             target: SECURITY,
             uid = peer.uid(),
             security.level = "info",
-            "the GPUs are given up: asked for by {peer}"
+            "the GPUs are released: requested by {peer}"
         );
         let sampler = Arc::clone(&self.sampler);
         let released = tokio::task::spawn_blocking(move || sampler.release_gpus()).await;
         match released {
             Ok(Some(time)) => answer(
                 StatusCode::OK,
-                format!("the GPUs are given up for {} s", time.as_secs()),
+                format!("the GPUs are released for {} s", time.as_secs()),
             ),
             _ => off(),
         }

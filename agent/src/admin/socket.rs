@@ -1,5 +1,5 @@
-//! The socket of administration: made so that at no time more may open it than should, never in place of something else,
-//! and removed at the end if it is still ours.
+//! The administration socket. It never has wider permissions than it should, never replaces anything but a stale socket of
+//! the agent, and is removed at the end if it is still the agent's.
 
 use std::{
     ffi::OsString,
@@ -27,22 +27,22 @@ use crate::{
     lock, safe_dir,
 };
 
-/// Mode of its directory, where that has to be made: who may not open the socket may know that it is there.
+/// The mode of its directory if that has to be created. Others may see the socket, but not open it.
 const DIRECTORY: u32 = 0o755;
 
-/// What has become of it.
+/// The result of opening the socket.
 #[derive(Debug)]
 pub enum Opened {
-    /// It is there.
+    /// The socket listens.
     At(Socket),
-    /// The configuration wants none.
+    /// The configuration disables it.
     Off,
-    /// The default cannot be had, for this reason; all else goes on.
+    /// The default socket cannot be opened, for this reason; the agent runs without.
     Without(String),
 }
 
 impl Opened {
-    /// The socket, if it is there.
+    /// The socket, if there is one.
     pub fn socket(&self) -> Option<&Socket> {
         match self {
             Self::At(socket) => Some(socket),
@@ -51,7 +51,7 @@ impl Opened {
     }
 }
 
-/// A socket that listens; its file goes with it.
+/// A listening socket; removes its file when dropped.
 #[derive(Debug)]
 pub struct Socket {
     pub(super) listener: UnixListener,
@@ -61,15 +61,15 @@ pub struct Socket {
     name: OsString,
     /// Device and inode.
     identity: (u64, u64),
-    /// This agent's alone as long as it is open, whatever ends the process.
+    /// Held while the socket is open; the kernel releases it when the process ends.
     _lock: File,
 }
 
-/// Makes the socket of a configuration. To be called before there is a second thread: while it is made, the process'
-/// file mode creation mask is another.
+/// Opens the socket. To be called before there is a second thread, since it changes the umask of the process for a
+/// moment.
 ///
 /// # Errors
-/// If the configuration names one that cannot be had, or a group that there is not.
+/// If a configured socket cannot be opened, or the configured group does not exist.
 pub fn open(admin: &Admin) -> Result<Opened, Misconfigured> {
     let Some(path) = admin.socket.path() else {
         return Ok(Opened::Off);
@@ -82,7 +82,7 @@ pub fn open(admin: &Admin) -> Result<Opened, Misconfigured> {
     }
 }
 
-/// What [`open`] would find; changes nothing.
+/// Checks what [`open`] would find; changes nothing.
 pub fn probe(admin: &Admin) -> Finding {
     const WHAT: &str = "administration";
     let Some(path) = admin.socket.path() else {
@@ -103,7 +103,7 @@ pub fn probe(admin: &Admin) -> Finding {
     }
 }
 
-/// Whether there has to be one. Where nothing is configured, the agent goes on without.
+/// Whether the socket is configured. The agent runs without a default one that it cannot open.
 fn is_chosen(admin: &Admin) -> bool {
     admin.socket != AdminSocket::Standard || admin.group.is_some()
 }
@@ -116,7 +116,7 @@ fn without(why: &str) -> String {
     at_least(why.to_owned(), "name another socket with admin.socket")
 }
 
-/// Everything about the socket that can be told before it is made.
+/// Checks everything that can be checked before the socket is created.
 fn look_ahead(path: &Path, group: Option<Gid>) -> Result<(), String> {
     let (parent, name) = split(path)?;
     safe_dir::probe(parent).map_err(|error| error.to_string())?;
@@ -125,7 +125,7 @@ fn look_ahead(path: &Path, group: Option<Gid>) -> Result<(), String> {
             is_locked(&directory, &name, path)?;
             is_stale(&directory, &name, path)?;
         }
-        // Who may make it may make anything in it.
+        // A directory that can be created can be written to.
         Err(error) if error.is_missing() => {}
         Err(error) => return Err(error.to_string()),
     }
@@ -134,7 +134,7 @@ fn look_ahead(path: &Path, group: Option<Gid>) -> Result<(), String> {
     })
 }
 
-/// Fails where this process may not give what is its own to that group, by the same rule as for any file.
+/// Checks that this process may give a file to that group, with a memory file.
 fn may_give_to(group: Gid) -> nix::Result<()> {
     let trial = memfd_create(c"partymeter-group", MFdFlags::MFD_CLOEXEC)?;
     fchown(trial, None, Some(group))
@@ -147,7 +147,7 @@ fn not_given(path: &Path, group: Gid, error: Errno) -> String {
     )
 }
 
-/// Fails where another agent has it.
+/// Checks that no other agent holds the lock.
 fn is_locked(directory: &File, name: &OsString, path: &Path) -> Result<(), String> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     match openat(directory, lock_of(name).as_os_str(), flags, Mode::empty()) {
@@ -171,7 +171,7 @@ fn no_lock(path: &Path, error: Errno) -> String {
     format!("cannot make {}.lock: {error}", path.display())
 }
 
-/// The group that a configuration names.
+/// The configured group.
 fn group(admin: &Admin) -> Result<Option<Gid>, String> {
     let Some(name) = &admin.group else {
         return Ok(None);
@@ -209,7 +209,7 @@ impl Socket {
             )?;
         }
         let failed = |error: io::Error| format!("cannot listen on {shown}: {error}");
-        // Whoever may open it later, at first nobody else may.
+        // Nobody else may open it until its group is set.
         let before = umask(Mode::from_bits_truncate(0o177));
         let listener = UnixListener::bind(path);
         umask(before);
@@ -232,7 +232,7 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -240,7 +240,7 @@ impl Socket {
     fn give_to(&self, group: Gid) -> nix::Result<()> {
         let name = self.name.as_os_str();
         let no_link = AtFlags::AT_SYMLINK_NOFOLLOW;
-        // First whose it is, then what they may: the group that it had before may never.
+        // The owner first, then the mode: the previous group must never have access.
         fchownat(&self.directory, name, None, Some(group), no_link)?;
         let mode = Mode::from_bits_truncate(0o660);
         fchmodat(&self.directory, name, mode, FchmodatFlags::FollowSymlink)
@@ -252,13 +252,13 @@ impl Drop for Socket {
         let found = look(&self.directory, &self.name);
         if found.is_ok_and(|data| identity(&data) == self.identity) {
             let name = self.name.as_os_str();
-            // If it cannot be removed, the next agent does.
+            // If this fails, the next agent removes it.
             let _ = unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir);
         }
     }
 }
 
-/// One agent has it at a time.
+/// Takes the lock that one agent holds at a time.
 fn lock(directory: &File, name: &OsString, path: &Path) -> Result<File, String> {
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let mode = Mode::from_bits_truncate(0o600);
@@ -281,7 +281,7 @@ fn taken(path: &Path) -> String {
     )
 }
 
-/// Whether something is there that has to be removed first: a socket of ours that nobody listens on.
+/// Whether there is a stale socket of this user to remove first. Fails for anything else that is there.
 fn is_stale(directory: &File, name: &OsString, path: &Path) -> Result<bool, String> {
     let shown = path.display();
     let data = match look(directory, name) {
@@ -291,7 +291,7 @@ fn is_stale(directory: &File, name: &OsString, path: &Path) -> Result<bool, Stri
     };
     if SFlag::from_bits_truncate(data.st_mode) & SFlag::S_IFMT != SFlag::S_IFSOCK {
         return Err(format!(
-            "{shown} is there and is no socket; help: name another"
+            "{shown} exists and is not a socket; help: name another"
         ));
     }
     if data.st_uid != geteuid().as_raw() {
@@ -307,12 +307,12 @@ fn is_stale(directory: &File, name: &OsString, path: &Path) -> Result<bool, Stri
     }
 }
 
-/// Whether somebody listens there. Does not wait for them.
+/// Whether a process listens on the socket. Does not wait for it to accept.
 fn answers(path: &Path) -> nix::Result<bool> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let client = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     match connect(client.as_raw_fd(), &UnixAddr::new(path)?) {
-        // EAGAIN: their queue is full.
+        // EAGAIN: the queue of the listener is full.
         Ok(()) | Err(Errno::EAGAIN) => Ok(true),
         Err(Errno::ECONNREFUSED) => Ok(false),
         Err(error) => Err(error),

@@ -38,7 +38,7 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
         config.protocols.len()
     );
     let mut findings = vec![Finding::required("configuration", Ok(read))];
-    let room = http::room().limit;
+    let room = http::client_limit().limit;
     findings.extend(room.map(|it| Finding::optional("limits", Err(it))));
     findings.extend(limits::look(config));
     findings.extend(sending(config));

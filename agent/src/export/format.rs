@@ -1,4 +1,4 @@
-//! The text formats of the metrics page, and which one a client wants.
+//! The text formats of the metrics page, and their negotiation.
 
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub enum Format {
     OpenMetrics,
 }
 
-/// How exactly a media range names a format; orders ranges as RFC 9110 section 12.5.1 does.
+/// The precision of a media range, ordered as in RFC 9110, 12.5.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Precision {
     Anything,
@@ -34,18 +34,18 @@ impl Format {
         }
     }
 
-    /// What the header `Accept` asks for most. The classic format where it leaves the choice, and where it asks
-    /// for neither: a page that a client may be able to read helps more than none.
+    /// The format that the header `Accept` prefers. The classic format if it prefers neither, or accepts neither: a page that
+    /// the client may be able to read helps more than none.
     pub fn negotiate(accept: &str) -> Self {
         let classic = Self::Classic.wanted(accept);
         match Self::OpenMetrics.wanted(accept) {
-            // At the same quality the format that is named goes before one that `*/*` lets through.
+            // At equal quality, the more precise range wins.
             open @ (quality, _) if quality > 0.0 && open > classic => Self::OpenMetrics,
             _ => Self::Classic,
         }
     }
 
-    /// The quality that the most precise range gives this format, and how precise it is.
+    /// The quality of the most precise range for this format, and its precision.
     fn wanted(self, accept: &str) -> (f64, Precision) {
         let ranges = accept.split(',').filter_map(|range| self.quality(range));
         let most_precise = ranges.max_by_key(|(precision, _)| *precision);
@@ -68,7 +68,7 @@ impl Format {
         let mut quality = 1.0;
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             if is(name, "q") {
-                // A quality that is no number asks for nothing.
+                // An invalid quality counts as 0.
                 quality = value.parse().unwrap_or(0.0);
             } else if is(name, "version") {
                 if value.trim_matches('"') != own_version {
@@ -86,7 +86,7 @@ mod tests {
     use super::Format;
 
     #[test]
-    fn gives_what_is_asked_for_most() {
+    fn the_preferred_format_is_chosen() {
         for open in [
             // Prometheus 3, Prometheus 2.
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;\

@@ -1,7 +1,6 @@
-//! The HTTP server: the metrics page, health, readiness. It is read-only; what changes the agent is in `admin`.
-//! Every resource that a client can hold is bounded:
-//! `connections` says who has to go, `descriptors` how many there may be, `hosts` for which names requests are taken,
-//! `compress` when a page goes out in gzip.
+//! The HTTP server: the metrics page, health and readiness. It is read-only; `admin` changes the agent. Clients' resources
+//! are bounded: `descriptors` limits the connections, `connections` chooses which to close, `hosts` checks the names of
+//! requests, `compress` compresses pages.
 
 mod compress;
 mod connections;
@@ -35,7 +34,7 @@ use tracing::{debug, warn};
 
 use self::{connections::Connections, ready::ready};
 pub use self::{
-    descriptors::{Room, room},
+    descriptors::{ClientLimit, client_limit},
     hosts::Hosts,
 };
 use super::{
@@ -46,21 +45,20 @@ use super::{
 };
 use crate::{finding::Finding, sampler::Sampler, text::printable};
 
-/// Bytes of a request's head, and headers in it.
+/// The longest head of a request in bytes, and its number of headers.
 const HEAD_BYTES: usize = 16 * 1024;
 const HEADERS: usize = 64;
 
-/// What clients may take.
+/// Limits for clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at one time, over all listeners. Where one more comes, another has to go.
+    /// Connections at a time, over all listeners. One more closes another.
     pub connections: usize,
-    /// How long a request may take, from its first byte (of a new connection: from its start) until the answer
-    /// is sent.
+    /// The time limit of a request, from its first byte, or from the start of a new connection, until the answer is sent.
     pub request: Duration,
-    /// How long a connection is kept between two requests; longer than scrapers usually wait.
+    /// How long a connection may be idle; longer than the usual scrape interval.
     pub pause: Duration,
-    /// How long requests in progress may still take once the server stops.
+    /// The time limit of requests in progress when the server stops.
     pub drain: Duration,
 }
 
@@ -80,7 +78,7 @@ type Page = Response<Full<Bytes>>;
 /// Opens a listener.
 ///
 /// # Errors
-/// If the address cannot be bound, in one line with the mend.
+/// If the address cannot be bound, in one line with the help.
 pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -100,9 +98,9 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-/// What [`bind`] finds for each address of a configuration; all are free again once this is over.
+/// Tries [`bind`] for each address, and frees them again.
 pub fn probe(addresses: &[SocketAddr]) -> Vec<Finding> {
-    // Held until the last was tried: an address may be there twice, or within another.
+    // All are held until the last is tried: addresses may be equal or overlap.
     let tried: Vec<_> = addresses.iter().map(|it| (it, bind(*it))).collect();
     let finding = |(address, outcome): &(&SocketAddr, anyhow::Result<TcpListener>)| {
         let result = match outcome {
@@ -114,10 +112,10 @@ pub fn probe(addresses: &[SocketAddr]) -> Vec<Finding> {
     tried.iter().map(finding).collect()
 }
 
-/// Serves on all listeners until `stop` is over, then lets requests in progress finish.
+/// Serves on all listeners until `stop` completes, then lets requests in progress finish.
 ///
 /// # Errors
-/// If the runtime does not take a listener.
+/// If the runtime rejects a listener.
 pub async fn serve(
     listeners: Vec<TcpListener>,
     sampler: Arc<Sampler>,
@@ -142,7 +140,7 @@ pub async fn serve(
     }
     stop.await;
     accepting.shutdown().await;
-    // The tasks that held the others are over.
+    // The tasks that held the other references have ended.
     if let Some(server) = Arc::into_inner(server) {
         let drained = timeout(limits.drain, server.graceful.shutdown()).await;
         if drained.is_err() {
@@ -158,12 +156,12 @@ struct Server {
     limits: Limits,
 }
 
-/// What every connection has a part in.
+/// Shared by all connections.
 struct Shared {
     sampler: Arc<Sampler>,
     hosts: Hosts,
     connections: Arc<Connections>,
-    /// Large pages are made one after the other.
+    /// Large pages are encoded one at a time.
     large: Arc<Semaphore>,
 }
 
@@ -173,14 +171,14 @@ impl Server {
             let (stream, _) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of descriptors or memory: waiting is all that can help.
+                    // Out of descriptors or memory: only waiting helps.
                     warn!("cannot accept a connection to the metrics page: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
             let progress = Progress::new();
-            let (place, another_goes) = self.shared.connections.enter(Arc::clone(&progress));
+            let (guard, closed_another) = self.shared.connections.enter(Arc::clone(&progress));
             let shared = Arc::clone(&self.shared);
             let to = stream.local_addr().ok();
             let doing = Arc::clone(&progress);
@@ -206,29 +204,29 @@ impl Server {
                 .max_headers(HEADERS)
                 .serve_connection(TokioIo::new(timed), service);
             let connection = self.graceful.watch(connection);
-            let number = place.number;
+            let number = guard.number;
             let task = tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     debug!("a client's connection ended: {error}");
                 }
-                drop(place);
+                drop(guard);
             });
             self.shared
                 .connections
                 .served_by(number, task.abort_handle());
-            if another_goes {
-                // Its descriptor is free before the next one takes one.
+            if closed_another {
+                // Frees its descriptor before the next one is accepted.
                 tokio::task::yield_now().await;
             }
         }
     }
 }
 
-/// The answer to a request for another machine.
+/// The answer to a request for another host.
 fn misdirected(name: &str) -> Page {
     let name = printable(name);
     let text = format!(
-        "{name} is no name of this machine; use one of its addresses, or add it to prometheus.allowed_hosts\n"
+        "{name} is not a name of this machine; help: use one of its addresses, or add it to prometheus.allowed_hosts\n"
     );
     plain(StatusCode::MISDIRECTED_REQUEST, text)
 }
@@ -239,7 +237,7 @@ async fn respond(request: &Request<Incoming>, shared: &Shared) -> Page {
         "/" | "/metrics" | "/-/healthy" | "/-/ready" => &[Method::GET, Method::HEAD],
         _ => return plain(StatusCode::NOT_FOUND, "not found; see /\n"),
     };
-    // hyper leaves the body of an answer to HEAD out by itself.
+    // hyper omits the body of an answer to HEAD.
     if !allowed.contains(request.method()) {
         let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
         let text = format!("only {}\n", names.join(" and "));
@@ -261,7 +259,7 @@ async fn respond(request: &Request<Incoming>, shared: &Shared) -> Page {
     }
 }
 
-/// Pages of more pairs are made beside the thread that serves: a probe of `/-/healthy` waits for no page.
+/// Pages with more pairs are encoded on another thread, so that a probe of `/-/healthy` does not wait for them.
 const LARGE: usize = 256;
 
 async fn metrics(request: &Request<Incoming>, shared: &Shared) -> Page {
@@ -271,7 +269,7 @@ async fn metrics(request: &Request<Incoming>, shared: &Shared) -> Page {
         values.collect::<Vec<_>>().join(",")
     };
     let format = Format::negotiate(&list(ACCEPT));
-    let gzip = compress::takes_gzip(&list(ACCEPT_ENCODING));
+    let gzip = compress::accepts_gzip(&list(ACCEPT_ENCODING));
     let snapshot = shared.sampler.snapshot();
     let pairs = snapshot.network.as_ref().map_or(0, |it| it.traffic.len());
     let write = move || -> anyhow::Result<(Bytes, bool)> {
@@ -281,9 +279,9 @@ async fn metrics(request: &Request<Incoming>, shared: &Shared) -> Page {
         Ok((compressed.map_or_else(|| text.into(), Bytes::from), is_gzip))
     };
     let made = if pairs > LARGE {
-        // The semaphore is never closed. It stays taken also where the client goes meanwhile.
-        let turn = Arc::clone(&shared.large).acquire_owned().await;
-        let made = tokio::task::spawn_blocking(move || (write(), drop(turn)).0);
+        // An error is impossible: the semaphore is never closed. The permit is kept even if the client disconnects.
+        let permit = Arc::clone(&shared.large).acquire_owned().await;
+        let made = tokio::task::spawn_blocking(move || (write(), drop(permit)).0);
         made.await.unwrap_or_else(|error| Err(error.into()))
     } else {
         write()

@@ -1,4 +1,4 @@
-//! What a client of the metrics page does, and since when: its connection writes it, and who looks for a place reads it.
+//! What a client of the metrics page does, and since when. Its connection writes it; `http::connections` reads it.
 
 use std::{
     sync::{
@@ -8,28 +8,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a client does, in the order in which they have to go.
+/// What a client does, in the order in which connections are closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Phase {
-    /// Has not sent anything yet.
+    /// Has sent nothing yet.
     Silent,
     /// Between two requests.
     Idle,
-    /// Has sent a part of a request.
+    /// Has sent part of a request.
     Asking,
     /// Has sent a request and not yet read the whole answer.
     Answered,
 }
 
-/// What one client does, and since when: written by its connection.
+/// The phase of one client, and since when.
 #[derive(Debug)]
 pub(super) struct Progress {
     began: Instant,
     phase: AtomicU8,
     /// Nanoseconds after `began`.
     since: AtomicU64,
-    /// Bytes of an answer that may not be on their way yet.
+    /// Bytes of an answer that may not have been read.
     held: AtomicUsize,
 }
 
@@ -43,17 +43,17 @@ impl Progress {
         })
     }
 
-    /// An answer of so many bytes waits for it to read.
+    /// Sets the bytes of the answer.
     pub(super) fn hold(&self, bytes: usize) {
         self.held.store(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that wait for it.
+    /// The bytes of the answer.
     pub(super) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// From now on it does this.
+    /// Enters a phase.
     pub(super) fn enter(&self, phase: Phase) {
         if phase != Phase::Answered {
             self.hold(0);
@@ -64,7 +64,7 @@ impl Progress {
         }
     }
 
-    /// The least goes first.
+    /// The connection with the least rank is closed first.
     pub(super) fn rank(&self) -> (u8, Instant) {
         let since = Duration::from_nanos(self.since.load(Ordering::Relaxed));
         let since = self.began.checked_add(since).unwrap_or(self.began);

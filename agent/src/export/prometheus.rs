@@ -1,6 +1,6 @@
-//! A snapshot as a metrics page, in both text formats, by way of prometheus-client. It writes OpenMetrics; the
-//! classic format needs no writer of its own: there a counter and an info have one name on all their lines, so
-//! they are handed over under their whole name, and their samples as a gauge's, which get no suffix.
+//! Encodes a snapshot as a metrics page, in both text formats, with prometheus-client. That crate writes OpenMetrics. In the
+//! classic format, a counter or info has its full name on all lines, so it is passed to the crate with that name, and its
+//! samples as those of a gauge, which get no suffix.
 
 use std::fmt;
 
@@ -16,14 +16,14 @@ use prometheus_client::{
 
 use super::Format;
 use crate::{
-    model::{Kind, Metric, Value, catalog, gpu},
+    model::{Kind, Metric, MetricValue, catalog, gpu},
     sample::Snapshot,
 };
 
-/// The page of a snapshot.
+/// Encodes a snapshot.
 ///
 /// # Errors
-/// None that writing to memory can have; the encoder's interface wants one.
+/// Never: writing to memory cannot fail.
 pub fn encode(snapshot: Snapshot, format: Format) -> Result<String, fmt::Error> {
     let pairs = snapshot
         .network
@@ -32,7 +32,7 @@ pub fn encode(snapshot: Snapshot, format: Format) -> Result<String, fmt::Error> 
     let gpus = snapshot.gpus.as_ref().map_or(0, |gpus| gpus.gpus.len());
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Page { snapshot, format }));
-    // Enough for names of usual length; asked for at once, because growing would copy the page many times.
+    // Enough for names of usual length: growing would copy the page many times.
     let mut page = String::with_capacity(12 * 1024 + 1500 * pairs + 24 * 1024 * gpus);
     match format {
         Format::OpenMetrics => text::encode(&mut page, &registry)?,
@@ -71,8 +71,7 @@ impl Page {
         })
     }
 
-    /// Writes a family of dcgm-exporter. Its counters do not end in `_total`, so that in OpenMetrics they cannot be
-    /// called counters.
+    /// Writes a family of dcgm-exporter. In OpenMetrics its counters have no type, since their names do not end in `_total`.
     fn encode_dcgm(
         &self,
         family: &gpu::Family,
@@ -89,8 +88,7 @@ impl Page {
         })
     }
 
-    /// Writes a family, if it has any series now: its descriptor goes with the first, for one without any would say
-    /// nothing.
+    /// Writes a family, with the descriptor before its first series; nothing if it has none.
     fn encode_family(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
@@ -117,8 +115,8 @@ impl Page {
     }
 }
 
-/// The name, unit and type to describe a metric by. In OpenMetrics the encoder adds the unit and the suffix of
-/// the type to the name of the family by itself.
+/// The name, unit and type in the descriptor of a metric. In OpenMetrics, the encoder adds the unit and the suffix of the
+/// type to the name.
 fn descriptor(
     metric: &Metric,
     format: Format,
@@ -157,13 +155,13 @@ fn encode_series(
     kind: Kind,
     format: Format,
     labels: &Labels<'_>,
-    value: Value<'_>,
+    value: MetricValue<'_>,
 ) -> fmt::Result {
     if kind == Kind::Info && format == Format::OpenMetrics {
         return family.encode_info(labels);
     }
     if labels.0.is_empty() {
-        // As a family of one it would get an empty pair of braces.
+        // A family would get an empty pair of braces.
         return encode_value(family, kind, format, value);
     }
     encode_value(&mut family.encode_family(labels)?, kind, format, value)
@@ -173,16 +171,16 @@ fn encode_value(
     series: &mut MetricEncoder<'_>,
     kind: Kind,
     format: Format,
-    value: Value<'_>,
+    value: MetricValue<'_>,
 ) -> fmt::Result {
     let none = None::<&Exemplar<NoLabelSet, f64>>;
     let counts = kind == Kind::Counter && format == Format::OpenMetrics;
     match value {
-        Value::Integer(value) if counts => series.encode_counter(&value, none),
-        Value::Real(value) if counts => series.encode_counter(&value, none),
-        Value::Integer(value) => series.encode_gauge(&value),
-        Value::Real(value) => series.encode_gauge(&value),
-        Value::Histogram(histogram) => {
+        MetricValue::Integer(value) if counts => series.encode_counter(&value, none),
+        MetricValue::Real(value) if counts => series.encode_counter(&value, none),
+        MetricValue::Integer(value) => series.encode_gauge(&value),
+        MetricValue::Real(value) => series.encode_gauge(&value),
+        MetricValue::Histogram(histogram) => {
             let bounds = histogram.bounds.iter().copied().chain([f64::INFINITY]);
             let counts = histogram.buckets.iter().copied();
             let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();

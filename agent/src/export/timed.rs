@@ -1,9 +1,8 @@
-//! A connection with a clock: a request may take so long, from its first byte until its answer is sent, and
-//! the pause between two requests so long. A client that drips its head, does not read its page or goes away
-//! silently loses the connection, and with it the place that it held.
+//! A connection with time limits for a request, from its first byte until its answer is sent, and for the pause between
+//! two requests. They close connections of clients that send slowly, do not read, or disappear.
 //!
-//! hyper has a time limit for heads alone, and counts the pause before a request as part of one: with it an
-//! idle connection could not be kept for longer than a head may take.
+//! hyper only has a limit for heads, which includes the pause before a request: an idle connection could not be kept for
+//! longer than a head may take.
 
 use std::{
     io,
@@ -20,7 +19,7 @@ use tokio::{
 
 use super::progress::{Phase, Progress};
 
-/// See the top of this file.
+/// A stream with those limits.
 pub(super) struct Timed<S> {
     stream: S,
     progress: Arc<Progress>,
@@ -34,14 +33,14 @@ pub(super) struct Timed<S> {
 enum State {
     /// Between two requests.
     Idle,
-    /// Bytes of a request have come, or are waited for on a connection that has brought none.
+    /// Part of a request has come, or the first request of a connection is awaited.
     Asked,
-    /// Bytes of its answer have gone.
+    /// Part of the answer has been sent.
     Answering,
 }
 
 impl<S> Timed<S> {
-    /// The clock starts: the first request is due.
+    /// Starts the limit of the first request.
     pub(super) fn new(
         stream: S,
         progress: Arc<Progress>,
@@ -58,7 +57,7 @@ impl<S> Timed<S> {
         }
     }
 
-    /// Fails once the time is over; until then it will wake the task when it is.
+    /// Fails once the limit is exceeded; wakes the task then.
     fn in_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.clock.as_mut().poll(cx).is_pending() {
             return Ok(());
@@ -137,8 +136,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes once a whole answer has been written, so this is an answer's end. Were it to flush in the
-    /// middle of one, the rest would begin a new time limit, no more.
+    /// hyper flushes when a whole answer has been written, so this is the end of an answer. A flush in the middle of one
+    /// would only start the limit again.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.in_time(cx)?;
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;

@@ -26,7 +26,7 @@ use std::{
 use agent_ebpf::{End, Role};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::sample::Connection;
+use crate::sample::ConnectionRecord;
 
 /// One connection, as a line of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ struct Owner {
 }
 
 impl Owner {
-    fn entry(&self, connection: &Connection) -> Entry {
+    fn entry(&self, connection: &ConnectionRecord) -> Entry {
         Entry {
             node: self.node.clone(),
             party_id: self.party_id.clone(),
@@ -93,7 +93,7 @@ impl Owner {
     }
 
     /// Writes one connection as a line of JSON.
-    fn write(&self, connection: &Connection, out: &mut impl io::Write) -> io::Result<()> {
+    fn write(&self, connection: &ConnectionRecord, out: &mut impl io::Write) -> io::Result<()> {
         serde_json::to_writer(&mut *out, &self.entry(connection))?;
         out.write_all(b"\n")
     }
@@ -104,7 +104,11 @@ impl Owner {
 /// # Errors
 /// Where it cannot be written as JSON.
 #[cfg(feature = "fuzz")]
-pub fn line(node: &str, party_id: Option<&str>, connection: &Connection) -> io::Result<Vec<u8>> {
+pub fn line(
+    node: &str,
+    party_id: Option<&str>,
+    connection: &ConnectionRecord,
+) -> io::Result<Vec<u8>> {
     let owner = Owner {
         node: node.to_owned(),
         party_id: party_id.map(str::to_owned),

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::sample::Ledger;
+use crate::sample::LedgerState;
 
 /// What can fail independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +43,13 @@ pub struct Counts {
 
 impl Counts {
     /// The current state. Each ended connection is in one of `written`, `overflow`, `failed` and `pending`.
-    pub fn get(&self) -> Ledger {
+    pub fn get(&self) -> LedgerState {
         // Read in this order, `written` and `failed` never exceed `accepted`.
         let written = self.written.load(Ordering::Acquire);
         let failed = self.failed.load(Ordering::Acquire);
         let accepted = self.accepted.load(Ordering::Acquire);
         let problems = self.problems();
-        Ledger {
+        LedgerState {
             written,
             overflow: self.overflow.load(Ordering::Relaxed),
             failed,

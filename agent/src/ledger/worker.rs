@@ -21,7 +21,7 @@ use super::{
     segment::{Segment, whole_lines},
     status::{Counts, Task},
 };
-use crate::{config::Ledger as Limits, sample::Connection};
+use crate::{config::Ledger as Limits, sample::ConnectionRecord};
 
 /// How often to write, retry, look for a request for the open connections, and remove old files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,9 +35,9 @@ const MAX_PENDING: usize = 256 << 10;
 /// What the thread receives.
 pub(super) enum Item {
     /// A connection that has ended.
-    Ended(Box<Connection>),
+    Ended(Box<ConnectionRecord>),
     /// All open connections.
-    Open(Vec<Connection>),
+    Open(Vec<ConnectionRecord>),
 }
 
 /// Writes one ledger.
@@ -110,7 +110,7 @@ impl LedgerWorker {
     }
 
     /// Appends a connection to what is pending. It counts as written once it is in a file.
-    fn append(&mut self, connection: &Connection) {
+    fn append(&mut self, connection: &ConnectionRecord) {
         let before = self.pending.len();
         if before >= MAX_PENDING || self.owner.write(connection, &mut self.pending).is_err() {
             self.pending.truncate(before);
@@ -159,7 +159,7 @@ impl LedgerWorker {
     }
 
     /// Writes the list of open connections, after all that have ended before: a reader of both misses none.
-    fn write_open(&mut self, connections: &[Connection]) -> io::Result<()> {
+    fn write_open(&mut self, connections: &[ConnectionRecord]) -> io::Result<()> {
         self.flush();
         if self.counts.is_failing(Task::Write) {
             // The failure is reported already.

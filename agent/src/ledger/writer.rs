@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::Config,
     safe_dir,
-    sample::{Connection, Witness},
+    sample::{ConnectionObserver, ConnectionRecord},
 };
 
 /// How many connections the queue holds.
@@ -84,8 +84,8 @@ impl Writer {
     }
 }
 
-impl Witness for Writer {
-    fn ended(&mut self, connection: &Connection) {
+impl ConnectionObserver for Writer {
+    fn ended(&mut self, connection: &ConnectionRecord) {
         self.counts.accept();
         let item = Item::Ended(Box::new(connection.clone()));
         if self.to.try_send(item).is_err() {
@@ -97,7 +97,7 @@ impl Witness for Writer {
         self.wants_open.load(Ordering::Relaxed)
     }
 
-    fn open(&mut self, connections: Vec<Connection>) {
+    fn open(&mut self, connections: Vec<ConnectionRecord>) {
         // If the queue is full, the request stays.
         if self.to.try_send(Item::Open(connections)).is_ok() {
             self.wants_open.store(false, Ordering::Relaxed);

@@ -1,8 +1,8 @@
-//! The two forms of a line: for people, and a JSON object for machines.
+//! The two formats of a line: text and JSON.
 
 use std::fmt;
 
-use serde_json::{Map, Value as Json_, json};
+use serde_json::{Map, Value, json};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
     fmt::{
@@ -13,10 +13,10 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{Fields, Value, metadata, span_context};
+use super::{Fields, LogValue, metadata, span_context};
 use crate::{config::Config, text::visible};
 
-/// `2026-11-24T02:26:21.123456Z  WARN a sentence key=value`
+/// `2026-11-24T02:26:21.123456Z  WARN a message key=value`
 pub(super) struct Text;
 
 impl<S, N> FormatEvent<S, N> for Text
@@ -39,7 +39,7 @@ where
         };
         write!(out, "{dim}")?;
         SystemTime.format_time(&mut out)?;
-        // One line for a message, whatever is in it.
+        // A message is always one line.
         let message = message.replace(['\n', '\r'], " ");
         let message: String = message.chars().flat_map(visible).collect();
         write!(out, "{plain} {color}{level:>5}{plain} {message}")?;
@@ -60,7 +60,7 @@ const fn color(level: Level) -> &'static str {
     }
 }
 
-/// One JSON object: `timestamp`, `level`, `target`, `message`, then whose line it is, then the fields of the message.
+/// One JSON object: `timestamp`, `level`, `target`, `message`, the node and party, the trace, then the other fields.
 pub(super) struct Json {
     node: String,
     party: Option<String>,
@@ -91,7 +91,7 @@ where
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         let mut line = Map::new();
-        let mut add = |name: &str, value: Json_| drop(line.insert(name.to_owned(), value));
+        let mut add = |name: &str, value: Value| drop(line.insert(name.to_owned(), value));
         add("timestamp", time.into());
         add("level", level.as_str().into());
         add("target", target.into());
@@ -106,13 +106,13 @@ where
         }
         for (name, value) in others {
             let value = match value {
-                Value::Text(text) => text.into(),
-                Value::Integer(value) => value.into(),
-                Value::Real(value) => json!(value),
-                Value::Bool(value) => value.into(),
+                LogValue::Text(text) => text.into(),
+                LogValue::Integer(value) => value.into(),
+                LogValue::Real(value) => json!(value),
+                LogValue::Bool(value) => value.into(),
             };
             add(name, value);
         }
-        writeln!(out, "{}", Json_::Object(line))
+        writeln!(out, "{}", Value::Object(line))
     }
 }

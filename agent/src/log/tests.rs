@@ -1,4 +1,4 @@
-//! Which messages a level lets through.
+//! Levels, and messages that no level hides.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 
-/// What was written so far.
+/// A writer that keeps what is written.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -36,32 +36,32 @@ impl Written {
     }
 }
 
-/// Logs as the agent does, at that level.
+/// Logs as the agent does, and returns the text.
 fn logging(level: Option<Level>, act: impl FnOnce(&Logging)) -> String {
     let config = Log {
         level,
         ..crate::config::tests::minimal().log
     };
     let (filter, handle) = reload::Layer::new(filter(&config).unwrap());
-    let limit = Arc::new(Limit::default());
+    let repeats = Arc::new(Repeats::default());
     let written = Written::default();
     let lines = fmt::layer()
         .with_writer(written.clone())
         .with_ansi(false)
         .event_format(Text)
-        .with_filter(Arc::clone(&limit).filter())
+        .with_filter(Arc::clone(&repeats).filter())
         .with_filter(filter);
     let logging = Logging {
         filter: handle,
         state: State::new(config),
-        limit,
+        repeats,
     };
     with_default(Registry::default().with(lines), || act(&logging));
     written.text()
 }
 
 #[test]
-fn no_level_hides_what_is_about_security() {
+fn no_level_hides_messages_about_security() {
     for level in [None, Some(Level::ERROR), Some(Level::WARN)] {
         let text = logging(level, |_| {
             info!("an ordinary message");
@@ -75,16 +75,15 @@ fn no_level_hides_what_is_about_security() {
 }
 
 #[test]
-fn a_change_of_the_level_is_told_before_it_takes_effect() {
+fn a_change_of_the_level_is_logged_before_it_takes_effect() {
     let text = logging(Some(Level::INFO), |logging| {
         logging.set_level(None, &"somebody asked").unwrap();
         error!("an ordinary message");
-        // No change.
         logging.set_level(None, &"again").unwrap();
         logging
             .set_level(Some(Level::INFO), &"somebody asked")
             .unwrap();
-        // The same once more is no repetition that is held back.
+        // The number in its message keeps it from being suppressed as a repetition.
         logging.set_level(None, &"somebody asked").unwrap();
         logging.set_level(Some(Level::WARN), &"another").unwrap();
         assert_eq!(logging.level(), Some(Level::WARN));
@@ -104,15 +103,14 @@ fn a_change_of_the_level_is_told_before_it_takes_effect() {
     );
 }
 
-/// How often something about security came again is about security, too.
 #[test]
-fn repetitions_are_told_at_every_level() {
+fn repetitions_of_messages_about_security_are_reported_at_every_level() {
     let text = logging(None, |logging| {
         for _ in 0..3 {
             warn!(target: SECURITY, "a stranger");
         }
-        logging.limit.age();
-        logging.tell_repeated();
+        logging.repeats.age();
+        logging.report_repeated();
     });
     assert_eq!(text.matches("WARN a stranger").count(), 1, "{text}");
     assert!(

@@ -1,9 +1,12 @@
-//! The metrics of the agent about itself: they say how far the others are to be believed.
+//! The metrics of the agent itself: they show how reliable the others are.
 
 use std::time::UNIX_EPOCH;
 
-use super::{Histogram, Kind, Metric, Reset, Value, opentelemetry::otel};
-use crate::sample::{Dropped, Durations, FailureKind};
+use super::{
+    metric::{Histogram, Kind, Metric, MetricValue, Reset},
+    opentelemetry::otel,
+};
+use crate::sample::{Durations, ExportDropReason, FailureKind};
 
 const START: Reset = Reset::Agent;
 
@@ -17,13 +20,13 @@ pub(super) static METRICS: &[Metric] = &[
         source: "Cargo.toml",
         reset: Reset::None,
         opentelemetry: &[otel("partymeter.build")],
-        read: |_, emit| emit(&[env!("CARGO_PKG_VERSION")], Value::Integer(1)),
+        read: |_, emit| emit(&[env!("CARGO_PKG_VERSION")], MetricValue::Integer(1)),
     },
     Metric {
         name: "partymeter_source_up",
         kind: Kind::Gauge,
         unit: "1",
-        help: "Whether the source reads; why not is on /-/ready and in the log.",
+        help: "Whether the source can be read; if not, /-/ready and the log say why.",
         labels: &["source"],
         source: "the agent",
         reset: Reset::None,
@@ -32,7 +35,7 @@ pub(super) static METRICS: &[Metric] = &[
             for health in &snapshot.sources {
                 emit(
                     &[&health.source],
-                    Value::Integer(u64::from(health.down.is_none())),
+                    MetricValue::Integer(u64::from(health.down.is_none())),
                 );
             }
         },
@@ -41,7 +44,7 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_source_duration_seconds",
         kind: Kind::Histogram,
         unit: "s",
-        help: "How long one round of the source took.",
+        help: "Duration of one round of the source.",
         labels: &["source"],
         source: "the agent",
         reset: START,
@@ -55,7 +58,7 @@ pub(super) static METRICS: &[Metric] = &[
                     sum: *sum,
                     fine: None,
                 };
-                emit(&[&health.source], Value::Histogram(histogram));
+                emit(&[&health.source], MetricValue::Histogram(histogram));
             }
         },
     },
@@ -63,7 +66,7 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_source_errors_total",
         kind: Kind::Counter,
         unit: "{error}",
-        help: "Rounds of the source that failed, by the kind of failure.",
+        help: "Failed rounds of the source, by kind of failure.",
         labels: &["source", "kind"],
         source: "the agent",
         reset: START,
@@ -72,7 +75,7 @@ pub(super) static METRICS: &[Metric] = &[
             for health in &snapshot.sources {
                 for kind in FailureKind::ALL {
                     let count = health.errors[kind as usize];
-                    emit(&[&health.source, kind.name()], Value::Integer(count));
+                    emit(&[&health.source, kind.name()], MetricValue::Integer(count));
                 }
             }
         },
@@ -81,7 +84,7 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_snapshot_age_seconds",
         kind: Kind::Gauge,
         unit: "s",
-        help: "Age of the newest sample of the source; what is too old is not shown.",
+        help: "Age of the source's newest sample; samples that are too old are not exported.",
         labels: &["source"],
         source: "the agent",
         reset: Reset::None,
@@ -89,7 +92,7 @@ pub(super) static METRICS: &[Metric] = &[
         read: |snapshot, emit| {
             for health in &snapshot.sources {
                 if let Some(age) = health.age_seconds {
-                    emit(&[&health.source], Value::Real(age));
+                    emit(&[&health.source], MetricValue::Real(age));
                 }
             }
         },
@@ -98,7 +101,7 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_config_reload_success",
         kind: Kind::Gauge,
         unit: "1",
-        help: "Whether the configuration was right when it was last read; if not, the one before goes on.",
+        help: "Whether the configuration was valid when it was last read; if not, the previous one stays in effect.",
         labels: &[],
         source: "the agent",
         reset: Reset::None,
@@ -106,7 +109,7 @@ pub(super) static METRICS: &[Metric] = &[
         read: |snapshot, emit| {
             emit(
                 &[],
-                Value::Integer(u64::from(snapshot.configuration.success)),
+                MetricValue::Integer(u64::from(snapshot.configuration.success)),
             );
         },
     },
@@ -114,7 +117,7 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_config_reload_timestamp_seconds",
         kind: Kind::Gauge,
         unit: "s",
-        help: "When the configuration was last taken in, in seconds since 1970.",
+        help: "Time of the last successful load of the configuration, in seconds since 1970.",
         labels: &[],
         source: "the agent",
         reset: Reset::None,
@@ -122,7 +125,7 @@ pub(super) static METRICS: &[Metric] = &[
         read: |snapshot, emit| {
             let taken = snapshot.configuration.taken.duration_since(UNIX_EPOCH);
             if let Ok(since) = taken {
-                emit(&[], Value::Real(since.as_secs_f64()));
+                emit(&[], MetricValue::Real(since.as_secs_f64()));
             }
         },
     },
@@ -130,7 +133,7 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_otlp_up",
         kind: Kind::Gauge,
         unit: "1",
-        help: "Whether the receiver of OTLP took the last message of the signal.",
+        help: "Whether the OTLP receiver accepted the last message of the signal.",
         labels: &["signal"],
         source: "the agent",
         reset: Reset::None,
@@ -138,7 +141,7 @@ pub(super) static METRICS: &[Metric] = &[
         read: |snapshot, emit| {
             for it in &snapshot.otlp {
                 if let Some(up) = it.up {
-                    emit(&[it.signal], Value::Integer(u64::from(up)));
+                    emit(&[it.signal], MetricValue::Integer(u64::from(up)));
                 }
             }
         },
@@ -147,14 +150,14 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_otlp_points_sent_total",
         kind: Kind::Counter,
         unit: "{point}",
-        help: "Data points, log records or spans that the receiver of OTLP has taken.",
+        help: "Data points, log records or spans that the OTLP receiver accepted.",
         labels: &["signal"],
         source: "the agent",
         reset: START,
         opentelemetry: &[otel("partymeter.otlp.points.sent")],
         read: |snapshot, emit| {
             for it in &snapshot.otlp {
-                emit(&[it.signal], Value::Integer(it.sent));
+                emit(&[it.signal], MetricValue::Integer(it.sent));
             }
         },
     },
@@ -162,15 +165,15 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_otlp_points_dropped_total",
         kind: Kind::Counter,
         unit: "{point}",
-        help: "Data points, log records or spans that were not sent or not taken; of points that are replaced by newer ones no counter loses anything.",
+        help: "Data points, log records or spans that were not sent or not accepted; a counter loses nothing if a newer point replaces one.",
         labels: &["signal", "reason"],
         source: "the agent",
         reset: START,
         opentelemetry: &[otel("partymeter.otlp.points.dropped")],
         read: |snapshot, emit| {
             for it in &snapshot.otlp {
-                for (reason, count) in Dropped::ALL.into_iter().zip(it.dropped) {
-                    emit(&[it.signal, reason.name()], Value::Integer(count));
+                for (reason, count) in ExportDropReason::ALL.into_iter().zip(it.dropped) {
+                    emit(&[it.signal, reason.name()], MetricValue::Integer(count));
                 }
             }
         },
@@ -179,14 +182,14 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_ledger_up",
         kind: Kind::Gauge,
         unit: "1",
-        help: "Whether the ledger can be written; why not is on /-/ready and in the log.",
+        help: "Whether the ledger can be written; if not, /-/ready and the log say why.",
         labels: &[],
         source: "the agent",
         reset: Reset::None,
         opentelemetry: &[otel("partymeter.ledger.up")],
         read: |snapshot, emit| {
             if let Some(it) = &snapshot.ledger {
-                emit(&[], Value::Integer(u64::from(it.is_writable)));
+                emit(&[], MetricValue::Integer(u64::from(it.is_writable)));
             }
         },
     },
@@ -194,14 +197,14 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_ledger_pending",
         kind: Kind::Gauge,
         unit: "{connection}",
-        help: "Connections that have ended and are not yet in a file of the ledger.",
+        help: "Ended connections that are not yet in a file of the ledger.",
         labels: &[],
         source: "the agent",
         reset: Reset::None,
         opentelemetry: &[otel("partymeter.ledger.pending")],
         read: |snapshot, emit| {
             if let Some(it) = &snapshot.ledger {
-                emit(&[], Value::Integer(it.pending));
+                emit(&[], MetricValue::Integer(it.pending));
             }
         },
     },
@@ -209,14 +212,14 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_ledger_records_total",
         kind: Kind::Counter,
         unit: "{connection}",
-        help: "Connections that were written to a file of the ledger.",
+        help: "Connections written to a file of the ledger.",
         labels: &[],
         source: "the agent",
         reset: START,
         opentelemetry: &[otel("partymeter.ledger.records")],
         read: |snapshot, emit| {
             if let Some(it) = &snapshot.ledger {
-                emit(&[], Value::Integer(it.written));
+                emit(&[], MetricValue::Integer(it.written));
             }
         },
     },
@@ -224,15 +227,15 @@ pub(super) static METRICS: &[Metric] = &[
         name: "partymeter_ledger_dropped_total",
         kind: Kind::Counter,
         unit: "{connection}",
-        help: "Connections that are lost to the ledger: too many waited to be written (overflow), or they could not be (write).",
+        help: "Connections lost to the ledger: too many were waiting (overflow), or writing failed (write).",
         labels: &["reason"],
         source: "the agent",
         reset: START,
         opentelemetry: &[otel("partymeter.ledger.dropped")],
         read: |snapshot, emit| {
             if let Some(it) = &snapshot.ledger {
-                emit(&["overflow"], Value::Integer(it.overflow));
-                emit(&["write"], Value::Integer(it.failed));
+                emit(&["overflow"], MetricValue::Integer(it.overflow));
+                emit(&["write"], MetricValue::Integer(it.failed));
             }
         },
     },

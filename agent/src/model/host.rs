@@ -8,12 +8,15 @@ use opentelemetry_semantic_conventions::{
     },
 };
 
-use super::{Kind, Metric, Reset, Value, opentelemetry::otel};
+use super::{
+    metric::{Kind, Metric, MetricValue, Reset},
+    opentelemetry::otel,
+};
 use crate::sample::{Process, Snapshot};
 
 const START: Reset = Reset::Agent;
 
-/// A metric of the agent's own process, under the name that every exporter uses.
+/// A metric of the agent's process, under the conventional name.
 macro_rules! process {
     ($name:literal, $kind:ident, $unit:literal, $reset:expr, $source:literal, $help:literal, $field:ident, $value:ident, $otel:expr) => {
         Metric {
@@ -31,7 +34,7 @@ macro_rules! process {
                     ..
                 }) = process(snapshot)
                 {
-                    emit(&[], Value::$value(*value));
+                    emit(&[], MetricValue::$value(*value));
                 }
             },
         }
@@ -43,7 +46,7 @@ pub(super) static METRICS: &[Metric] = &[
         name: "memory_usage_bytes",
         kind: Kind::Gauge,
         unit: "By",
-        help: "Memory in use: of the system, what is not available to programs; of the GPUs, what is allocated on all.",
+        help: "Memory in use: by the system, what is not available to programs; by the GPUs, the sum of what is allocated.",
         labels: &["type", "node"],
         source: "/proc/meminfo, nvmlDeviceGetMemoryInfo_v2",
         reset: Reset::None,
@@ -60,12 +63,15 @@ pub(super) static METRICS: &[Metric] = &[
         ],
         read: |snapshot, emit| {
             if let Some(used) = snapshot.host.as_deref().and_then(|host| host.memory_used) {
-                emit(&["system_memory", &snapshot.node], Value::Integer(used));
+                emit(
+                    &["system_memory", &snapshot.node],
+                    MetricValue::Integer(used),
+                );
             }
             let gpus = snapshot.gpus.iter().flat_map(|gpus| &gpus.gpus);
             let used = gpus.filter_map(|gpu| gpu.reading.as_ref()?.memory?.used);
             if let Some(used) = used.reduce(u64::saturating_add) {
-                emit(&["gpu_memory", &snapshot.node], Value::Integer(used));
+                emit(&["gpu_memory", &snapshot.node], MetricValue::Integer(used));
             }
         },
     },
@@ -118,7 +124,7 @@ pub(super) static METRICS: &[Metric] = &[
         Gauge,
         "{file_descriptor}",
         Reset::None,
-        "/proc/self/limits",
+        "getrlimit(2)",
         "File descriptors that the agent may open.",
         max_fds,
         Integer,

@@ -1,4 +1,4 @@
-//! The catalog for people and programs: what `partymeter metrics` prints.
+//! Prints the catalog, for `partymeter metrics`.
 
 use std::{
     collections::BTreeMap,
@@ -30,13 +30,13 @@ struct Row {
     source: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     reset: &'static str,
-    /// The least and the greatest value; what a library says beyond is not published.
+    /// The least and greatest value; others are not exported.
     #[serde(skip_serializing_if = "Option::is_none")]
     range: Option<[f64; 2]>,
     opentelemetry: Vec<Converted>,
 }
 
-/// As what it goes out by OTLP.
+/// The metric in OpenTelemetry.
 #[derive(Serialize)]
 struct Converted {
     name: &'static str,

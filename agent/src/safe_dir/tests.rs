@@ -1,4 +1,4 @@
-//! What is refused, and what is not.
+//! Directories that are trusted, and that are not.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
 
 use super::*;
 
-/// A directory of this test alone, that is gone with it.
+/// A temporary directory.
 struct Place(PathBuf);
 
 impl Place {
@@ -35,12 +35,12 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn told(result: Result<File, Unsafe>) -> String {
+fn told(result: Result<File, UnsafeDirectory>) -> String {
     result.unwrap_err().to_string()
 }
 
 #[test]
-fn what_is_missing_is_made_with_its_mode() {
+fn missing_components_are_created_with_the_mode() {
     let place = Place::new("made");
     let path = place.join("a/b");
     assert!(open(&path).unwrap_err().is_missing());
@@ -49,7 +49,7 @@ fn what_is_missing_is_made_with_its_mode() {
     open_or_create(&path, 0o700).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&place.join("a")), mode(&path)), (0o700, 0o700));
-    // As it is, from now on.
+    // It exists from now on.
     open_or_create(&path, 0o755).unwrap();
     open(&path).unwrap();
     assert_eq!(mode(&path), 0o700);
@@ -58,7 +58,7 @@ fn what_is_missing_is_made_with_its_mode() {
 }
 
 #[test]
-fn a_symbolic_link_is_no_directory_but_may_be_on_the_way() {
+fn a_symbolic_link_is_rejected_except_on_the_path() {
     let place = Place::new("link");
     fs::create_dir(place.join("real")).unwrap();
     fs::create_dir(place.join("real/inner")).unwrap();
@@ -71,7 +71,7 @@ fn a_symbolic_link_is_no_directory_but_may_be_on_the_way() {
         );
         assert_eq!(told(result), refusal);
     }
-    // Where the one that it should lead to is not there either, nothing is made.
+    // If its target does not exist either, nothing is created.
     symlink("nowhere", place.join("dangling")).unwrap();
     assert!(told(open_or_create(&place.join("dangling"), 0o700)).contains("is a symbolic link"));
     assert!(!place.join("nowhere").exists());
@@ -84,7 +84,7 @@ fn a_symbolic_link_is_no_directory_but_may_be_on_the_way() {
 }
 
 #[test]
-fn who_else_can_write_is_told() {
+fn a_directory_that_others_can_write_to_is_rejected() {
     let place = Place::new("writable");
     let path = place.join("inner");
     fs::create_dir(&path).unwrap();
@@ -97,7 +97,7 @@ fn who_else_can_write_is_told() {
     }
     set_mode(&path, 0o700);
     open(&path).unwrap();
-    // A parent that others can write to is none where the bit is not set that keeps what is in it.
+    // A parent that others can write to needs the sticky bit.
     set_mode(&place.0, 0o1777);
     open(&path).unwrap();
     set_mode(&place.0, 0o777);
@@ -110,7 +110,7 @@ fn who_else_can_write_is_told() {
 
 #[test]
 #[ignore = "needs root: `cargo xtask test` runs it"]
-fn a_foreign_owner_is_refused_on_the_whole_way() {
+fn a_foreign_owner_is_rejected_on_the_whole_path() {
     assert!(
         geteuid().is_root(),
         "needs root: only root can give a directory away"
@@ -125,7 +125,7 @@ fn a_foreign_owner_is_refused_on_the_whole_way() {
     chown(&place.0, Some(65_534), None).unwrap();
     assert!(told(open(&path)).contains("belongs to the user 65534"));
     chown(&place.0, Some(0), None).unwrap();
-    // A link that somebody else has put there, as anybody can in /tmp.
+    // A link of another user, as in /tmp.
     set_mode(&place.0, 0o1777);
     let link = place.join("link");
     symlink(&place.0, &link).unwrap();

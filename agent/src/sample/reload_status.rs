@@ -5,16 +5,23 @@ use std::{
     time::SystemTime,
 };
 
-use super::Configuration;
-
 /// The state of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct ReloadState {
+    /// Whether it was valid when it was last read.
+    pub success: bool,
+    /// When it was last loaded.
+    pub taken: SystemTime,
+}
+
+/// A shared [`ReloadState`].
 #[derive(Debug)]
-pub struct ReloadStatus(Mutex<Configuration>);
+pub struct ReloadStatus(Mutex<ReloadState>);
 
 impl Default for ReloadStatus {
     /// With a configuration that has just been loaded.
     fn default() -> Self {
-        Self(Mutex::new(Configuration {
+        Self(Mutex::new(ReloadState {
             success: true,
             taken: SystemTime::now(),
         }))
@@ -23,7 +30,7 @@ impl Default for ReloadStatus {
 
 impl ReloadStatus {
     /// A copy of the current state.
-    pub fn get(&self) -> Configuration {
+    pub fn get(&self) -> ReloadState {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,8 +1,7 @@
-//! Drives a source on a thread of its own: at the interval while it works, with a growing pause while it
-//! fails. The newest sample and the health lie in a [`LatestSample`], from which the sampler takes them.
+//! Runs a source on its own thread: every interval while it works, with a growing pause while it fails. The newest sample
+//! and the health are in a [`LatestSample`].
 //!
-//! An outage is one line in the log when it begins and one when it ends, whatever else goes wrong in between; the
-//! reason of the moment is in the health.
+//! An outage is logged when it begins and when it ends, even if its reason changes; the health has the current reason.
 
 use std::{
     io,
@@ -21,14 +20,12 @@ use super::{
     clock::{self, Moment},
 };
 use crate::{
+    backoff::Backoff,
     log::ROUND,
     sample::{Durations, FailureKind, SourceHealth},
 };
 
-/// The longest pause between two tries of a source that fails.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-
-/// Where a source leaves its newest sample. Held by the agent; the thread ends when it is dropped.
+/// A source's newest sample and its health. The source's thread ends when it is dropped.
 pub struct LatestSample<T> {
     name: Arc<str>,
     deadline: Duration,
@@ -40,9 +37,9 @@ struct State<T> {
     round_began: Option<Moment>,
     late_counted: bool,
     down: Option<Failure>,
-    /// The log says that it is down.
-    told: bool,
-    /// What it reads, as far as that is known.
+    /// Whether the outage has been logged.
+    is_logged: bool,
+    /// As [`Source::about`].
     about: Option<Arc<str>>,
     errors: [u64; FailureKind::ALL.len()],
     durations: Durations,
@@ -54,9 +51,9 @@ impl<T> LatestSample<T> {
             newest: None,
             round_began: None,
             late_counted: false,
-            // Not absent, which is no fault: until it has been read the agent is not ready.
+            // Not `Absent`: until the first sample, the agent is not ready.
             down: Some(Failure::new(FailureKind::Deadline, "has not been read yet")),
-            told: false,
+            is_logged: false,
             about: None,
             errors: [0; FailureKind::ALL.len()],
             durations: Durations::default(),
@@ -69,15 +66,14 @@ impl<T> LatestSample<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // A panic while holding it cannot leave the state half-written in a way that matters here.
+        // The state is valid after each statement, even if a thread has panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest sample, unless the source is down or it is older than the deadline; and the health.
+    /// The health, and the newest sample unless the source is down or the sample is older than the deadline.
     ///
-    /// A source that hangs is noticed here, by whoever asks: its own thread cannot say. Its deadline runs while the
-    /// agent does. After a pause of the whole agent the source is up, and until it has been read again there is
-    /// no sample: the one from before the pause is too old to pass for new.
+    /// Detects a source that hangs, since its own thread cannot. The time that the whole agent was paused does not count
+    /// towards the deadline, but it does towards the age of the sample: after a pause the source is up without a sample.
     pub fn look(&self, now: &Moment) -> (Option<Arc<T>>, SourceHealth) {
         let mut state = self.lock();
         let hangs = state
@@ -89,13 +85,13 @@ impl<T> LatestSample<T> {
         {
             state.late_counted = true;
             state.errors[FailureKind::Deadline as usize] += 1;
-            let reason = format!("does not answer since {} s", spent.as_secs());
+            let reason = format!("no response for {} s", spent.as_secs());
             let failure = Failure::new(FailureKind::Deadline, reason);
-            self.tell_down(&mut state, &failure);
+            self.log_down(&mut state, &failure);
             state.down = Some(failure);
         }
         let read = state.newest.as_ref().map(|(_, read)| *read);
-        // Its round is not late yet, and yet there is nothing to show.
+        // The round is in time, but the sample is too old.
         let overdue = read
             .map(|read| now.ran_since(&read))
             .filter(|age| state.down.is_none() && *age > self.deadline)
@@ -128,7 +124,7 @@ impl<T> LatestSample<T> {
         state.late_counted = false;
     }
 
-    /// Takes a round's result in; says whether the source works.
+    /// Stores the result of a round. Returns whether the source works.
     fn end(&self, result: Result<T, Failure>, about: Option<Arc<str>>, began: Instant) -> bool {
         let now = clock::now();
         let mut state = self.lock();
@@ -139,7 +135,7 @@ impl<T> LatestSample<T> {
             Ok(sample) => {
                 state.newest = Some((Arc::new(sample), now));
                 state.down = None;
-                if std::mem::take(&mut state.told) {
+                if std::mem::take(&mut state.is_logged) {
                     let back = format!("the {} source is back", self.name);
                     info!(
                         source = &*self.name,
@@ -152,8 +148,8 @@ impl<T> LatestSample<T> {
             }
             Err(failure) => {
                 state.errors[failure.kind as usize] += 1;
-                if !failure.told_elsewhere && state.down.as_ref() != Some(&failure) {
-                    self.tell_down(&mut state, &failure);
+                if !failure.logged_elsewhere && state.down.as_ref() != Some(&failure) {
+                    self.log_down(&mut state, &failure);
                 }
                 state.down = Some(failure);
                 false
@@ -161,11 +157,11 @@ impl<T> LatestSample<T> {
         }
     }
 
-    /// Says in the log that an outage begins; what else goes wrong in its course, only at the level `debug`.
-    fn tell_down(&self, state: &mut State<T>, failure: &Failure) {
+    /// Logs the beginning of an outage; further failures only at the level `debug`.
+    fn log_down(&self, state: &mut State<T>, failure: &Failure) {
         let Failure { kind, reason, .. } = failure;
         let source = &*self.name;
-        if state.told {
+        if state.is_logged {
             debug!(
                 source,
                 kind = kind.name(),
@@ -173,7 +169,7 @@ impl<T> LatestSample<T> {
             );
             return;
         }
-        state.told = true;
+        state.is_logged = true;
         warn!(
             source,
             gpu_id = gpu_id(source),
@@ -184,32 +180,31 @@ impl<T> LatestSample<T> {
     }
 }
 
-/// A text, and what it is about.
+/// Appends what a text is about.
 fn with(text: &str, about: Option<&str>) -> String {
     about.map_or_else(|| text.to_owned(), |about| format!("{text} [{about}]"))
 }
 
-/// A source whose thread has been started; its first round may still be under way.
+/// A source whose thread has been started.
 pub struct Started<T> {
-    place: Arc<LatestSample<T>>,
+    latest: Arc<LatestSample<T>>,
     first_round: Receiver<()>,
 }
 
 impl<T> Started<T> {
-    /// The place, once the first round is over or the deadline is: a page that is asked for right after the start
-    /// is complete.
+    /// Waits for the end of the first round, so that the first page is complete, but no longer than `until`.
     pub fn wait(self, until: Instant) -> Arc<LatestSample<T>> {
         let patience = until.saturating_duration_since(Instant::now());
-        // An error is the sender going away, which is what is waited for.
+        // The end of the round drops the sender, which is an error here.
         let _ = self.first_round.recv_timeout(patience);
-        self.place
+        self.latest
     }
 }
 
-/// Starts the source's thread and waits for its first round, but not longer than the deadline.
+/// Starts the source's thread and waits for its first round, but no longer than the deadline.
 ///
 /// # Errors
-/// When the operating system has no thread left.
+/// If the operating system cannot start a thread.
 pub fn spawn<S: Source>(source: S, interval: Duration) -> io::Result<Arc<LatestSample<S::Sample>>> {
     Ok(start(source, interval)?.wait(Instant::now() + deadline(interval)))
 }
@@ -217,7 +212,7 @@ pub fn spawn<S: Source>(source: S, interval: Duration) -> io::Result<Arc<LatestS
 /// Starts the source's thread.
 ///
 /// # Errors
-/// When the operating system has no thread left.
+/// If the operating system cannot start a thread.
 pub fn start<S: Source>(source: S, interval: Duration) -> io::Result<Started<S::Sample>> {
     let thread = thread::Builder::new().name(source.name().to_string());
     let (started, rounds) = prepare(source, interval);
@@ -225,34 +220,34 @@ pub fn start<S: Source>(source: S, interval: Duration) -> io::Result<Started<S::
     Ok(started)
 }
 
-/// A thread that waits for the source that it is to drive.
-pub struct Ahead(mpsc::SyncSender<Job>);
+/// A thread that waits for its source.
+pub struct ReadyThread(mpsc::SyncSender<Job>);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Starts a thread of that name ahead of its source, so that it has the privileges that the caller has now. Does `first`
-/// on it before all else.
+/// Starts the thread of a source before the source exists, while the caller still has the privileges that the thread
+/// needs. The thread runs `first` at once.
 ///
 /// # Errors
-/// When the operating system has no thread left.
-pub fn ahead(name: &str, first: impl FnOnce() + Send + 'static) -> io::Result<Ahead> {
+/// If the operating system cannot start a thread.
+pub fn start_thread(name: &str, first: impl FnOnce() + Send + 'static) -> io::Result<ReadyThread> {
     let (give, job) = mpsc::sync_channel::<Job>(1);
     let thread = thread::Builder::new().name(name.to_owned());
     thread.spawn(move || {
         first();
-        // An error is an agent that does not start after all.
+        // An error means that the agent has failed to start.
         if let Ok(job) = job.recv() {
             job();
         }
     })?;
-    Ok(Ahead(give))
+    Ok(ReadyThread(give))
 }
 
-impl Ahead {
-    /// As [`spawn`], on this thread.
+impl ReadyThread {
+    /// As [`spawn()`], on this thread.
     ///
     /// # Errors
-    /// If it is gone.
+    /// If the thread has ended.
     pub fn spawn<S: Source>(
         self,
         source: S,
@@ -265,27 +260,27 @@ impl Ahead {
     }
 }
 
-/// What a source's thread does, and what is known of it.
+/// The body of a source's thread, and what the agent keeps of the source.
 fn prepare<S: Source>(
     mut source: S,
     interval: Duration,
 ) -> (Started<S::Sample>, impl FnOnce() + Send + 'static) {
     let name = source.name();
-    let place = Arc::new(LatestSample::new(Arc::clone(&name), deadline(interval)));
+    let latest = Arc::new(LatestSample::new(Arc::clone(&name), deadline(interval)));
     let (sender, first_round) = mpsc::channel::<()>();
-    let place_of_thread = Arc::downgrade(&place);
+    let weak = Arc::downgrade(&latest);
     let rounds = move || {
         let mut first_round = Some(sender);
         let start = Instant::now();
         let mut next = start;
         let mut failures = 0_u32;
         loop {
-            let Some(place) = Weak::upgrade(&place_of_thread) else {
+            let Some(latest) = Weak::upgrade(&weak) else {
                 return;
             };
-            place.begin();
+            latest.begin();
             let began = Instant::now();
-            // As a span it is a part of the round that all sources have in this interval.
+            // The rounds of all sources in the same interval form one trace.
             let ticks = (began - start + interval / 2).as_nanos() / interval.as_nanos().max(1);
             let span = info_span!(
                 target: ROUND,
@@ -301,37 +296,41 @@ fn prepare<S: Source>(
                     span.record("kind", kind.name());
                     span.record("failure", reason.as_str());
                 }
-                place.end(result, source.about(), began)
+                latest.end(result, source.about(), began)
             });
             drop(span);
-            drop(place);
+            drop(latest);
             drop(first_round.take());
             failures = if works { 0 } else { failures.saturating_add(1) };
-            next = following(next, Instant::now(), source.pause(interval, failures));
+            let pause = if failures > 0 && source.backs_off() {
+                Backoff::of_reads(interval).pause(failures)
+            } else {
+                interval
+            };
+            next = following(next, Instant::now(), pause);
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
     };
-    (Started { place, first_round }, rounds)
+    (
+        Started {
+            latest,
+            first_round,
+        },
+        rounds,
+    )
 }
 
-/// The GPU that a source reads, if it reads one: theirs are called `gpu0`, `gpu1` and so on.
+/// The GPU that a source reads: their names are `gpu0`, `gpu1` and so on.
 fn gpu_id(source: &str) -> Option<&str> {
     source.strip_prefix("gpu").filter(|id| !id.is_empty())
 }
 
-/// How old a sample may be, and how long a round may take.
+/// The longest age of a sample and the longest duration of a round.
 pub fn deadline(interval: Duration) -> Duration {
     interval * 2 + Duration::from_secs(1)
 }
 
-/// Twice as long after each failure, up to a minute.
-pub fn backoff(interval: Duration, failures: u32) -> Duration {
-    interval
-        .saturating_mul(1_u32 << failures.min(16))
-        .min(LONGEST_PAUSE.max(interval))
-}
-
-/// The next tick after `now`: ticks keep their rhythm, and a round that overran does not make a crowd.
+/// The next tick after `now`. Ticks stay at multiples of the pause; ticks that were missed are skipped.
 fn following(last: Instant, now: Instant, pause: Duration) -> Instant {
     let next = last + pause;
     if next > now { next } else { now + pause }

@@ -1,35 +1,25 @@
 //! The host source: memory of the machine, and the agent's own process.
 
-use std::{fs, io, sync::Arc};
+use std::{fs, sync::Arc};
 
+use nix::{
+    libc::RLIM_INFINITY,
+    sys::resource::{Resource, getrlimit},
+    unistd::{SysconfVar, sysconf},
+};
+use procfs::ProcResult;
 use sysinfo::{MemoryRefreshKind, System};
 
 use super::{Failure, Source};
 use crate::sample::{FailureKind, Host, Process};
 
 /// Reads `/proc`.
-pub struct HostSource {
-    system: Option<System>,
-    /// Clock ticks a second and bytes a page, which the kernel counts in.
-    ticks: f64,
-    page: u64,
-}
+pub struct HostSource(Option<System>);
 
 impl Default for HostSource {
     fn default() -> Self {
-        Self {
-            system: System::new().ok(),
-            ticks: sysconf(libc::_SC_CLK_TCK).map_or(100.0, f64::from),
-            page: sysconf(libc::_SC_PAGESIZE).map_or(4096, u64::from),
-        }
+        Self(System::new().ok())
     }
-}
-
-fn sysconf(name: libc::c_int) -> Option<u32> {
-    // SAFETY: takes and returns an integer.
-    u32::try_from(unsafe { libc::sysconf(name) })
-        .ok()
-        .filter(|value| *value > 0)
 }
 
 impl Source for HostSource {
@@ -40,12 +30,12 @@ impl Source for HostSource {
     }
 
     fn collect(&mut self) -> Result<Host, Failure> {
-        let memory_used = self.system.as_mut().and_then(|system| {
+        let memory_used = self.0.as_mut().and_then(|system| {
             system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
             let total = system.total_memory();
             (total > 0).then(|| total.saturating_sub(system.available_memory()))
         });
-        let process = self.process().map_err(|error| {
+        let process = process().map_err(|error| {
             Failure::new(
                 FailureKind::Read,
                 format!("cannot read /proc/self: {error}"),
@@ -58,93 +48,46 @@ impl Source for HostSource {
     }
 }
 
-impl HostSource {
-    fn process(&self) -> io::Result<Process> {
-        let stat = fs::read_to_string("/proc/self/stat")?;
-        let memory = fs::read_to_string("/proc/self/statm")?;
-        let limits = fs::read_to_string("/proc/self/limits")?;
-        // The directory itself is open while it is read.
-        let open_fds = fs::read_dir("/proc/self/fd")?.count().saturating_sub(1) as u64;
-        let stat = Stat::parse(&stat);
-        let mut pages = memory.split(' ').map(|pages| pages.parse::<u64>().ok());
-        let mut bytes = || pages.next().flatten().map(|pages| pages * self.page);
-        Ok(Process {
-            virtual_bytes: bytes(),
-            resident_bytes: bytes(),
-            cpu_seconds: stat.as_ref().map(|stat| stat.cpu_ticks / self.ticks),
-            threads: stat.as_ref().map(|stat| stat.threads),
-            start_time: stat
-                .as_ref()
-                .and_then(|stat| Some(boot_time()? + stat.start_ticks / self.ticks)),
-            open_fds: Some(open_fds),
-            max_fds: soft_limit(&limits, "Max open files"),
-        })
-    }
+#[expect(clippy::cast_precision_loss, reason = "exact for a million years")]
+fn process() -> ProcResult<Process> {
+    // Before procfs opens the directory of the process. The one that is read here is open as well.
+    let open_fds = fs::read_dir("/proc/self/fd")?.count().saturating_sub(1) as u64;
+    let process = procfs::process::Process::myself()?;
+    let stat = process.stat()?;
+    let memory = process.statm()?;
+    // Not by procfs: it reads /proc/self/auxv before Linux 6.4, and panics where `privilege::seal` has closed that.
+    let page = setting(SysconfVar::PAGE_SIZE);
+    let per_second = setting(SysconfVar::CLK_TCK);
+    let bytes = |pages: u64| page.map(|page| pages.saturating_mul(page));
+    let seconds = |ticks: u64| per_second.map(|per_second| ticks as f64 / per_second as f64);
+    let boot = System::boot_time().ok().map(|seconds| seconds as f64);
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).ok();
+    Ok(Process {
+        virtual_bytes: bytes(memory.size),
+        resident_bytes: bytes(memory.resident),
+        cpu_seconds: seconds(stat.utime.saturating_add(stat.stime)),
+        threads: u64::try_from(stat.num_threads).ok(),
+        start_time: boot
+            .zip(seconds(stat.starttime))
+            .map(|(boot, after)| boot + after),
+        open_fds: Some(open_fds),
+        max_fds: limit
+            .map(|(soft, _)| soft)
+            .filter(|it| *it != RLIM_INFINITY),
+    })
 }
 
-/// When the machine was started, in seconds since 1970.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "exact until the year 285 million"
-)]
-fn boot_time() -> Option<f64> {
-    System::boot_time().ok().map(|seconds| seconds as f64)
-}
-
-/// What is wanted of `proc_pid_stat(5)`.
-#[derive(Debug, PartialEq)]
-struct Stat {
-    cpu_ticks: f64,
-    threads: u64,
-    start_ticks: f64,
-}
-
-impl Stat {
-    fn parse(text: &str) -> Option<Self> {
-        // The name, in parentheses, may hold anything; the third field follows the last parenthesis.
-        let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
-        let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
-        Some(Self {
-            cpu_ticks: field(14)? + field(15)?,
-            threads: fields.get(20 - 3)?.parse().ok()?,
-            start_ticks: field(22)?,
-        })
-    }
-}
-
-/// The soft limit in a line of `proc_pid_limits(5)`; `None` if unlimited.
-fn soft_limit(limits: &str, name: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace().next()?.parse().ok()
+/// A setting of the system; `None` if it is unknown.
+fn setting(name: SysconfVar) -> Option<u64> {
+    let value = sysconf(name).ok().flatten();
+    value
+        .and_then(|it| u64::try_from(it).ok())
+        .filter(|it| *it > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_a_process_whose_name_is_a_trap() {
-        let text = "42 (a) (b) S 1 42 42 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 7 0 9000 1 2 3\n";
-        assert_eq!(
-            Stat::parse(text),
-            Some(Stat {
-                cpu_ticks: 300.0,
-                threads: 7,
-                start_ticks: 9000.0
-            })
-        );
-        assert_eq!(Stat::parse("42 (cut) S 1"), None);
-    }
-
-    #[test]
-    fn reads_the_soft_limit() {
-        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
-                      Max open files            1024                 524288               files     \n\
-                      Max file locks            unlimited            unlimited            locks     \n";
-        assert_eq!(soft_limit(limits, "Max open files"), Some(1024));
-        assert_eq!(soft_limit(limits, "Max file locks"), None);
-        assert_eq!(soft_limit(limits, "Max pens"), None);
-    }
 
     #[test]
     fn reads_this_machine() {

@@ -1,28 +1,28 @@
-//! How long GPUs were idle while a party was waited for: put together, once a round, from what the network source and
-//! the GPUs' sources have read. It asks no device and no kernel.
+//! Upper bounds of how long GPUs were idle while this node waited for a party, from the samples of the network and GPU
+//! sources.
 //!
-//! Both are means over an interval: for how long a party was waited for, and for what share the GPU was busy. How far
-//! the two fell together is not known; they cannot have for longer than the lesser of them, and that is what counts.
+//! In an interval, the time of waiting and the share of idleness are known, but not how much they overlap: at most the
+//! smaller of the two, which is what is counted. Simultaneous waits for several parties are all charged.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Failure, LatestSample, Source, clock, gpu::LatestGpus};
 use crate::sample::{Idle, IdleWait, Network, gpu::Gpu};
 
-/// Puts the two together.
+/// Reads the samples of both.
 pub struct IdleSource {
     network: Arc<LatestSample<Network>>,
     gpus: Arc<LatestGpus>,
-    join: Join,
+    waits: IdleWaits,
 }
 
 impl IdleSource {
-    /// Of the places of both.
+    /// Of those sources.
     pub fn new(network: &Arc<LatestSample<Network>>, gpus: &Arc<LatestGpus>) -> Self {
         Self {
             network: Arc::clone(network),
             gpus: Arc::clone(gpus),
-            join: Join::default(),
+            waits: IdleWaits::default(),
         }
     }
 }
@@ -38,7 +38,7 @@ impl Source for IdleSource {
         let now = clock::now();
         let (network, _) = self.network.look(&now);
         let gpus = self.gpus.look(&now, &mut Vec::new());
-        let waits = self.join.next(network.as_deref(), &gpus.gpus);
+        let waits = self.waits.next(network.as_deref(), &gpus.gpus);
         Ok(Idle { waits })
     }
 }
@@ -46,20 +46,20 @@ impl Source for IdleSource {
 /// Party and protocol.
 type Pair = (Arc<str>, Arc<str>);
 
-/// What was found until now.
+/// The sums so far.
 #[derive(Debug, Default)]
-struct Join {
-    /// When the network was read last, and for how long each pair had been waited for by then.
+struct IdleWaits {
+    /// The time of the last sample of the network, and the total wait of each pair then.
     last: Option<(Duration, BTreeMap<Pair, Duration>)>,
-    /// In seconds, by GPU and pair; kept while a GPU is down.
+    /// In seconds, by GPU and pair. Kept while a GPU is down.
     seconds: BTreeMap<(Arc<str>, Pair), f64>,
 }
 
-impl Join {
-    /// Adds the time between the last reading of the network and this one. What is not known then, adds nothing.
+impl IdleWaits {
+    /// Adds the interval since the last sample of the network. GPUs without a reading add nothing.
     fn next(&mut self, network: Option<&Network>, gpus: &[Gpu]) -> Vec<IdleWait> {
         let Some(network) = network.filter(|network| network.counts_messages()) else {
-            // What has been waited for meanwhile was in another state of the GPUs than they will be found in.
+            // The next reading of a GPU says nothing about the waits until then.
             self.last = None;
             return Vec::new();
         };
@@ -96,8 +96,8 @@ impl Join {
     }
 }
 
-/// The share of the time in which the GPU did nothing, 0 to 1: by its profiling counters, which know the whole time
-/// between two readings, else by the utilization over its own sampling period.
+/// The share of time in which the GPU was idle, 0 to 1: by the profiling counters, which cover the whole interval, or else
+/// by the utilization, which covers NVML's sampling period.
 #[expect(clippy::cast_precision_loss, reason = "percent")]
 fn idle(gpu: &Gpu) -> Option<f64> {
     let reading = gpu.reading.as_ref()?;
@@ -130,7 +130,7 @@ mod tests {
         }
     }
 
-    /// At a second, with the milliseconds for which each party has been waited for.
+    /// A sample with the total wait for each party, in milliseconds.
     fn network(second: u64, waited: &[(&str, u64)]) -> Network {
         let traffic = waited.iter().map(|(party, milliseconds)| Traffic {
             party: (*party).into(),
@@ -156,12 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn the_lesser_of_waiting_and_idleness_counts() {
-        let mut join = Join::default();
+    fn the_smaller_of_waiting_and_idleness_counts() {
+        let mut waits = IdleWaits::default();
         let gpus = [gpu("0", Some(25)), gpu("1", Some(90)), gpu("2", None)];
-        // What had been waited for before is not of this time.
+        // Waits before the first sample do not count.
         let mut next =
-            |second, waited: &[_]| written(join.next(Some(&network(second, waited)), &gpus));
+            |second, waited: &[_]| written(waits.next(Some(&network(second, waited)), &gpus));
         assert_eq!(
             next(10, &[("a", 5000)]),
             [("0 a".to_owned(), 0.0), ("1 a".to_owned(), 0.0)]
@@ -179,31 +179,31 @@ mod tests {
                 "{found:?}"
             );
         }
-        // The same reading of the network adds nothing.
+        // The same sample adds nothing.
         assert_eq!(next(12, &[("a", 6000), ("b", 1900)]), found);
     }
 
     #[test]
-    fn what_is_not_known_adds_nothing_and_what_was_counted_stays() {
-        let mut join = Join::default();
+    fn unknown_intervals_add_nothing_and_sums_stay() {
+        let mut waits = IdleWaits::default();
         let idle = [gpu("0", Some(0))];
-        let read = |join: &mut Join, second, waited: u64, gpus: &[Gpu]| {
-            written(join.next(Some(&network(second, &[("a", waited)])), gpus))
+        let read = |waits: &mut IdleWaits, second, waited: u64, gpus: &[Gpu]| {
+            written(waits.next(Some(&network(second, &[("a", waited)])), gpus))
         };
         let one = |seconds| vec![("0 a".to_owned(), seconds)];
-        read(&mut join, 10, 0, &idle);
-        assert_eq!(read(&mut join, 11, 1000, &idle), one(1.0));
-        assert_eq!(read(&mut join, 12, 2000, &[gpu("0", None)]), []);
-        assert_eq!(read(&mut join, 13, 2500, &idle), one(1.5));
-        assert_eq!(written(join.next(None, &idle)), []);
-        assert_eq!(read(&mut join, 50, 30_000, &idle), one(1.5));
+        read(&mut waits, 10, 0, &idle);
+        assert_eq!(read(&mut waits, 11, 1000, &idle), one(1.0));
+        assert_eq!(read(&mut waits, 12, 2000, &[gpu("0", None)]), []);
+        assert_eq!(read(&mut waits, 13, 2500, &idle), one(1.5));
+        assert_eq!(written(waits.next(None, &idle)), []);
+        assert_eq!(read(&mut waits, 50, 30_000, &idle), one(1.5));
         let mut off = network(51, &[("a", 31_000)]);
         off.accounting.messages = "off";
-        assert_eq!(written(join.next(Some(&off), &idle)), []);
+        assert_eq!(written(waits.next(Some(&off), &idle)), []);
     }
 
     #[test]
-    fn profiling_counters_go_over_the_sampled_utilization() {
+    fn profiling_counters_are_preferred_to_utilization() {
         let mut both = gpu("0", Some(0));
         both.reading = Some(Arc::new(Reading {
             utilization: Some(0),

@@ -1,5 +1,5 @@
-//! A source reads one kind of thing and does nothing else. This file holds what they have in common: the
-//! trait, how one fails, and the thread that drives it. The one list of sources is in `agent.rs`.
+//! Sources: each reads one thing. Here are the trait, the failure type, and the driver that runs a source on a thread. The
+//! list of sources is in `agent.rs`.
 
 pub mod clock;
 mod driver;
@@ -9,35 +9,34 @@ pub mod idle;
 pub mod network;
 mod process;
 
-pub use driver::{Ahead, LatestSample, Started, ahead, backoff, deadline, spawn, start};
+pub use driver::{LatestSample, ReadyThread, Started, deadline, spawn, start, start_thread};
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::sample::FailureKind;
 
-/// Something that can be read again and again.
+/// Something that is read periodically.
 pub trait Source: Send + 'static {
-    /// What one round reads.
+    /// The result of a round.
     type Sample: Send + Sync + 'static;
 
-    /// The value of the label `source`, and the thread's name.
+    /// The value of the label `source`, and the name of the thread.
     fn name(&self) -> Arc<str>;
 
-    /// How long to wait after so many failures in a row (0: none); by default twice as long after each.
-    fn pause(&self, interval: Duration, failures: u32) -> Duration {
-        backoff(interval, failures)
+    /// Whether its rounds become rarer while it fails.
+    fn backs_off(&self) -> bool {
+        true
     }
 
-    /// What it reads, as far as that is known by now: shown beside a failure.
+    /// A description of what it reads, shown with a failure; `None` until it is known.
     fn about(&self) -> Option<Arc<str>> {
         None
     }
 
-    /// Reads once. Opens what it needs on the first call, and again after a failure that lost it; it is
-    /// called less and less often while it fails. May block: it has its own thread.
+    /// Reads once. Opens what it needs on the first call, and again after a failure. May block: it has its own thread.
     ///
     /// # Errors
-    /// Why nothing could be read; the driver logs and counts it.
+    /// If nothing could be read. The driver logs and counts it.
     fn collect(&mut self) -> Result<Self::Sample, Failure>;
 }
 
@@ -47,26 +46,26 @@ pub trait Source: Send + 'static {
 pub struct Failure {
     /// For the counter.
     pub kind: FailureKind,
-    /// One line for a person: what failed, where, and what would mend it.
+    /// One line: what failed, where, and the help.
     pub reason: String,
-    /// Whether another source has it, too, and says so in the log.
-    pub told_elsewhere: bool,
+    /// Whether another source logs it.
+    pub logged_elsewhere: bool,
 }
 
 impl Failure {
-    /// A failure of a kind.
+    /// A failure that its source logs.
     pub fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
         Self {
             kind,
             reason: reason.into(),
-            told_elsewhere: false,
+            logged_elsewhere: false,
         }
     }
 
-    /// The same for one that suffers from it and does not own it: a failure is logged once.
+    /// The same failure for a source that depends on the one that logs it.
     #[must_use]
-    pub fn elsewhere(mut self) -> Self {
-        self.told_elsewhere = true;
+    pub fn logged_elsewhere(mut self) -> Self {
+        self.logged_elsewhere = true;
         self
     }
 }

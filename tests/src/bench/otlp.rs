@@ -17,7 +17,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use partymeter::{
     config::{self, Config, HostEnv, Options, RawValue, Signal},
     export::otlp::{Encoder, Outcome, Transport},
-    sample::{Configuration, Network, Snapshot, Times, Traffic},
+    sample::{Network, ReloadState, Snapshot, Times, Traffic},
 };
 
 use super::{
@@ -247,7 +247,7 @@ fn snapshot() -> anyhow::Result<Snapshot> {
         gpus: Some(gpus),
         host: None,
         sources,
-        configuration: Configuration {
+        configuration: ReloadState {
             success: true,
             taken: now,
         },

@@ -86,7 +86,7 @@ fn the_level_is_roots_to_change() {
         "from debug to error",
     ]) {
         assert!(
-            change.starts_with(&format!("{start}: asked for by user 0, process ")),
+            change.starts_with(&format!("{start}: requested by user 0, process ")),
             "{change}"
         );
     }
@@ -173,7 +173,7 @@ fn a_group_may_be_let_in() {
     );
     let changed = partymeter(&nobody("4712,4711"), &verb);
     assert_eq!(told(&changed.stdout), "warn", "{changed:?}");
-    agent.wait_for("log.level changes from info to warn: asked for by user 65534, process ");
+    agent.wait_for("log.level changes from info to warn: requested by user 65534, process ");
     drop(agent);
     let run = |group: &str| {
         let listen = format!("127.0.0.1:{}", free_port());
@@ -254,8 +254,8 @@ fn one_agent_has_it_at_a_time_and_it_goes_with_it() {
     assert!(!socket.exists());
 
     symlink("/etc/passwd", &socket).unwrap();
-    assert!(refused(&partymeter(&[], &run), 64).contains("is there and is no socket"));
-    assert!(check("DOWN").contains("is there and is no socket"));
+    assert!(refused(&partymeter(&[], &run), 64).contains("exists and is not a socket"));
+    assert!(check("DOWN").contains("exists and is not a socket"));
     assert!(fs::symlink_metadata(&socket).unwrap().is_symlink());
     fs::remove_file(&socket).unwrap();
     fs::set_permissions(&place.0, fs::Permissions::from_mode(0o777)).unwrap();
@@ -276,7 +276,7 @@ fn without_a_place_for_the_default_the_agent_goes_on() {
     let wrapper = nobody("");
     let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
     let agent = Agent::launch(&format!("{OFF}[admin]\n"), &wrapper);
-    agent.wait_for("WARN no administration of this agent: ");
+    agent.wait_for("WARN administration is off: ");
     assert!(agent.get("/-/ready").contains("200 OK"));
     let off = Agent::launch(&format!("{OFF}[admin]\nsocket = \"\"\n"), &[]);
     assert!(!off.log().contains("administration"), "{}", off.log());

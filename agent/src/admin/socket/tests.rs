@@ -1,4 +1,4 @@
-//! How the socket is made, what it does not take the place of, and that it goes.
+//! Creating, replacing and removing the socket.
 
 use std::{
     fs,
@@ -7,10 +7,10 @@ use std::{
 
 use super::*;
 
-/// A directory of this test alone, that is gone with it.
-struct Place(PathBuf);
+/// A temporary directory.
+struct TestDirectory(PathBuf);
 
-impl Place {
+impl TestDirectory {
     fn new(name: &str) -> Self {
         let name = format!("partymeter-admin-{}-{name}", std::process::id());
         let path = std::env::temp_dir().join(name);
@@ -31,7 +31,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TestDirectory {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.0));
     }
@@ -51,73 +51,73 @@ fn refused(admin: &Admin) -> String {
 }
 
 #[test]
-fn only_its_owner_may_open_it_and_it_goes() {
-    let place = Place::new("mode");
-    let admin = place.admin();
+fn only_its_owner_may_open_it_and_it_is_removed() {
+    let directory = TestDirectory::new("mode");
+    let admin = directory.admin();
     assert!(probe(&admin).result.unwrap().ends_with("/s, for root"));
-    assert!(!place.0.exists());
+    assert!(!directory.0.exists());
     let socket = opened(&admin);
     let data = fs::symlink_metadata(socket.path()).unwrap();
     assert!(data.file_type().is_socket());
     assert_eq!(data.mode() & 0o777, 0o600);
     assert!(refused(&admin).contains("another agent listens on"));
     drop(socket);
-    assert!(!place.0.join("s").exists());
+    assert!(!directory.0.join("s").exists());
     drop(opened(&admin));
 }
 
 #[test]
-fn a_group_gets_it_whole() {
-    let place = Place::new("group");
+fn a_group_gets_access() {
+    let directory = TestDirectory::new("group");
     let own = nix::unistd::getegid();
     let admin = Admin {
         group: Some(own.to_string()),
-        ..place.admin()
+        ..directory.admin()
     };
     let socket = opened(&admin);
     let data = fs::symlink_metadata(socket.path()).unwrap();
     assert_eq!((data.mode() & 0o777, data.gid()), (0o660, own.as_raw()));
     let admin = Admin {
         group: Some("no such group".to_owned()),
-        ..place.admin()
+        ..directory.admin()
     };
     assert!(refused(&admin).contains("admin.group: there is no group \"no such group\""));
 }
 
 #[test]
-fn what_is_left_by_an_agent_that_was_killed_is_replaced() {
-    let place = Place::new("stale");
-    place.make();
-    let path = place.0.join("s");
+fn a_stale_socket_is_replaced() {
+    let directory = TestDirectory::new("stale");
+    directory.make();
+    let path = directory.0.join("s");
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists());
-    drop(opened(&place.admin()));
-    // Who listens without the lock is no agent, or one of another kind.
+    drop(opened(&directory.admin()));
+    // A listener without the lock.
     let other = UnixListener::bind(&path).unwrap();
-    assert!(refused(&place.admin()).contains("another agent listens on"));
+    assert!(refused(&directory.admin()).contains("another agent listens on"));
     drop(other);
-    drop(opened(&place.admin()));
+    drop(opened(&directory.admin()));
 }
 
 #[test]
-fn nothing_else_is_ever_removed() {
-    let place = Place::new("foreign");
-    place.make();
-    let path = place.0.join("s");
+fn nothing_else_is_removed() {
+    let directory = TestDirectory::new("foreign");
+    directory.make();
+    let path = directory.0.join("s");
     fs::write(&path, "precious").unwrap();
-    assert!(refused(&place.admin()).contains("is there and is no socket"));
+    assert!(refused(&directory.admin()).contains("exists and is not a socket"));
     fs::remove_file(&path).unwrap();
     symlink("elsewhere", &path).unwrap();
-    assert!(refused(&place.admin()).contains("is there and is no socket"));
+    assert!(refused(&directory.admin()).contains("exists and is not a socket"));
     assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
     fs::remove_file(&path).unwrap();
-    // Nor what has taken its place meanwhile.
-    let socket = opened(&place.admin());
+    // Nor a socket that has replaced it meanwhile.
+    let socket = opened(&directory.admin());
     fs::remove_file(&path).unwrap();
     let other = UnixListener::bind(&path).unwrap();
     drop(socket);
     assert!(path.exists());
     drop(other);
-    fs::set_permissions(&place.0, fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(refused(&place.admin()).contains("others can write to"));
+    fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(refused(&directory.admin()).contains("others can write to"));
 }

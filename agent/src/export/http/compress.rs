@@ -1,14 +1,14 @@
-//! Whether a client takes gzip (RFC 9110, 12.5.3), and the page in it.
+//! Compression with gzip, if the client accepts it (RFC 9110, 12.5.3).
 
 use std::io::{self, Write as _};
 
 use flate2::{Compression, write::GzEncoder};
 
-/// Shorter pages are sent as they are. Unit: bytes.
+/// Shorter pages are not compressed. Unit: bytes.
 const SHORT: usize = 1024;
 
-/// Whether this value of `Accept-Encoding` takes gzip, and does not like the page as it is better.
-pub(super) fn takes_gzip(accepted: &str) -> bool {
+/// Whether a value of `Accept-Encoding` accepts gzip, and does not prefer `identity`.
+pub(super) fn accepts_gzip(accepted: &str) -> bool {
     let (mut gzip, mut other, mut identity) = (None, None, None);
     for item in accepted.split(',') {
         let mut parts = item.split(';').map(str::trim);
@@ -17,7 +17,7 @@ pub(super) fn takes_gzip(accepted: &str) -> bool {
             let (name, weight) = part.split_once('=')?;
             name.trim().eq_ignore_ascii_case("q").then_some(weight)
         });
-        // A weight that is none is one of 0: in doubt the page goes out as it is.
+        // An invalid weight counts as 0: in doubt, the page is not compressed.
         let weight = weight.map_or(1.0, |it| it.trim().parse::<f32>().unwrap_or(0.0));
         match coding.as_str() {
             "gzip" | "x-gzip" => gzip = Some(weight),
@@ -30,15 +30,15 @@ pub(super) fn takes_gzip(accepted: &str) -> bool {
     gzip > 0.0 && gzip >= identity.unwrap_or(0.0)
 }
 
-/// The page in gzip; `None` where that is not worth it.
+/// The compressed page; `None`: it is too short.
 ///
 /// # Errors
-/// None that writing to memory can have; the encoder's interface wants one.
+/// Never: writing to memory cannot fail.
 pub(super) fn gzip(page: &str) -> io::Result<Option<Vec<u8>>> {
     if page.len() < SHORT {
         return Ok(None);
     }
-    // The fastest level: a page is mostly names that are repeated, of which more effort makes little less.
+    // The fastest level: a page is mostly repeated names, which compress well at any level.
     let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 6), Compression::fast());
     encoder.write_all(page.as_bytes())?;
     encoder.finish().map(Some)
@@ -60,7 +60,7 @@ mod tests {
             "identity;q=0, *",
             "gzip ; Q = 0.001",
         ] {
-            assert!(takes_gzip(accepted), "{accepted}");
+            assert!(accepts_gzip(accepted), "{accepted}");
         }
         for accepted in [
             "",
@@ -73,7 +73,7 @@ mod tests {
             "gzip;q=x",
             "gzipped",
         ] {
-            assert!(!takes_gzip(accepted), "{accepted}");
+            assert!(!accepts_gzip(accepted), "{accepted}");
         }
     }
 

@@ -1,6 +1,6 @@
-//! The connections of clients. Every one is taken at once; where there are too many, another has to go: first one that
-//! has never sent a byte, then one between two requests, then one whose request is not whole, and last one that is
-//! being answered; of those the one that has been so for longest. So whoever asks is answered, whatever others do.
+//! The connections of clients. Each is accepted at once; if there are too many, another is closed: first one that has never
+//! sent a byte, then one between two requests, then one with an incomplete request, last one that is being answered, and
+//! among those the one that has been in that state longest. So every client gets an answer, whatever others do.
 
 use std::{
     collections::HashMap,
@@ -11,10 +11,10 @@ use tokio::task::AbortHandle;
 
 use crate::export::progress::Progress;
 
-/// Answers that clients do not read, together. Unit: bytes.
-const HELD: usize = 32 << 20;
+/// The limit of all answers that clients have not read. Unit: bytes.
+const UNREAD: usize = 32 << 20;
 
-/// All connections that are open.
+/// All open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
     most: usize,
@@ -35,8 +35,8 @@ impl Connections {
         }
     }
 
-    /// Takes another one in; true if one had to go for it, which ends once its task runs.
-    pub(super) fn enter(self: &Arc<Self>, progress: Arc<Progress>) -> (Place, bool) {
+    /// Adds a connection. Returns true if that closes another, which ends once its task runs.
+    pub(super) fn enter(self: &Arc<Self>, progress: Arc<Progress>) -> (Guard, bool) {
         let mut open = self.lock();
         let mut gone = false;
         while open.clients.len() >= self.most {
@@ -56,14 +56,14 @@ impl Connections {
         open.next += 1;
         open.clients.insert(number, (progress, None));
         let all = Arc::clone(self);
-        (Place { all, number }, gone)
+        (Guard { all, number }, gone)
     }
 
-    /// Has those go that have not read their answers for longest, until there is room for another of so many bytes.
+    /// Closes the connections that have not read their answers for longest, until an answer of that many bytes fits.
     pub(super) fn hold(&self, own: &Arc<Progress>, bytes: usize) {
         let mut open = self.lock();
         let mut held: usize = open.clients.values().map(|(it, _)| it.held()).sum();
-        while held.saturating_add(bytes) > HELD {
+        while held.saturating_add(bytes) > UNREAD {
             let others = open
                 .clients
                 .iter()
@@ -80,10 +80,10 @@ impl Connections {
         own.hold(bytes);
     }
 
-    /// What to end for the connection to go.
+    /// Sets the task to abort to close the connection.
     pub(super) fn served_by(&self, number: u64, task: AbortHandle) {
-        if let Some((_, place)) = self.lock().clients.get_mut(&number) {
-            *place = Some(task);
+        if let Some((_, guard)) = self.lock().clients.get_mut(&number) {
+            *guard = Some(task);
         }
     }
 
@@ -92,14 +92,14 @@ impl Connections {
     }
 }
 
-/// A connection's place; free again once this is dropped.
+/// Removes its connection when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Guard {
     all: Arc<Connections>,
     pub(super) number: u64,
 }
 
-impl Drop for Place {
+impl Drop for Guard {
     fn drop(&mut self) {
         self.all.lock().clients.remove(&self.number);
     }
@@ -111,12 +111,12 @@ mod tests {
     use crate::export::progress::Phase;
 
     #[test]
-    fn who_asks_stays_and_who_has_been_silent_for_longest_goes() {
+    fn the_least_active_connection_is_closed_first() {
         let all = Arc::new(Connections::new(5));
         let enter = || {
             let progress = Progress::new();
-            let (place, gone) = all.enter(Arc::clone(&progress));
-            (progress, place, gone)
+            let (guard, gone) = all.enter(Arc::clone(&progress));
+            (progress, guard, gone)
         };
         let there = |number: u64| all.lock().clients.contains_key(&number);
         let first: Vec<_> = (0..5).map(|_| enter()).collect();
@@ -133,32 +133,32 @@ mod tests {
         }
         let mut kept = Vec::new();
         for expected in [3, 2, 4, 1, 0] {
-            let (progress, place, gone) = enter();
+            let (progress, guard, gone) = enter();
             progress.enter(Phase::Answered);
             assert!(gone && !there(expected), "{expected}");
-            kept.push((progress, place));
+            kept.push((progress, guard));
         }
-        // A place that was taken away frees no other.
+        // The guard of a connection that was closed removes no other.
         drop(first);
         assert_eq!(all.lock().clients.len(), 5);
     }
 
     #[test]
-    fn answers_that_nobody_reads_are_bounded() {
+    fn unread_answers_are_bounded() {
         let all = Arc::new(Connections::new(100));
         let mut kept = Vec::new();
         for _ in 0..20 {
             let progress = Progress::new();
-            let (place, _) = all.enter(Arc::clone(&progress));
+            let (guard, _) = all.enter(Arc::clone(&progress));
             progress.enter(Phase::Answered);
-            all.hold(&progress, HELD / 8);
-            kept.push((progress, place));
+            all.hold(&progress, UNREAD / 8);
+            kept.push((progress, guard));
         }
         let there = all.lock().clients.keys().copied().min();
         assert_eq!((all.lock().clients.len(), there), (8, Some(12)));
-        // One that has read all holds nothing, and a page that is too large by itself still goes out.
+        // A client that has read its answer holds nothing, and a single answer above the limit is still sent.
         kept[19].0.enter(Phase::Idle);
-        all.hold(&kept[18].0, HELD * 2);
+        all.hold(&kept[18].0, UNREAD * 2);
         assert_eq!(all.lock().clients.len(), 2);
     }
 }

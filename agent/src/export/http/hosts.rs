@@ -1,5 +1,5 @@
-//! Which names a request may be for. A web page in some browser may have its own name point to this machine (DNS
-//! rebinding) and then read what is served here; its requests still carry that name.
+//! The names that requests may be for. Against DNS rebinding: a web page can make its own name resolve to this machine, but
+//! its requests still carry that name.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -10,24 +10,24 @@ use http::{HeaderMap, Uri, header::HOST, uri::Authority};
 pub struct Hosts(Vec<String>);
 
 impl Hosts {
-    /// Beside the addresses and `localhost`, which always are.
+    /// These names, in addition to the addresses and `localhost`.
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
         let names = names.into_iter().map(|name| plain(&name));
         Self(names.filter(|name| !name.is_empty()).collect())
     }
 
-    /// Whether a request that came to that address is for this machine. One that names nothing is: no browser sends
-    /// such.
+    /// Checks that a request that came to that address is for this machine. A request without a name is, since no browser
+    /// sends one.
     ///
     /// # Errors
-    /// The name that it is for.
+    /// If it is for another machine: the name.
     pub(super) fn check(
         &self,
         uri: &Uri,
         headers: &HeaderMap,
         to: Option<SocketAddr>,
     ) -> Result<(), String> {
-        // The one in the first line goes before, as RFC 9112 has it.
+        // The authority in the request line takes precedence (RFC 9112, 3.2).
         let named = match uri.authority() {
             Some(authority) => vec![authority.as_str().to_owned()],
             None => headers
@@ -54,12 +54,12 @@ impl Hosts {
             let is_here = |to: SocketAddr| to.ip().to_canonical() == address;
             return address.is_loopback() || to.is_some_and(is_here);
         }
-        // The name cannot be another's: RFC 6761.
+        // Always this machine (RFC 6761, 6.3).
         name == "localhost" || name.ends_with(".localhost") || self.0.contains(&name)
     }
 }
 
-/// In lower case, without the dot that may end a name.
+/// In lower case and without a final dot.
 fn plain(name: &str) -> String {
     let name = name.trim();
     let bare: Result<Ipv6Addr, _> = name.parse();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_others_do_not() {
+    fn names_of_others_are_rejected() {
         let to = "10.0.0.7:9464";
         for host in [
             "evil.example",

@@ -8,8 +8,7 @@ use crate::{
     sampler::Sampler,
 };
 
-/// 200 when every enabled source reads, or what it would read is not there, else 503; a line for each, and for each
-/// part of one that goes without.
+/// 200 if every enabled source is up or absent, else 503. A line for each source, and for each limit of one.
 pub(super) fn ready(sampler: &Sampler) -> Page {
     let snapshot = sampler.snapshot();
     let sources = &snapshot.sources;

@@ -14,7 +14,10 @@ use super::{
     queue::Queue,
     span::{context, integer},
 };
-use crate::sample::{Connection, Witness};
+use crate::{
+    sample::{ConnectionObserver, ConnectionRecord},
+    token_bucket::TokenBucket,
+};
 
 /// Spans per second. Those beyond count as dropped for overflow.
 const RATE: u32 = 500;
@@ -24,19 +27,20 @@ const BURST: u32 = 2;
 /// Queues a span for each connection that ends.
 pub struct ConnectionSpans {
     queue: Arc<Queue<SpanData>>,
-    limiter: RateLimiter,
+    limit: TokenBucket,
 }
 
 impl ConnectionSpans {
     pub(super) fn new(queue: Arc<Queue<SpanData>>) -> Self {
-        let limiter = RateLimiter::new(Instant::now());
-        Self { queue, limiter }
+        let second = Duration::from_secs(1);
+        let limit = TokenBucket::new(RATE * BURST, RATE, second, Instant::now());
+        Self { queue, limit }
     }
 }
 
-impl Witness for ConnectionSpans {
-    fn ended(&mut self, connection: &Connection) {
-        if self.limiter.allow(Instant::now()) {
+impl ConnectionObserver for ConnectionSpans {
+    fn ended(&mut self, connection: &ConnectionRecord) {
+        if self.limit.take(Instant::now()) {
             self.queue.push(span(connection));
         } else {
             self.queue.count_overflow();
@@ -44,37 +48,8 @@ impl Witness for ConnectionSpans {
     }
 }
 
-/// A token bucket, refilled once a second.
-struct RateLimiter {
-    tokens: u32,
-    refilled: Instant,
-}
-
-impl RateLimiter {
-    fn new(now: Instant) -> Self {
-        Self {
-            tokens: RATE * BURST,
-            refilled: now,
-        }
-    }
-
-    fn allow(&mut self, now: Instant) -> bool {
-        const PERIOD: Duration = Duration::from_secs(1);
-        while self.tokens < RATE * BURST && now.saturating_duration_since(self.refilled) >= PERIOD {
-            self.tokens = (self.tokens + RATE).min(RATE * BURST);
-            self.refilled += PERIOD;
-        }
-        if self.tokens == RATE * BURST {
-            self.refilled = now;
-        }
-        let allowed = self.tokens > 0;
-        self.tokens = self.tokens.saturating_sub(1);
-        allowed
-    }
-}
-
-fn span(connection: &Connection) -> SpanData {
-    let Connection {
+fn span(connection: &ConnectionRecord) -> SpanData {
+    let ConnectionRecord {
         party,
         protocol,
         role,
@@ -111,25 +86,4 @@ fn span(connection: &Connection) -> SpanData {
         span.status = Status::error("");
     }
     span
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_burst_passes_and_then_the_rate() {
-        let start = Instant::now();
-        let mut limiter = RateLimiter::new(start);
-        let mut passed = |after: u64| {
-            let now = start + Duration::from_millis(after);
-            (0..10_000)
-                .map(|_| u32::from(limiter.allow(now)))
-                .sum::<u32>()
-        };
-        assert_eq!(passed(0), RATE * BURST);
-        assert_eq!(passed(900), 0);
-        assert_eq!(passed(1_000), RATE);
-        assert_eq!(passed(60_000), RATE * BURST, "the bucket holds no more");
-    }
 }

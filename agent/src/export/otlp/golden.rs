@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     log::ROUND,
-    sample::{Connection, Witness as _},
+    sample::{ConnectionObserver as _, ConnectionRecord},
 };
 
 fn at(second: u64) -> SystemTime {
@@ -138,7 +138,7 @@ fn rounds_and_messages(spans: &Arc<Queue<SpanData>>, records: &Arc<Queue<SdkLogR
 
 fn connections(spans: &Arc<Queue<SpanData>>) {
     let mut observer = ConnectionSpans::new(Arc::clone(spans));
-    let connection = Connection {
+    let connection = ConnectionRecord {
         party: "b".into(),
         protocol: "aby3".into(),
         role: agent_ebpf::Role::Initiator,
@@ -154,7 +154,7 @@ fn connections(spans: &Arc<Queue<SpanData>>) {
         smoothed_rtt: Some(0.25),
     };
     observer.ended(&connection);
-    observer.ended(&Connection {
+    observer.ended(&ConnectionRecord {
         role: agent_ebpf::Role::Acceptor,
         end: Some(agent_ebpf::End::Reset),
         adopted: true,

@@ -11,7 +11,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use super::queue::Queue;
-use crate::log::{Fields, Value, metadata, span_context};
+use crate::log::{Fields, LogValue, metadata, span_context};
 
 /// Puts every message that the log shows into the queue.
 pub struct LogLayer {
@@ -59,10 +59,10 @@ fn fill(record: &mut SdkLogRecord, event: &Event<'_>) {
     record.add_attribute("partymeter.log.target", target);
     record.add_attributes(others.into_iter().map(|(name, value)| {
         let value: AnyValue = match value {
-            Value::Text(text) => text.into(),
-            Value::Integer(value) => value.into(),
-            Value::Real(value) => value.into(),
-            Value::Bool(value) => value.into(),
+            LogValue::Text(text) => text.into(),
+            LogValue::Integer(value) => value.into(),
+            LogValue::Real(value) => value.into(),
+            LogValue::Bool(value) => value.into(),
         };
         (name, value)
     }));

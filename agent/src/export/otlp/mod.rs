@@ -2,7 +2,6 @@
 //! `metrics` encodes snapshots; `logs`, `rounds` and `connections` fill the queues of log records and spans; `sender`
 //! sends them over one `transport` for each signal.
 
-mod backoff;
 mod connections;
 mod exporter;
 mod logs;

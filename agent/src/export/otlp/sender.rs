@@ -10,15 +10,15 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    backoff::Backoff,
     exporter::{ExportBatch, Exporter},
     metrics::Encoder,
     queue::Queue,
     transport::{Outcome, Transport},
 };
 use crate::{
+    backoff::Backoff,
     config::Signal,
-    sample::{Dropped, export_stats::ExportStats},
+    sample::{ExportDropReason, export_stats::ExportStats},
     sampler::Sampler,
     text::printable,
 };
@@ -28,6 +28,10 @@ const BATCH: usize = 512;
 
 /// How long a batch is collected after its first item has arrived.
 const COLLECT: Duration = Duration::from_millis(500);
+
+/// The pauses before retries, unless the receiver asks for more.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Counts and logs what becomes of one signal's messages.
 pub(super) struct SignalExporter {
@@ -57,7 +61,7 @@ impl SignalExporter {
                 self.stats.add_sent(self.signal, count - rejected);
                 let why = printable(&why);
                 if rejected > 0 {
-                    self.drop(Dropped::Rejected, rejected);
+                    self.drop(ExportDropReason::Rejected, rejected);
                     warn!(
                         "the OTLP receiver {receiver} rejected {rejected} items of {signal}: {why}"
                     );
@@ -72,7 +76,7 @@ impl SignalExporter {
                 SendOutcome::Accepted
             }
             Outcome::Refused { why } => {
-                self.drop(Dropped::Refused, count);
+                self.drop(ExportDropReason::Refused, count);
                 if self.stats.set_up(self.signal, false) != Some(false) {
                     warn!("the OTLP receiver {receiver} refuses {signal}: {why}; not retrying");
                 }
@@ -87,7 +91,7 @@ impl SignalExporter {
         }
     }
 
-    fn drop(&self, reason: Dropped, count: u64) {
+    fn drop(&self, reason: ExportDropReason, count: u64) {
         self.stats.add_dropped(self.signal, reason, count);
     }
 
@@ -109,7 +113,8 @@ pub(super) async fn export_metrics(
     sampler: Arc<Sampler>,
     interval: Duration,
 ) {
-    let mut backoff = Backoff::new(interval);
+    let backoff = Backoff::new(FIRST_PAUSE, interval.min(LONGEST_PAUSE));
+    let mut failures = 0_u32;
     let mut next = Instant::now();
     let mut stopping = false;
     loop {
@@ -118,7 +123,7 @@ pub(super) async fn export_metrics(
         for (index, part) in parts.into_iter().enumerate() {
             if retry.is_some() {
                 // The next snapshot has newer points.
-                exporter.drop(Dropped::Replaced, part.points);
+                exporter.drop(ExportDropReason::Replaced, part.points);
                 continue;
             }
             let outcome = transport.send(part.body()).await;
@@ -127,9 +132,9 @@ pub(super) async fn export_metrics(
                 SendOutcome::Refused => {}
                 SendOutcome::Retry(after) => {
                     let reason = if stopping {
-                        Dropped::Shutdown
+                        ExportDropReason::Shutdown
                     } else {
-                        Dropped::Replaced
+                        ExportDropReason::Replaced
                     };
                     exporter.drop(reason, part.points);
                     retry = Some(after);
@@ -141,9 +146,10 @@ pub(super) async fn export_metrics(
         }
         let now = Instant::now();
         next = if let Some(after) = retry {
-            now + backoff.pause(after)
+            failures = failures.saturating_add(1);
+            now + backoff.jittered(failures, after)
         } else {
-            backoff.reset();
+            failures = 0;
             // Keeps to multiples of the interval, and skips those that were missed.
             let late = now.saturating_duration_since(next).as_nanos();
             let missed = late / interval.as_nanos().max(1);
@@ -159,7 +165,8 @@ pub(super) async fn export_queue<E: ExportBatch>(
     queue: Arc<Queue<E::Item>>,
     batches: Exporter<E>,
 ) {
-    let mut backoff = Backoff::new(Duration::MAX);
+    let backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+    let mut failures = 0_u32;
     let mut stopping = false;
     loop {
         if !stopping {
@@ -170,7 +177,7 @@ pub(super) async fn export_queue<E: ExportBatch>(
             stopping = exporter.stops_within(collected).await;
         }
         loop {
-            exporter.drop(Dropped::Overflow, queue.take_overflow());
+            exporter.drop(ExportDropReason::Overflow, queue.take_overflow());
             let batch = queue.take(BATCH);
             if batch.is_empty() {
                 break;
@@ -179,13 +186,15 @@ pub(super) async fn export_queue<E: ExportBatch>(
             while let SendOutcome::Retry(after) =
                 exporter.settle(batches.export(&batch).await, count)
             {
-                if stopping || exporter.stops_within(sleep(backoff.pause(after))).await {
+                failures = failures.saturating_add(1);
+                let pause = sleep(backoff.jittered(failures, after));
+                if stopping || exporter.stops_within(pause).await {
                     let rest = queue.take(usize::MAX).len() as u64;
-                    exporter.drop(Dropped::Shutdown, count + rest);
+                    exporter.drop(ExportDropReason::Shutdown, count + rest);
                     return;
                 }
             }
-            backoff.reset();
+            failures = 0;
         }
         if stopping {
             return;

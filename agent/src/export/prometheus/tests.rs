@@ -1,4 +1,4 @@
-//! Whole pages of a fixed snapshot, compared with files. `UPDATE_GOLDEN=1 cargo test` writes them anew.
+//! Pages of a fixed snapshot, compared with golden files. `UPDATE_GOLDEN=1 cargo test` updates those.
 
 mod gpus;
 
@@ -14,9 +14,9 @@ use super::{Format, encode};
 use crate::{
     model::{catalog, gpu},
     sample::{
-        Accounting, Configuration, Durations, FailureKind, Gap, Host, Idle, IdleWait, Ledger,
-        MapFill, Network, Process, ProgramRuns, Sending, Sessions, Snapshot, SourceHealth, Times,
-        Traffic,
+        Accounting, Durations, FailureKind, Gap, Host, Idle, IdleWait, LedgerState, MapFill,
+        Network, Process, ProgramRuns, ReloadState, Sessions, SignalStats, Snapshot, SourceHealth,
+        Times, Traffic,
     },
 };
 
@@ -28,7 +28,7 @@ fn gap() -> Gap {
     }
 }
 
-/// Pairs of which one or another has every series.
+/// Pairs that together have every series.
 fn all_traffic() -> Vec<Traffic> {
     let traffic = |party: &str, protocol: &str, transmit, receive, retransmit| Traffic {
         party: party.into(),
@@ -62,7 +62,7 @@ fn all_traffic() -> Vec<Traffic> {
     ]
 }
 
-const LEDGER: Ledger = Ledger {
+const LEDGER: LedgerState = LedgerState {
     written: 1200,
     overflow: 3,
     failed: 1,
@@ -160,11 +160,11 @@ pub(crate) fn complete() -> Snapshot {
                 age_seconds: None,
             },
         ],
-        configuration: Configuration {
+        configuration: ReloadState {
             success: true,
             taken: SystemTime::UNIX_EPOCH + Duration::from_millis(1_699_999_000_250),
         },
-        otlp: vec![Sending {
+        otlp: vec![SignalStats {
             signal: "metrics",
             up: Some(true),
             sent: 2400,
@@ -173,7 +173,7 @@ pub(crate) fn complete() -> Snapshot {
     }
 }
 
-/// Nothing is known: no source has read yet.
+/// Before the first sample.
 fn empty() -> Snapshot {
     Snapshot {
         network: None,
@@ -195,7 +195,7 @@ fn compare(file: &str, page: &str) {
         std::fs::write(&path, page).unwrap();
     }
     let golden = std::fs::read_to_string(&path).unwrap();
-    // By line: a page in one string would be unreadable where it differs.
+    // By line, for a readable difference.
     for (number, (is, was)) in page.lines().zip(golden.lines()).enumerate() {
         assert_eq!(
             is,
@@ -278,7 +278,7 @@ fn leaves_out_what_is_missing() {
 
 #[test]
 #[ignore = "needs Prometheus: `cargo xtask test` runs it"]
-fn promtool_has_nothing_to_object() {
+fn promtool_accepts_the_page() {
     let started = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

@@ -6,8 +6,8 @@ use agent_ebpf::{End, Role};
 
 use super::{super::files::tests::Directory, *};
 
-fn connection() -> Connection {
-    Connection {
+fn connection() -> ConnectionRecord {
+    ConnectionRecord {
         party: "1".into(),
         protocol: "test".into(),
         role: Role::Initiator,
@@ -39,7 +39,7 @@ fn worker(directory: &Directory) -> LedgerWorker {
 
 impl LedgerWorker {
     /// As the other end does it.
-    fn end(&mut self, connection: &Connection) {
+    fn end(&mut self, connection: &ConnectionRecord) {
         self.counts.accept();
         self.append(connection);
     }

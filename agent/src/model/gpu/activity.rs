@@ -4,7 +4,10 @@ use super::{
     metric::{GpuMetric, Scale, gauge},
     ranges,
 };
-use crate::model::{Kind, Metric, Reset, opentelemetry::otel};
+use crate::model::{
+    metric::{Kind, Metric, Reset},
+    opentelemetry::otel,
+};
 
 macro_rules! activity {
     ($($field:ident: $name:literal, $otel:literal, $dcgm:literal, $help:literal;)*) => {

@@ -1,7 +1,10 @@
 //! Confidential computing.
 
 use super::{metric::GpuMetric, ranges, series::system};
-use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
+use crate::model::{
+    metric::{Kind, Metric, MetricValue, Reset},
+    opentelemetry::otel,
+};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -76,7 +79,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             opentelemetry: &[otel("partymeter.gpu.cc.environment")],
             read: |snapshot, emit| {
                 if let Some(value) = system(snapshot).and_then(|system| system.cc_environment) {
-                    emit(&[value], Value::Integer(1));
+                    emit(&[value], MetricValue::Integer(1));
                 }
             },
         },

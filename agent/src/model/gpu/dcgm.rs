@@ -8,7 +8,7 @@ use super::{
     series::gpus,
 };
 use crate::{
-    model::{Kind, Value},
+    model::metric::{Kind, MetricValue},
     sample::{
         Snapshot,
         gpu::{Gpu, VgpuLicense, Xid},
@@ -27,7 +27,7 @@ pub struct Family {
 }
 
 /// Receives the names of the labels, their values, and the value of a series.
-pub type EmitLabelled<'a> = &'a mut dyn FnMut(&[&str], &[&str], Value<'_>);
+pub type EmitLabelled<'a> = &'a mut dyn FnMut(&[&str], &[&str], MetricValue<'_>);
 
 /// The labels of every series; those of MIG follow.
 const LABELS: [&str; 7] = [
@@ -64,7 +64,7 @@ pub fn families() -> &'static [Family] {
             }
         }
         for (name, help) in [
-            (XID, "Value of the last XID error encountered."),
+            (XID, "MetricValue of the last XID error encountered."),
             (LICENSE, "vGPU License status"),
         ] {
             families.push(Family {
@@ -89,7 +89,7 @@ impl Family {
                 _ => None,
             };
             if let Some(value) = value {
-                labelled(snapshot, &gpu.id, None, Value::Integer(value), emit);
+                labelled(snapshot, &gpu.id, None, MetricValue::Integer(value), emit);
             }
         }
         for (GpuMetric { metric, .. }, dcgm) in &self.sources {
@@ -131,7 +131,7 @@ fn labelled(
     snapshot: &Snapshot,
     id: &str,
     instance: Option<&str>,
-    value: Value<'_>,
+    value: MetricValue<'_>,
     emit: EmitLabelled<'_>,
 ) {
     let gpu = gpus(snapshot).iter().find(|gpu| *gpu.id == *id);
@@ -171,11 +171,11 @@ fn labelled(
     clippy::cast_sign_loss,
     reason = "checked to be whole and in range"
 )]
-fn scaled(value: Value<'_>, scale: Scale) -> Value<'_> {
+fn scaled(value: MetricValue<'_>, scale: Scale) -> MetricValue<'_> {
     let real = match value {
-        Value::Integer(value) => value as f64,
-        Value::Real(value) => value,
-        Value::Histogram(..) => return value,
+        MetricValue::Integer(value) => value as f64,
+        MetricValue::Real(value) => value,
+        MetricValue::Histogram(..) => return value,
     };
     let real = match scale {
         Scale::Same => return value,
@@ -185,8 +185,8 @@ fn scaled(value: Value<'_>, scale: Scale) -> Value<'_> {
     // dcgm-exporter has whole numbers of MiB, MHz, mJ and ns.
     let whole = real.round();
     if (0.0..9e15).contains(&whole) {
-        Value::Integer(whole as u64)
+        MetricValue::Integer(whole as u64)
     } else {
-        Value::Real(real)
+        MetricValue::Real(real)
     }
 }

@@ -7,7 +7,10 @@ use super::{
     ranges,
     series::{each, gpus},
 };
-use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
+use crate::model::{
+    metric::{Kind, Metric, MetricValue, Reset},
+    opentelemetry::otel,
+};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -23,7 +26,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for (kind, scope, count) in &reading.ecc {
-                        emit(&[id, kind, scope], Value::Integer(*count));
+                        emit(&[id, kind, scope], MetricValue::Integer(*count));
                     }
                 });
             },
@@ -175,7 +178,10 @@ pub(super) static METRICS: &[GpuMetric] = &[
             read: |snapshot, emit| {
                 for gpu in gpus(snapshot) {
                     for xid in &gpu.xids {
-                        emit(&[&gpu.id, &xid.xid.to_string()], Value::Integer(xid.count));
+                        emit(
+                            &[&gpu.id, &xid.xid.to_string()],
+                            MetricValue::Integer(xid.count),
+                        );
                     }
                 }
             },
@@ -196,7 +202,10 @@ pub(super) static METRICS: &[GpuMetric] = &[
             read: |snapshot, emit| {
                 for gpu in gpus(snapshot) {
                     for xid in &gpu.xids {
-                        emit(&[&gpu.id, &xid.xid.to_string()], Value::Real(xid.last));
+                        emit(
+                            &[&gpu.id, &xid.xid.to_string()],
+                            MetricValue::Real(xid.last),
+                        );
                     }
                 }
             },

@@ -3,7 +3,10 @@
 use opentelemetry_semantic_conventions::{attribute::HW_STATE, metric::HW_STATUS};
 
 use super::{metric::GpuMetric, series::gpus};
-use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
+use crate::model::{
+    metric::{Kind, Metric, MetricValue, Reset},
+    opentelemetry::otel,
+};
 use crate::sample::gpu::VgpuLicense;
 
 pub(super) static METRICS: &[GpuMetric] = &[
@@ -22,7 +25,10 @@ pub(super) static METRICS: &[GpuMetric] = &[
             ],
             read: |snapshot, emit| {
                 for gpu in gpus(snapshot) {
-                    emit(&[&gpu.id], Value::Integer(u64::from(gpu.down.is_none())));
+                    emit(
+                        &[&gpu.id],
+                        MetricValue::Integer(u64::from(gpu.down.is_none())),
+                    );
                 }
             },
         },
@@ -34,7 +40,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             name: "gpu_down_info",
             kind: Kind::Info,
             unit: "1",
-            help: "Why the GPU does not answer: lost, deadline (a call hangs), absent (no driver, or given up on request), permission or read.",
+            help: "Why the GPU does not answer: lost, deadline (a call hangs), absent (no driver, or released on request), permission or read.",
             labels: &["gpu_id", "reason"],
             source: "the agent",
             reset: Reset::None,
@@ -42,7 +48,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             read: |snapshot, emit| {
                 for gpu in gpus(snapshot) {
                     if let Some(kind) = gpu.down {
-                        emit(&[&gpu.id, kind.name()], Value::Integer(1));
+                        emit(&[&gpu.id, kind.name()], MetricValue::Integer(1));
                     }
                 }
             },
@@ -81,7 +87,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                                 &info.cuda_version,
                                 &info.vbios,
                             ],
-                            Value::Integer(1),
+                            MetricValue::Integer(1),
                         );
                     }
                 }

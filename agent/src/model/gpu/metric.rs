@@ -1,7 +1,7 @@
 //! A GPU metric: its entry in the catalog, its valid range, and its names in dcgm-exporter.
 
 use crate::{
-    model::{Kind, Metric},
+    model::metric::{Kind, Metric},
     sample::gpu::ValidRange,
 };
 

@@ -6,7 +6,10 @@ use super::{
     ranges,
     series::each,
 };
-use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
+use crate::model::{
+    metric::{Kind, Metric, MetricValue, Reset},
+    opentelemetry::otel,
+};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -36,7 +39,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                                 &instance.profile,
                                 &instance.uuid,
                             ],
-                            Value::Integer(1),
+                            MetricValue::Integer(1),
                         );
                     }
                 });

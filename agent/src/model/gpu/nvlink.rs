@@ -7,7 +7,10 @@ use super::{
     ranges,
     series::{both, each},
 };
-use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
+use crate::model::{
+    metric::{Kind, Metric, MetricValue, Reset},
+    opentelemetry::otel,
+};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -51,7 +54,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                     for link in &reading.links {
                         let number = link.link.to_string();
                         for (kind, count) in &link.errors {
-                            emit(&[id, &number, kind], Value::Integer(*count));
+                            emit(&[id, &number, kind], MetricValue::Integer(*count));
                         }
                     }
                 });
@@ -74,7 +77,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                 each(snapshot, |id, reading| {
                     for link in &reading.links {
                         if let Some(up) = link.up {
-                            emit(&[id, &link.link.to_string()], Value::Integer(up));
+                            emit(&[id, &link.link.to_string()], MetricValue::Integer(up));
                         }
                     }
                 });

@@ -1,7 +1,10 @@
 //! The NVML library.
 
 use super::{metric::GpuMetric, series::system};
-use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
+use crate::model::{
+    metric::{Kind, Metric, MetricValue, Reset},
+    opentelemetry::otel,
+};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -17,7 +20,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             read: |snapshot, emit| {
                 if let Some(all) = &snapshot.gpus {
                     for (call, code, count) in &all.errors {
-                        emit(&[call, code], Value::Integer(*count));
+                        emit(&[call, code], MetricValue::Integer(*count));
                     }
                 }
             },
@@ -37,7 +40,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             opentelemetry: &[otel("partymeter.fake_gpus")],
             read: |snapshot, emit| {
                 if system(snapshot).is_some_and(|system| system.fake) {
-                    emit(&[], Value::Integer(1));
+                    emit(&[], MetricValue::Integer(1));
                 }
             },
         },

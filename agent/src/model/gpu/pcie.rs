@@ -10,7 +10,10 @@ use super::{
     ranges,
     series::{both, each},
 };
-use crate::model::{Kind, Metric, Reset, opentelemetry::otel};
+use crate::model::{
+    metric::{Kind, Metric, Reset},
+    opentelemetry::otel,
+};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {

@@ -4,7 +4,10 @@ use super::{
     metric::{GpuMetric, Scale, gauge},
     ranges,
 };
-use crate::model::{Kind, Metric, Reset, opentelemetry::otel};
+use crate::model::{
+    metric::{Kind, Metric, Reset},
+    opentelemetry::otel,
+};
 
 pub(super) static METRICS: &[GpuMetric] = &[GpuMetric {
     metric: Metric {

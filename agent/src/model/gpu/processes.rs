@@ -1,7 +1,10 @@
 //! The processes on a GPU.
 
 use super::{metric::GpuMetric, ranges, series::each};
-use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
+use crate::model::{
+    metric::{Kind, Metric, MetricValue, Reset},
+    opentelemetry::otel,
+};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -20,7 +23,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                         if let Some(memory) = process.memory {
                             emit(
                                 &[id, &process.pid, &process.command, &process.container],
-                                Value::Integer(memory),
+                                MetricValue::Integer(memory),
                             );
                         }
                     }
@@ -46,7 +49,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
                         if let Some(sm) = process.sm {
                             emit(
                                 &[id, &process.pid, &process.command, &process.container],
-                                Value::Integer(sm),
+                                MetricValue::Integer(sm),
                             );
                         }
                     }

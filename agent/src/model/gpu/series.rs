@@ -1,7 +1,7 @@
 //! Reads the series of a metric from a snapshot.
 
 use crate::{
-    model::{Emit, Value},
+    model::metric::{Emit, MetricValue},
     sample::{
         Snapshot,
         gpu::{Gpu, Instance, Named, Reading, System},
@@ -74,14 +74,18 @@ pub(super) fn each(snapshot: &Snapshot, mut read: impl FnMut(&str, &Reading)) {
 }
 
 /// Emits a value, if there is one.
-pub(super) fn one(emit: Emit<'_>, labels: &[&str], value: Option<impl Into<Value<'static>>>) {
+pub(super) fn one(emit: Emit<'_>, labels: &[&str], value: Option<impl Into<MetricValue<'static>>>) {
     if let Some(value) = value {
         emit(labels, value.into());
     }
 }
 
 /// Emits named values.
-pub(super) fn list<T: Copy + Into<Value<'static>>>(emit: Emit<'_>, id: &str, values: &[Named<T>]) {
+pub(super) fn list<T: Copy + Into<MetricValue<'static>>>(
+    emit: Emit<'_>,
+    id: &str,
+    values: &[Named<T>],
+) {
     for (name, value) in values {
         emit(&[id, name], (*value).into());
     }
@@ -104,19 +108,19 @@ pub(super) fn instances(reading: &Reading, mut read: impl FnMut(&Instance)) {
     }
 }
 
-impl From<u64> for Value<'_> {
+impl From<u64> for MetricValue<'_> {
     fn from(value: u64) -> Self {
         Self::Integer(value)
     }
 }
 
-impl From<f64> for Value<'_> {
+impl From<f64> for MetricValue<'_> {
     fn from(value: f64) -> Self {
         Self::Real(value)
     }
 }
 
-impl From<bool> for Value<'_> {
+impl From<bool> for MetricValue<'_> {
     fn from(value: bool) -> Self {
         Self::Integer(value.into())
     }

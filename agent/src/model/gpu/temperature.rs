@@ -9,7 +9,10 @@ use super::{
     ranges,
     series::each,
 };
-use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
+use crate::model::{
+    metric::{Kind, Metric, MetricValue, Reset},
+    opentelemetry::otel,
+};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -116,7 +119,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     for (fan, ratio) in &reading.fans {
-                        emit(&[id, &fan.to_string()], Value::Real(*ratio));
+                        emit(&[id, &fan.to_string()], MetricValue::Real(*ratio));
                     }
                 });
             },

@@ -7,7 +7,10 @@ use super::{
     ranges,
     series::each,
 };
-use crate::model::{Kind, Metric, Reset, Value, opentelemetry::otel};
+use crate::model::{
+    metric::{Kind, Metric, MetricValue, Reset},
+    opentelemetry::otel,
+};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {
@@ -23,7 +26,7 @@ pub(super) static METRICS: &[GpuMetric] = &[
             read: |snapshot, emit| {
                 each(snapshot, |id, reading| {
                     if let Some(value) = reading.utilization {
-                        emit(&[id, &snapshot.node], Value::Integer(value));
+                        emit(&[id, &snapshot.node], MetricValue::Integer(value));
                     }
                 });
             },

@@ -7,7 +7,7 @@ use super::{
     error::{NvmlError, NvmlReturn},
     session::NvmlSession,
 };
-use crate::source::backoff;
+use crate::backoff::Backoff;
 
 /// One call of an open device.
 #[derive(Clone, Copy)]
@@ -74,8 +74,8 @@ impl CallState {
                 }
                 self.failures += 1;
                 // A single failure costs one round only.
-                self.retry_at =
-                    (self.failures > 1).then(|| now + backoff(session.interval, self.failures));
+                let pause = Backoff::of_reads(session.interval).pause(self.failures);
+                self.retry_at = (self.failures > 1).then(|| now + pause);
                 outcome.error = Some(error);
             }
         }

@@ -18,11 +18,12 @@ use super::{
     status::{GpuStatus, Health, lock},
 };
 use crate::{
+    backoff::Backoff,
     sample::{
         FailureKind,
         gpu::{GpuInfo, Reading},
     },
-    source::{Failure, Source, backoff},
+    source::{Failure, Source},
 };
 
 /// More GPUs than any machine has; a library that reports more is wrong.
@@ -203,9 +204,9 @@ impl Source for GpuSource {
         Some(format!("{model}, {uuid}, {pci_bus_id}").into())
     }
 
-    /// Always the interval: a round before the next retry asks nothing of the device.
-    fn pause(&self, interval: Duration, _failures: u32) -> Duration {
-        interval
+    /// A round before the next retry asks nothing of the device.
+    fn backs_off(&self) -> bool {
+        false
     }
 
     fn collect(&mut self) -> Result<Reading, Failure> {
@@ -213,7 +214,7 @@ impl Source for GpuSource {
         // Locked before the library is asked for: whoever closes the library waits for this lock, and no device is opened
         // in a closed library.
         let mut device = lock(&cell.0);
-        let (library, generation) = self.session.library().map_err(Failure::elsewhere)?;
+        let (library, generation) = self.session.library().map_err(Failure::logged_elsewhere)?;
         if let Some(retry) = &self.retry
             && generation == retry.generation
             && Instant::now() < retry.at
@@ -238,7 +239,8 @@ impl Source for GpuSource {
                 let failure = Failure::new(kind, error.to_string());
                 self.retry = Some(Retry {
                     failure: failure.clone(),
-                    at: Instant::now() + backoff(self.session.interval, self.failures),
+                    at: Instant::now()
+                        + Backoff::of_reads(self.session.interval).pause(self.failures),
                     generation,
                 });
                 Err(failure)

@@ -23,6 +23,7 @@ use super::{
     status::{GpuStatus, Health},
 };
 use crate::{
+    backoff::Backoff,
     config::Gpu as Config,
     sample::{
         FailureKind,
@@ -31,11 +32,11 @@ use crate::{
     source::{Failure, Source, deadline, start},
 };
 
-/// How long to wait before a reload for lost GPUs that interrupts others: first and longest. The wait doubles each time.
-const RELOAD_FOR_SOME: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
+/// The wait before a reload for lost GPUs that interrupts others.
+const RELOAD_FOR_SOME: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_mins(5));
 
 /// The same if no GPU works, so that a reload interrupts none.
-const RELOAD_FOR_ALL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+const RELOAD_FOR_ALL: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
 
 /// Where the driver lists its GPUs. NVML counts them only when it is loaded.
 const DRIVER_GPUS: &str = "/proc/driver/nvidia/gpus";
@@ -206,12 +207,12 @@ impl GpuManager {
             (self.lost_since, self.reloads) = (None, 0);
             return;
         }
-        let (first, longest) = if up == 0 {
+        let backoff = if up == 0 {
             RELOAD_FOR_ALL
         } else {
             RELOAD_FOR_SOME
         };
-        let wait = first.saturating_mul(1 << self.reloads.min(16)).min(longest);
+        let wait = backoff.pause(self.reloads.saturating_add(1));
         if self.lost_since.get_or_insert_with(Instant::now).elapsed() >= wait {
             self.lost_since = None;
             self.reloads += 1;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    sample::{Connection, Sessions, Times, Traffic},
+    sample::{ConnectionRecord, Sessions, Times, Traffic},
 };
 
 /// Everything that decodes, with the names of a configuration.
@@ -40,12 +40,12 @@ impl Decoder {
     }
 
     /// A connection that has ended.
-    pub fn ended(&self, bytes: &[u8]) -> Option<Connection> {
+    pub fn ended(&self, bytes: &[u8]) -> Option<ConnectionRecord> {
         Reader::new(&self.names, self.clock).read(bytes)
     }
 
     /// Connections that are open.
-    pub fn open(&self, bytes: &[u8]) -> Vec<Connection> {
+    pub fn open(&self, bytes: &[u8]) -> Vec<ConnectionRecord> {
         Reader::new(&self.names, self.clock).read_all(bytes)
     }
 

@@ -53,7 +53,7 @@ use self::{
     layout::Layout,
     loader::{Fit, Loaded, MessageHooks, Programs},
     pin::{Base, Pins},
-    records::{Reader, Witnesses},
+    records::{ConnectionObservers, Reader},
     strangers::Strangers,
     sys::ProgramStatistics,
     tables::{Names, Tables},
@@ -63,14 +63,14 @@ use super::{Failure, Source};
 use crate::{
     config::{Config, Histograms},
     privilege,
-    sample::{Accounting, FailureKind, MapFill, Network, ProgramRuns, Traffic, Witness},
+    sample::{Accounting, ConnectionObserver, FailureKind, MapFill, Network, ProgramRuns, Traffic},
 };
 
 /// Reads what the kernel has counted.
 pub struct NetworkSource {
     wanted: Arc<Wanted>,
     pins: Pins,
-    witnesses: Witnesses,
+    observers: ConnectionObservers,
     running: Option<Running>,
 }
 
@@ -101,13 +101,17 @@ struct Running {
 }
 
 impl NetworkSource {
-    /// A source that has touched nothing yet. The witnesses are told of connections one by one, if the configuration
+    /// A source that has touched nothing yet. The observers are told of connections one by one, if the configuration
     /// wants that.
-    pub fn new(wanted: &Arc<Wanted>, pins: Pins, witnesses: Vec<Box<dyn Witness>>) -> Self {
+    pub fn new(
+        wanted: &Arc<Wanted>,
+        pins: Pins,
+        observers: Vec<Box<dyn ConnectionObserver>>,
+    ) -> Self {
         Self {
             wanted: Arc::clone(wanted),
             pins,
-            witnesses,
+            observers,
             running: None,
         }
     }
@@ -271,7 +275,7 @@ impl Source for NetworkSource {
         running.pin_again(&mut self.pins);
         running.follow(self.wanted.get(), gap)?;
         let network = running.read()?;
-        running.tell(&mut self.witnesses)?;
+        running.tell(&mut self.observers)?;
         Ok(network)
     }
 }
@@ -368,21 +372,21 @@ impl Running {
     }
 
     /// Tells of the connections that have ended, and of those that are open if somebody wants to know.
-    fn tell(&mut self, witnesses: &mut Witnesses) -> Result<(), Failure> {
+    fn tell(&mut self, observers: &mut ConnectionObservers) -> Result<(), Failure> {
         let reader = Reader::new(&self.names, self.clock);
         while let Some(bytes) = self.programs.next_record() {
             if let Some(connection) = reader.read(&bytes) {
-                for witness in witnesses.iter_mut() {
-                    witness.ended(&connection);
+                for observer in observers.iter_mut() {
+                    observer.ended(&connection);
                 }
             }
         }
-        for witness in witnesses.iter_mut().filter(|it| it.wants_open()) {
+        for observer in observers.iter_mut().filter(|it| it.wants_open()) {
             let open = self
                 .programs
                 .connections()
                 .map_err(|error| read_failure("read the open connections", &error))?;
-            witness.open(reader.read_all(&open));
+            observer.open(reader.read_all(&open));
         }
         Ok(())
     }

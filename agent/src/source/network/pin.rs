@@ -26,7 +26,7 @@ use crate::{
     config::{Config, Pin},
     finding::or_else,
     lock,
-    safe_dir::{self, Unsafe},
+    safe_dir::{self, UnsafeDirectory},
 };
 
 /// Where BPF file systems are mounted.
@@ -336,7 +336,7 @@ pub fn detach(config: &Config) -> anyhow::Result<String> {
     Ok(line)
 }
 
-fn not_to_be_used(error: &Unsafe) -> String {
+fn not_to_be_used(error: &UnsafeDirectory) -> String {
     format!("cannot use the directory: {error}")
 }
 

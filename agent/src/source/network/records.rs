@@ -10,10 +10,10 @@ use super::{
     holders::{connection, long, word},
     tables::Names,
 };
-use crate::sample::{Connection, Witness};
+use crate::sample::{ConnectionObserver, ConnectionRecord};
 
 /// Those who want to know.
-pub(super) type Witnesses = Vec<Box<dyn Witness>>;
+pub(super) type ConnectionObservers = Vec<Box<dyn ConnectionObserver>>;
 
 /// Reads records with the names and the clocks as they are now.
 pub(super) struct Reader<'a> {
@@ -27,12 +27,12 @@ impl<'a> Reader<'a> {
     }
 
     /// One, or `None` for what has no name any more.
-    pub(super) fn read(&self, bytes: &[u8]) -> Option<Connection> {
+    pub(super) fn read(&self, bytes: &[u8]) -> Option<ConnectionRecord> {
         self.name(&record(bytes)?)
     }
 
     /// Each once, of bytes with one after the other, some of them several times.
-    pub(super) fn read_all(&self, bytes: &[u8]) -> Vec<Connection> {
+    pub(super) fn read_all(&self, bytes: &[u8]) -> Vec<ConnectionRecord> {
         let mut seen = BTreeSet::new();
         let all = bytes.chunks_exact(size_of::<Record>()).filter_map(record);
         let once = all.filter(|it| {
@@ -43,14 +43,14 @@ impl<'a> Reader<'a> {
         once.filter_map(|it| self.name(&it)).collect()
     }
 
-    fn name(&self, record: &Record) -> Option<Connection> {
+    fn name(&self, record: &Record) -> Option<ConnectionRecord> {
         let connection = &record.connection;
         let slots = &self.names.slots;
         let place = slots.binary_search_by_key(&connection.slot, |(slot, _)| *slot);
         let (_, labels) = slots.get(place.ok()?)?;
         let at = |nanoseconds| self.clock.wall(Duration::from_nanos(nanoseconds));
         let eighths = f64::from(record.smoothed);
-        Some(Connection {
+        Some(ConnectionRecord {
             party: Arc::clone(&labels.party),
             protocol: Arc::clone(&labels.protocol),
             role: Role::ALL

@@ -10,6 +10,7 @@ use super::{address::written, tables::Names};
 use crate::{
     log::SECURITY,
     source::process::{command, container_id},
+    token_bucket::TokenBucket,
 };
 
 /// How many are told in a window.
@@ -23,18 +24,18 @@ const PATIENCE: Duration = Duration::from_millis(900);
 #[derive(Debug)]
 pub(super) struct Strangers {
     waiting: Vec<(UnexpectedPeer, Instant)>,
-    window: Instant,
-    told: u32,
+    limit: TokenBucket,
     untold: u64,
+    untold_since: Instant,
 }
 
 impl Strangers {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             waiting: Vec::new(),
-            window: now,
-            told: 0,
+            limit: TokenBucket::new(TOLD, TOLD, WINDOW, now),
             untold: 0,
+            untold_since: now,
         }
     }
 
@@ -45,15 +46,14 @@ impl Strangers {
 
     /// Takes one in, if there is room for it in this window's log.
     pub(super) fn came(&mut self, stranger: UnexpectedPeer, now: Instant) {
-        if now.saturating_duration_since(self.window) >= WINDOW {
-            self.end_window(now);
-        }
-        if self.told < TOLD {
-            self.told += 1;
+        if self.limit.take(now) {
             self.waiting.push((stranger, now));
-        } else {
-            self.untold += 1;
+            return;
         }
+        if self.untold == 0 {
+            self.untold_since = now;
+        }
+        self.untold += 1;
     }
 
     /// Tells of those whose process is known now, and of those that have waited long enough.
@@ -70,23 +70,17 @@ impl Strangers {
             }
             wait
         });
-        if self.untold > 0 && now.saturating_duration_since(self.window) >= WINDOW {
-            self.end_window(now);
-        }
-    }
-
-    fn end_window(&mut self, now: Instant) {
-        if self.untold > 0 {
+        if self.untold > 0 && self.limit.has_token(now) {
             warn!(
                 target: SECURITY,
                 connections = self.untold,
                 security.level = "warning",
                 "unexpected connections: {} more in {} s, not told one by one",
                 self.untold,
-                now.saturating_duration_since(self.window).as_secs()
+                now.saturating_duration_since(self.untold_since).as_secs()
             );
+            self.untold = 0;
         }
-        (self.window, self.told, self.untold) = (now, 0, 0);
     }
 }
 
@@ -152,6 +146,6 @@ mod tests {
         strangers.tell(&[], &names, now + PATIENCE);
         assert!(!strangers.are_waiting());
         strangers.tell(&[], &names, now + WINDOW);
-        assert_eq!((strangers.told, strangers.untold), (0, 0));
+        assert_eq!(strangers.untold, 0);
     }
 }

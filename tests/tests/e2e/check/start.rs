@@ -97,8 +97,8 @@ fn the_socket_of_administration() {
     for (socket, group, wrapper, said) in [
         (at("taken"), "", &[][..], "another agent listens on"),
         (at("locked"), "", &[], "another agent listens on"),
-        (at("file"), "", &[], "is there and is no socket"),
-        (at("link"), "", &[], "is there and is no socket"),
+        (at("file"), "", &[], "exists and is not a socket"),
+        (at("link"), "", &[], "exists and is not a socket"),
         (at("file/socket"), "", &[], "Not a directory"),
         (at("open/socket"), "", &[], "others can write to"),
         (at("theirs/socket"), "", &[], "belongs to the user 65534"),

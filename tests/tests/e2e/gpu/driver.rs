@@ -38,7 +38,7 @@ fn the_gpus_are_released_on_request() {
     let fake = Fake::start(Scenario::of(Model::H100, 2));
     let answer = fake.agent.administer(&["gpu", "release"]);
     assert!(answer.status.success(), "{answer:?}");
-    assert_eq!(answer.stdout, b"the GPUs are given up for 60 s\n");
+    assert_eq!(answer.stdout, b"the GPUs are released for 60 s\n");
     fake.until(&down(0, "absent"), Some(1.0));
     fake.until(&down(1, "absent"), Some(1.0));
     let ready = fake.agent.get("/-/ready");
@@ -49,7 +49,7 @@ fn the_gpus_are_released_on_request() {
     let log = fake.agent.log();
     assert!(log.contains("releasing the GPUs for 60 s"), "{log}");
     assert!(
-        log.contains("the GPUs are given up: asked for by user "),
+        log.contains("the GPUs are released: requested by user "),
         "{log}"
     );
 }

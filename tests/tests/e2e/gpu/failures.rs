@@ -26,7 +26,7 @@ fn a_hanging_call_affects_one_gpu_only() {
     assert!(
         fake.agent
             .get("/-/ready")
-            .contains("gpu1: down: does not answer since")
+            .contains("gpu1: down: no response for")
     );
     fake.change(|scenario| scenario.rules.clear());
     fake.until(&up(1), Some(1.0));

@@ -122,7 +122,7 @@ fn the_level_changes_while_the_agent_runs() {
             .iter()
             .filter_map(|it| it["body"]["stringValue"].as_str());
         bodies
-            .any(|body| body.starts_with("log.level changes from warn to off: asked for by user "))
+            .any(|body| body.starts_with("log.level changes from warn to off: requested by user "))
             .then_some(())
     });
     let before = agent.log().len();

@@ -34,7 +34,7 @@ use self::{
 use super::resource::{self, Attributes};
 use crate::{
     config::{Config, Histograms, Otlp, Temporality},
-    model::{Instrument, Metric, OpenTelemetry, Value, catalog},
+    model::{Instrument, Metric, MetricValue, OpenTelemetry, catalog},
     sample::Snapshot,
 };
 
@@ -147,7 +147,7 @@ impl Encoder {
             let values: Vec<&str> = series.values.iter().map(|value| &**value).collect();
             let attributes = attributes(series.metric, series.form, &values, &self.gpus);
             let part = parts.current();
-            let nothing = Value::Integer(0);
+            let nothing = MetricValue::Integer(0);
             let data = parts.data(
                 series.metric,
                 series.form,

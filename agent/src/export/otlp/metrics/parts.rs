@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::metrics::v1::{Metric as Message, metric::Data};
 use super::points::empty;
 use crate::{
     config::Temporality,
-    model::{Metric, OpenTelemetry, Value},
+    model::{Metric, MetricValue, OpenTelemetry},
 };
 
 /// Points in one message: gRPC receivers accept 4 MiB, and a point takes some 300 bytes.
@@ -37,7 +37,7 @@ impl Parts {
         metric: &Metric,
         form: &OpenTelemetry,
         temporality: Temporality,
-        value: Value<'_>,
+        value: MetricValue<'_>,
         exponential: bool,
     ) -> &mut Data {
         let current = self.current();

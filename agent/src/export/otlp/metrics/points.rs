@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::{
 use super::sums::{Buckets, Sum, Total};
 use crate::{
     config::Temporality,
-    model::{self, Instrument, Value},
+    model::{self, Instrument, MetricValue},
     sample::Exponential,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 pub(super) fn empty(
     instrument: Instrument,
     temporality: Temporality,
-    value: Value<'_>,
+    value: MetricValue<'_>,
     exponential: bool,
 ) -> Data {
     let of_sums = match temporality {
@@ -39,7 +39,7 @@ pub(super) fn empty(
             aggregation_temporality: AggregationTemporality::Cumulative.into(),
             ..SumMessage::default()
         }),
-        (Instrument::Histogram, Value::Histogram(model::Histogram { fine: Some(_), .. }))
+        (Instrument::Histogram, MetricValue::Histogram(model::Histogram { fine: Some(_), .. }))
             if exponential =>
         {
             Data::ExponentialHistogram(ExponentialHistogram {
@@ -59,7 +59,7 @@ pub(super) fn push(
     data: &mut Data,
     attributes: Vec<KeyValue>,
     time: u64,
-    value: Value<'_>,
+    value: MetricValue<'_>,
     sum: Option<Sum>,
 ) {
     let number = |total: &Total| match total {
@@ -90,7 +90,7 @@ pub(super) fn push(
                 total: Total::Histogram(buckets),
             }),
         ) => {
-            let Value::Histogram(histogram) = value else {
+            let MetricValue::Histogram(histogram) = value else {
                 return;
             };
             message.data_points.push(HistogramDataPoint {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::{config::Temporality, model::Value};
+use crate::{config::Temporality, model::MetricValue};
 
 /// The current value of a sum.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,11 +29,11 @@ impl Buckets {
 
 impl Total {
     /// The value of a series. A histogram that has exponential buckets is read from them if they are wanted.
-    pub(super) fn new(value: Value<'_>, exponential: bool) -> Self {
+    pub(super) fn new(value: MetricValue<'_>, exponential: bool) -> Self {
         match value {
-            Value::Integer(value) => Self::Integer(value),
-            Value::Real(value) => Self::Real(value),
-            Value::Histogram(histogram) => {
+            MetricValue::Integer(value) => Self::Integer(value),
+            MetricValue::Real(value) => Self::Real(value),
+            MetricValue::Histogram(histogram) => {
                 let counts = match histogram.fine.filter(|_| exponential) {
                     Some(fine) => [&[fine.zero][..], &fine.buckets[..]].concat(),
                     None => histogram.buckets.to_vec(),

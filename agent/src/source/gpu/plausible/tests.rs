@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     export::prometheus,
-    model::{Value, gpu},
+    model::{MetricValue, gpu},
     sample::Snapshot,
 };
 
@@ -21,7 +21,7 @@ fn series(snapshot: &mut Snapshot, reading: Reading) -> Vec<(&'static str, usize
     snapshot.gpus.as_mut().unwrap().gpus[0].reading = Some(Arc::new(reading));
     let count = |it: &'static gpu::GpuMetric| {
         let mut count = 0;
-        (it.metric.read)(snapshot, &mut |_, _: Value<'_>| count += 1);
+        (it.metric.read)(snapshot, &mut |_, _: MetricValue<'_>| count += 1);
         (it.metric.name, count)
     };
     gpu::metrics().map(count).collect()

@@ -123,9 +123,9 @@ fn the_messages_have_the_values_of_the_page() {
                         .copied()
                 };
                 let wanted = match form.value(metric, value) {
-                    Value::Integer(value) => vec![("", value as f64)],
-                    Value::Real(value) => vec![("", value)],
-                    Value::Histogram(histogram) => vec![
+                    MetricValue::Integer(value) => vec![("", value as f64)],
+                    MetricValue::Real(value) => vec![("", value)],
+                    MetricValue::Histogram(histogram) => vec![
                         (" count", histogram.buckets.iter().sum::<u64>() as f64),
                         (" sum", histogram.sum),
                     ],

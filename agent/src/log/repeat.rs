@@ -1,4 +1,4 @@
-//! A message that comes again and again is shown once; how often it came is told some time later.
+//! Suppresses repeated messages: the first is shown, and some time later the number of repetitions.
 
 use std::{
     collections::HashMap,
@@ -12,39 +12,38 @@ use tracing_subscriber::layer::{Context, Filter};
 
 use super::{Fields, SECURITY};
 
-/// For how long the same message is held back after it was shown.
+/// For how long repetitions are suppressed.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Messages that are remembered; of more, all are shown.
+/// The number of messages remembered; beyond it, messages are shown each time.
 const MOST: usize = 512;
 
-/// What was shown not long ago.
+/// The messages shown within the window, by hash.
 #[derive(Default)]
-pub(super) struct Limit(Mutex<HashMap<u64, Shown>>);
+pub(super) struct Repeats(Mutex<HashMap<u64, Shown>>);
 
 struct Shown {
     level: Level,
-    /// Whether it is about security.
     security: bool,
     message: String,
     since: Instant,
     again: u64,
 }
 
-/// The target of what is told of others: it is not held back itself.
+/// The target of messages about repetitions. They are never suppressed.
 const REPEATED: &str = "partymeter::log";
 
-/// The same of messages about security. What a filter says of [`SECURITY`] goes for this, too.
+/// The same for messages about security: a filter for [`SECURITY`] matches this target, too.
 const REPEATED_SECURITY: &str = "partymeter::security::log";
 
-impl Limit {
-    /// As a filter of messages.
-    pub(super) const fn filter(self: Arc<Self>) -> Once {
-        Once(self)
+impl Repeats {
+    /// As a filter of a layer.
+    pub(super) const fn filter(self: Arc<Self>) -> RepeatFilter {
+        RepeatFilter(self)
     }
 
-    /// Whether to show it.
-    fn is_news(
+    /// Whether the message has not been shown within the window.
+    fn is_new(
         &self,
         key: u64,
         (level, security): (Level, bool),
@@ -72,15 +71,15 @@ impl Limit {
         true
     }
 
-    /// Takes out what was shown long enough ago, and gives those that came again.
+    /// Forgets messages after their window. Returns those that were repeated.
     fn over(&self, now: Instant) -> Vec<Shown> {
         let mut shown = self.lock();
         let over = shown.extract_if(|_, it| now.saturating_duration_since(it.since) >= WINDOW);
         over.map(|(_, it)| it).filter(|it| it.again > 0).collect()
     }
 
-    /// Says how often what was held back came again.
-    pub(super) fn tell(&self) {
+    /// Logs the repetitions.
+    pub(super) fn report(&self) {
         for Shown {
             level,
             security,
@@ -90,7 +89,7 @@ impl Limit {
         } in self.over(Instant::now())
         {
             let seconds = WINDOW.as_secs();
-            macro_rules! told {
+            macro_rules! report {
                 ($target:ident: $($level:ident => $say:ident),*) => {
                     match level {
                         $(Level::$level => $say!(
@@ -99,18 +98,18 @@ impl Limit {
                     }
                 };
                 ($target:ident) => {
-                    told!($target: ERROR => error, WARN => warn, INFO => info, DEBUG => debug, TRACE => trace)
+                    report!($target: ERROR => error, WARN => warn, INFO => info, DEBUG => debug, TRACE => trace)
                 };
             }
             if security {
-                told!(REPEATED_SECURITY);
+                report!(REPEATED_SECURITY);
             } else {
-                told!(REPEATED);
+                report!(REPEATED);
             }
         }
     }
 
-    /// Has all that was shown so far been shown long ago.
+    /// Ends the window of all messages.
     #[cfg(test)]
     pub(super) fn age(&self) {
         for shown in self.lock().values_mut() {
@@ -123,10 +122,10 @@ impl Limit {
     }
 }
 
-/// Lets each message through once.
-pub(super) struct Once(Arc<Limit>);
+/// Lets a message through once in a window.
+pub(super) struct RepeatFilter(Arc<Repeats>);
 
-impl<S: Subscriber> Filter<S> for Once {
+impl<S: Subscriber> Filter<S> for RepeatFilter {
     fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         true
     }
@@ -143,7 +142,7 @@ impl<S: Subscriber> Filter<S> for Once {
             (name, value.to_string()).hash(&mut hasher);
         }
         let message = || fields.message.clone();
-        self.0.is_news(
+        self.0.is_new(
             hasher.finish(),
             (*metadata.level(), metadata.target() == SECURITY),
             message,
@@ -157,21 +156,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_is_shown_once_in_a_while_and_then_counted() {
-        let (limit, now) = (Limit::default(), Instant::now());
-        let news = |key, later: Duration| {
-            limit.is_news(
+    fn repetitions_are_suppressed_and_counted() {
+        let (repeats, now) = (Repeats::default(), Instant::now());
+        let new = |key, later: Duration| {
+            repeats.is_new(
                 key,
                 (Level::WARN, false),
                 || format!("message {key}"),
                 now + later,
             )
         };
-        assert!(news(1, Duration::ZERO));
-        assert!(!news(1, Duration::from_secs(1)) && !news(1, Duration::from_secs(9)));
-        assert!(news(2, Duration::from_secs(5)));
-        assert!(limit.over(now + Duration::from_secs(9)).is_empty());
-        let over = limit.over(now + WINDOW);
+        assert!(new(1, Duration::ZERO));
+        assert!(!new(1, Duration::from_secs(1)) && !new(1, Duration::from_secs(9)));
+        assert!(new(2, Duration::from_secs(5)));
+        assert!(repeats.over(now + Duration::from_secs(9)).is_empty());
+        let over = repeats.over(now + WINDOW);
         let [
             Shown {
                 again: 2, message, ..
@@ -181,18 +180,18 @@ mod tests {
             panic!("{}", over.len())
         };
         assert_eq!(message, "message 1");
-        // From the beginning; the other came only once, and is forgotten without a word.
-        assert!(news(1, WINDOW));
-        assert!(limit.over(now + WINDOW * 2).is_empty());
-        assert!(news(2, WINDOW * 2));
+        // The second message was not repeated.
+        assert!(new(1, WINDOW));
+        assert!(repeats.over(now + WINDOW * 2).is_empty());
+        assert!(new(2, WINDOW * 2));
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
-        let (limit, now) = (Limit::default(), Instant::now());
+    fn the_number_of_remembered_messages_is_bounded() {
+        let (repeats, now) = (Repeats::default(), Instant::now());
         for key in 0..10 * MOST as u64 {
-            assert!(limit.is_news(key, (Level::INFO, false), String::new, now));
+            assert!(repeats.is_new(key, (Level::INFO, false), String::new, now));
         }
-        assert_eq!(limit.lock().len(), MOST);
+        assert_eq!(repeats.lock().len(), MOST);
     }
 }
