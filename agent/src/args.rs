@@ -12,6 +12,7 @@ use crate::{
     config::{LEVELS, Options, RawValue, options::OPTIONS, otlp},
     import::{FRAMEWORKS, Framework},
     ledger::export::{self, Peers},
+    manual,
     model::print::Format,
 };
 
@@ -103,55 +104,56 @@ pub fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Invocation, cla
 /// The whole command line.
 pub fn command() -> Command {
     let formats = ["table", "json", "markdown"];
-    Command::new("partymeter")
+    let command = Command::new("partymeter")
         .version(clap::crate_version!())
-        .about("Accounts bytes by MPC party and direction, and exports Prometheus metrics")
+        .about("Count bytes by MPC party, read GPUs, and export Prometheus metrics and OpenTelemetry")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(with_options(Command::new("run").about("Run the agent")))
-        .subcommand(with_options(Command::new("check").about(
-            "Say everything that is wrong with the configuration, and what this kernel and these privileges \
-             allow; starts nothing",
+        .subcommand(with_options(&[""], Command::new("run").about("Run the agent")))
+        .subcommand(with_options(&[""], Command::new("check").about(
+            "Report every error in the configuration, and what this machine allows; start nothing",
         )))
-        .subcommand(with_options(Command::new("detach").about(
-            "Stop counting for good: remove what is pinned in the kernel; for when no agent runs any more",
+        .subcommand(with_options(&["network.bpf_pin_path"], Command::new("detach").about(
+            "Remove the counters and BPF programs that outlive the agent, once no agent runs",
         )))
         .subcommand(with_options(
+            &["admin."],
             Command::new("log-level")
                 .about(
-                    "Print from which level on the running agent logs; with LEVEL, change it until the configuration \
-                     is read again",
+                    "Print the log level of the running agent; with LEVEL, change it until the configuration is read \
+                     again",
                 )
                 .arg(
                     Arg::new("level")
                         .value_name("LEVEL")
+                        .help("The least severe level that is logged")
                         .value_parser(LEVELS.map(|(name, _)| name)),
                 ),
         ))
         .subcommand(
             Command::new("gpu")
-                .about("What the running agent does with the GPUs")
+                .about("Administer the GPUs of the running agent")
                 .subcommand_required(true)
                 .arg_required_else_help(true)
-                .subcommand(with_options(Command::new("release").about(
-                    "Have the agent give all GPUs up for a minute, so that their driver can be unloaded",
+                .subcommand(with_options(&["admin."], Command::new("release").about(
+                    "Make the agent release all GPUs for a minute, so that their driver can be unloaded",
                 ))),
         )
         .subcommand(
             Command::new("parties")
-                .about("What the configuration says of parties")
+                .about("Prepare the list of parties for the configuration")
                 .subcommand_required(true)
                 .arg_required_else_help(true)
                 .subcommand(
                     Command::new("import")
-                        .about("Print [[parties]] and [[protocols]] from a framework's own party file")
+                        .about("Convert a framework's own list of parties into the configuration's form")
                         .arg(
                             Arg::new("from")
                                 .long("from")
                                 .value_name("FRAMEWORK")
                                 .required(true)
                                 .value_parser(FRAMEWORKS.map(|framework| framework.name))
-                                .help("Whose file it is"),
+                                .help("The framework that the file belongs to"),
                         )
                         .arg(
                             Arg::new("file")
@@ -164,63 +166,54 @@ pub fn command() -> Command {
         )
         .subcommand(ledger())
         .subcommand(
-            Command::new("metrics").about("Print the catalog of metrics").arg(
-                Arg::new("format").long("format").value_parser(formats).default_value("table"),
+            Command::new("metrics").about("Print every metric").arg(
+                Arg::new("format").long("format").value_parser(formats).default_value("table").help("Form of the output"),
             ),
         )
         .subcommand(
-            Command::new("config").about("Print the default configuration, to begin a file with").arg(
+            Command::new("config").about("Print the default configuration, as a file to start from").arg(
                 Arg::new("options")
                     .long("options")
                     .action(ArgAction::SetTrue)
-                    .help("Print the table of options, flags and variables instead"),
+                    .help("Print a table of keys, flags, variables and defaults instead"),
             ),
-        )
-        .after_help("Exit codes: 0; 64 wrong usage or configuration; 1 any other failure; `ledger compare` has its own.")
+        );
+    manual::describe(command)
 }
-
-/// How `ledger compare` goes about it.
-const COMPARE: &str = "\
-Only what both have seen from beginning to end is compared. Connections with third parties are left out.
-A connection is the same for both if its ends are and its times overlap, give or take 30 s. Of what is left, two are the \
-same across an address translation if they have the same protocol, the same bytes both ways, began within 30 s of each \
-other, and agree on the acceptor's address and port or on the initiator's; they are counted apart.
-
-Exit codes: 0 something was compared, and all of it agrees; 1 something does not agree, is in one file only or twice, or \
-is whole in one and not in the other; 2 nothing could be compared, or a file cannot be read or has a line that cannot \
-be true; 64 wrong usage.";
 
 fn ledger() -> Command {
     let since = Arg::new("since")
         .long("since")
         .value_name("WHEN")
         .value_parser(|text: &str| export::since(text))
-        .help("Only what has ended after that: how long ago (2h), or when (2026-01-31T12:00:00Z)");
+        .help("Only connections that ended after this: how long ago (2h), or when (2026-01-31T12:00:00Z)");
     let peer = Arg::new("peer")
         .long("peer")
         .value_name("PARTY")
         .action(ArgAction::Append)
         .value_parser(NonEmptyStringValueParser::new())
         .help(
-            "Only connections with that party, as the ledger names it: to hand over to that party; may be repeated, \
-             as with unknown where it comes through an address translation",
+            "Only connections with this party, to hand over to it; may be repeated, as with `unknown` where the party \
+             comes through network address translation",
         );
     let all = Arg::new("all")
         .long("all")
         .action(ArgAction::SetTrue)
-        .help("Connections with every party: to keep, not to hand over");
+        .help("Connections with every party, to keep and not to hand over");
     let files = Arg::new("files")
         .value_name("FILE")
         .num_args(2)
         .required(true)
+        .help("What `partymeter ledger export` has printed: one file of each party")
         .value_parser(clap::value_parser!(PathBuf));
     Command::new("ledger")
-        .about("The connections that an agent with ledger.path writes down")
+        .about("Export and compare the ledger, a record of MPC connections as evidence between parties")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(with_options(
+            &["ledger."],
             Command::new("export")
-                .about("Print each as a line of JSON: those that have ended, and those that are open")
+                .about("Print the connections of the ledger, ended and open, as lines of JSON")
                 .arg(since)
                 .arg(peer)
                 .arg(all)
@@ -228,8 +221,7 @@ fn ledger() -> Command {
         ))
         .subcommand(
             Command::new("compare")
-                .about("Say what one party sent and the other did not receive, by what both have exported")
-                .after_help(COMPARE)
+                .about("Report what one party sent and the other did not receive, from the exports of both")
                 .arg(files),
         )
 }
@@ -240,13 +232,16 @@ fn import(matches: &ArgMatches) -> Option<(Framework, PathBuf)> {
     Some((framework, matches.get_one::<PathBuf>("file")?.clone()))
 }
 
-fn with_options(command: Command) -> Command {
+/// Adds the options of the configuration. All are accepted; help shows those whose keys begin so.
+fn with_options(shown: &[&str], command: Command) -> Command {
+    let is_shown = |key: &str| shown.iter().any(|prefix| key.starts_with(prefix));
     let path = Arg::new("config").long("config").value_name("FILE");
     let list = |name: &'static str, value: &'static str| {
         Arg::new(name)
             .long(name)
             .value_name(value)
             .action(ArgAction::Append)
+            .hide(!is_shown(name))
     };
     let with_flag = OPTIONS.iter().filter(|option| option.has_flag());
     let single = with_flag.map(|option| {
@@ -256,6 +251,8 @@ fn with_options(command: Command) -> Command {
         };
         Arg::new(option.key)
             .long(option.flag())
+            .help_heading(manual::heading(option.key))
+            .hide(!is_shown(option.key))
             .value_name(option.value)
             .help(format!(
                 "{}{default} [env: {}]",
@@ -269,10 +266,10 @@ fn with_options(command: Command) -> Command {
                 .help("Configuration file (TOML) [env: PARTYMETER_CONFIG]"),
         )
         .arg(list("party", "ID=ENDPOINT,…").value_parser(NonEmptyStringValueParser::new()).help(
-            "A party, instead of the file's; may be repeated [env: PARTYMETER_PARTY, with ; between]",
+            "A party and its endpoints, instead of those in the file; may be repeated [env: PARTYMETER_PARTY, separated by ;]",
         ))
         .arg(list("protocol", "NAME[/udp]=PORTS,…").value_parser(NonEmptyStringValueParser::new()).help(
-            "A protocol, instead of the file's; may be repeated [env: PARTYMETER_PROTOCOL, with ; between]",
+            "A protocol and its ports, instead of those in the file; may be repeated [env: PARTYMETER_PROTOCOL, separated by ;]",
         ))
         .args(single)
 }

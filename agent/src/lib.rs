@@ -16,7 +16,7 @@
 //!
 //! Beside the way: `check` looks at what this machine allows, `import` reads the party files of frameworks, `ledger`
 //! writes connections down one by one and compares those of two parties, `admin` is where who may change the running
-//! agent does so. `safe_dir` checks directories that are trusted.
+//! agent does so. `manual` is what the help and the manual pages say beyond the options. `safe_dir` checks directories that are trusted.
 //!
 //! The kernel's half of `network` is the crate `agent-ebpf`.
 
@@ -34,6 +34,7 @@ pub mod ledger;
 pub mod limits;
 pub mod lock;
 pub mod log;
+pub mod manual;
 pub mod model;
 pub mod privilege;
 pub mod reload;

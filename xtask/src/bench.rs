@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds and starts the benchmarks, which live in the crate `tests`.
+//! `cargo xtask bench`: builds and runs the benchmarks, which live in the crate `tests`.
 
 use anyhow::bail;
 use xshell::cmd;
@@ -10,10 +10,10 @@ use crate::{
     setup::{self, Group},
 };
 
-/// Measure what the agent costs: traffic with and without it, its programs, its memory
+/// Measure what the agent costs: the speed of traffic with and without it, its CPU time and memory
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Fewer and shorter runs: shows that everything works, its figures are rough
+    /// Fewer and shorter runs, to see that everything works; the figures are rough
     #[arg(long)]
     quick: bool,
     /// The benchmarks to run (default: all)
@@ -24,7 +24,9 @@ impl Args {
     pub(crate) fn run(&self, project: &Project) -> anyhow::Result<()> {
         let root = Root::find(project);
         if root == Root::None {
-            bail!("the benchmarks load BPF programs: run them as root, or install sudo");
+            bail!(
+                "the benchmarks load BPF programs, which needs root: run them as root, or install sudo"
+            );
         }
         setup::ensure(project, &[Group::Test, Group::Bench])?;
         let agent = build::agent(project)?;
@@ -36,7 +38,7 @@ impl Args {
             "cargo build --release -p partymeter-tests --bin partymeter-bench"
         )
         .run()?;
-        // `env`, because sudo hands on neither the search path nor other variables.
+        // By `env`, because sudo passes on neither the search path nor other variables.
         root.command(sh, "env")
             .arg(format!("PATH={}", sh.var("PATH")?))
             .arg(format!("PARTYMETER_BIN={}", agent.display()))

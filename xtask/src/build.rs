@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the agent, in release; and what other verbs want built beside it.
+//! `cargo xtask build`: the agent in release, and what other verbs need built beside it.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,10 @@ use crate::{
     setup::{self, Group},
 };
 
-/// Build the agent in release, the BPF programs in it, and print where it is
+/// Build the agent in release, with its BPF programs, and print its path
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Build the library that makes GPUs up, too, and the one that does it as an old driver
+    /// Build the library that simulates GPUs, too, and its variant with the interface of an old driver
     #[arg(long)]
     fake_nvml: bool,
 }
@@ -37,7 +37,7 @@ pub(crate) fn agent(project: &Project) -> anyhow::Result<PathBuf> {
     Ok(project.program("partymeter"))
 }
 
-/// Builds the library that makes GPUs up, and the one that does it as an old driver; returns the path of the first.
+/// Builds the library that simulates GPUs and its variant for an old driver; returns the path of the first.
 pub(crate) fn fake_nvml(project: &Project) -> anyhow::Result<PathBuf> {
     let sh = &project.sh;
     cmd!(sh, "cargo build --release -p partymeter-fake-nvml").run()?;
@@ -51,11 +51,12 @@ pub(crate) fn fake_nvml(project: &Project) -> anyhow::Result<PathBuf> {
     Ok(project.program("libpartymeter_fake_nvml.so"))
 }
 
-/// Builds the BPF program that the benchmarks compare the agent with.
+/// Builds the BPF program with which the benchmarks compare the agent.
 pub(crate) fn per_packet(project: &Project) -> anyhow::Result<PathBuf> {
     const NAME: &str = "per-packet";
-    let toolchain =
-        Toolchain::find().context("no Rust with its library source: run `cargo xtask setup`")?;
+    let toolchain = Toolchain::find().context(
+        "no Rust toolchain with the source of its library was found; run `cargo xtask setup`",
+    )?;
     toolchain.build(
         &project.root.join("agent-ebpf"),
         NAME,

@@ -1,13 +1,13 @@
-//! `cargo xtask chaos`: the agent killed, stopped, paused and reconfigured under load, for minutes.
+//! `cargo xtask chaos`: kills, stops, pauses and reconfigures the agent under load for minutes.
 
 use crate::{project::Project, test};
 
-/// Kill, stop, pause and reconfigure the agent at random under load; no byte may be lost
+/// Kill, stop, pause and reconfigure the agent at random under load, and check that no byte is lost
 ///
-/// A nightly check. Its seed is printed; `PARTYMETER_TEST_SEED` repeats one.
+/// Meant as a nightly check. It prints its random seed; the variable `PARTYMETER_TEST_SEED` repeats a run.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// For how many seconds
+    /// How many seconds it takes
     #[arg(long, default_value_t = 180)]
     seconds: u64,
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask docs`: writes the generated parts of the reference pages, each between `<!-- generated: NAME -->` and
-//! `<!-- end -->`, from what the built agent prints.
+//! `cargo xtask docs`: writes the generated parts of the reference pages from what the built agent prints. Each part stands
+//! between `<!-- generated: NAME -->` and `<!-- end -->`.
 
 use std::path::Path;
 
@@ -12,11 +12,11 @@ use crate::{
     setup::{self, Group},
 };
 
-/// A part that is generated.
+/// A generated part of a page.
 struct Part {
-    /// The page that has it.
+    /// The page.
     file: &'static str,
-    /// Its name in the marker.
+    /// The name in its marker.
     name: &'static str,
     /// The agent's arguments that print it.
     arguments: &'static [&'static str],
@@ -37,10 +37,10 @@ const PARTS: &[Part] = &[
 
 const END: &str = "<!-- end -->";
 
-/// Write the generated parts of the reference pages
+/// Write the generated tables of agent/docs: metrics and configuration
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Change nothing, and fail if a part is stale
+    /// Change nothing, and fail if a table is stale
     #[arg(long)]
     pub(crate) check: bool,
 }
@@ -128,7 +128,7 @@ mod tests {
     const PAGE: &str = "# Name\n<!-- generated: metrics -->\nold\n<!-- end -->\nmore\n";
 
     #[test]
-    fn a_stale_part_fails_the_check_and_is_mended() {
+    fn a_stale_part_fails_the_check_and_is_rewritten() {
         let sh = Shell::new().unwrap();
         let directory = sh.create_temp_dir().unwrap();
         let file = directory.path().join("page.md");

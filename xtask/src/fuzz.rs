@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: builds the fuzz targets of `tests/fuzz` by cargo-fuzz, and runs as many at a time as there are
-//! processors. What a target says goes into a file; a line tells how it ended.
+//! `cargo xtask fuzz`: builds the fuzz targets of `tests/fuzz` with cargo-fuzz, and runs as many at a time as there are
+//! processors. A target's output goes to a file; one line reports how it ended.
 
 use std::{
     fs::{self, File},
@@ -17,16 +17,16 @@ use crate::{
     setup::{self, Group},
 };
 
-/// Run the fuzz targets: generated input for all that reads what others write
+/// Run the fuzz targets: generated input for every parser of foreign data
 ///
-/// Builds with this toolchain, without a sanitizer: what is fuzzed has no unsafe code. What was found interesting is kept
-/// in the target directory for the next time; an input that fails is kept, too, and tried first until it is mended.
+/// Builds with this toolchain and without a sanitizer, because the code has no unsafe parts. The target directory keeps
+/// inputs that reach new code for the next run, and inputs that fail; these are tried first until they pass.
 #[derive(clap::Args)]
 #[command(after_help = "Example: cargo xtask fuzz ledger --seconds 600")]
 pub(crate) struct Args {
-    /// Which target; by default all, which are the files of `tests/fuzz/fuzz_targets`
+    /// The target to run, a file in `tests/fuzz/fuzz_targets`; default: all
     target: Option<String>,
-    /// How long each runs
+    /// How many seconds each target runs
     #[arg(long, default_value_t = 60)]
     seconds: u32,
 }
@@ -40,7 +40,7 @@ impl Default for Args {
     }
 }
 
-/// Bounds on each input: its size, how long it may take, and what the process may hold.
+/// Limits for each input: its size, its time, and the memory of the process.
 const LIMITS: [&str; 3] = ["-max_len=16384", "-timeout=30", "-rss_limit_mb=512"];
 
 impl Args {
@@ -55,7 +55,7 @@ impl Args {
             seeds: source(project).join("seeds"),
             seconds: self.seconds,
         };
-        // Those that wait, the first one last.
+        // The targets that have not started, the next one last.
         let waiting = Mutex::new(targets.iter().rev().collect::<Vec<_>>());
         let failed = Mutex::new(Vec::new());
         let next = || waiting.lock().ok()?.pop();
@@ -81,7 +81,7 @@ impl Args {
         Ok(())
     }
 
-    /// The names of those to run.
+    /// The names of the targets to run.
     fn targets(&self, project: &Project) -> anyhow::Result<Vec<String>> {
         let files = project.sh.read_dir(source(project).join("fuzz_targets"))?;
         let names = files.iter().filter_map(|file| file.file_stem());
@@ -91,14 +91,17 @@ impl Args {
         match &self.target {
             None => Ok(all),
             Some(name) if all.contains(name) => Ok(vec![name.clone()]),
-            Some(name) => bail!("{name:?} is no fuzz target; there are {}", all.join(", ")),
+            Some(name) => bail!(
+                "{name:?} is not a fuzz target; the targets are {}",
+                all.join(", ")
+            ),
         }
     }
 }
 
-/// Where everything is that runs.
+/// The paths and the duration of a run.
 struct Runner {
-    /// What is kept, and what each target says.
+    /// The directory of what is kept, and of each target's output.
     home: PathBuf,
     built: PathBuf,
     seeds: PathBuf,
@@ -106,7 +109,7 @@ struct Runner {
 }
 
 impl Runner {
-    /// Runs one and says how it ended.
+    /// Runs one target and reports how it ended.
     fn fuzz(&self, target: &str) -> anyhow::Result<()> {
         let home = &self.home;
         let [corpus, artifacts] = ["corpus", "artifacts"].map(|name| home.join(name).join(target));
@@ -114,7 +117,7 @@ impl Runner {
         let log = home.join(format!("{target}.log"));
         for directory in [&corpus, &artifacts] {
             fs::create_dir_all(directory)
-                .with_context(|| format!("cannot make {}", directory.display()))?;
+                .with_context(|| format!("cannot create {}", directory.display()))?;
         }
         let output =
             File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
@@ -123,7 +126,7 @@ impl Runner {
             .args(LIMITS)
             .arg(format!("-max_total_time={}", self.seconds))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
-            // What is found goes into the first; what has failed before is tried again.
+            // New inputs go into the first directory; inputs that failed before are tried again.
             .args([&corpus, &artifacts])
             .args(seeds.exists().then_some(&seeds))
             .stdout(output.try_clone()?)
@@ -137,9 +140,9 @@ impl Runner {
             say(format_args!("fuzz {target}: {}", summary(&said)));
             return Ok(());
         }
-        let input = failing_input(&said).unwrap_or("none was written down");
+        let input = failing_input(&said).unwrap_or("none was saved");
         bail!(
-            "{status}: {}\n  the input: {input}\n  all of it: {}",
+            "{status}: {}\n  the input: {input}\n  the output: {}",
             reason(&said),
             log.display()
         )
@@ -150,23 +153,23 @@ fn source(project: &Project) -> PathBuf {
     project.root.join("tests/fuzz")
 }
 
-/// Builds all targets and gives the directory that they are in.
+/// Builds all targets and returns their directory.
 fn build(project: &Project, home: &Path) -> anyhow::Result<PathBuf> {
     let sh = &project.sh;
-    // Overflows panic as in tests. Many units, or it takes minutes on one processor.
+    // Overflows panic as in tests. With one code generation unit the build would take minutes.
     cmd!(
         sh,
         "cargo fuzz build --fuzz-dir tests/fuzz --sanitizer none --debug-assertions --codegen-units 16 --target-dir {home}"
     )
     .run()
-    .context("the fuzz targets do not build")?;
+    .context("the fuzz targets cannot be built")?;
     let about = cmd!(sh, "rustc -vV").quiet().read()?;
     let host = about.lines().find_map(|line| line.strip_prefix("host: "));
     let host = host.context("`rustc -vV` names no host")?;
     Ok(home.join(host).join("release"))
 }
 
-/// How much was done, of what libFuzzer says last: `Done 123 runs in 61 second(s)`.
+/// How much was done, from libFuzzer's last lines: `Done 123 runs in 61 second(s)`.
 fn summary(said: &str) -> String {
     let coverage = said.lines().rev().find_map(|line| {
         let (_, rest) = line.split_once(" cov: ")?;
@@ -174,10 +177,10 @@ fn summary(said: &str) -> String {
     });
     let done = said.lines().rev().find(|line| line.starts_with("Done "));
     let coverage = coverage.unwrap_or("0");
-    format!("{}, {coverage} places reached", done.unwrap_or("ended"))
+    format!("{}, {coverage} code edges reached", done.unwrap_or("ended"))
 }
 
-/// The file that has the input.
+/// The file that has the failing input.
 fn failing_input(said: &str) -> Option<&str> {
     let words = "Test unit written to ";
     said.lines()
@@ -186,7 +189,7 @@ fn failing_input(said: &str) -> Option<&str> {
         .map(|(_, file)| file.trim())
 }
 
-/// What went wrong: the panic and its words, or else what libFuzzer says.
+/// What went wrong: the panic and its message, or else libFuzzer's error.
 fn reason(said: &str) -> String {
     let mut lines = said.lines();
     if let Some(panic) = lines.find(|line| line.contains(" panicked at ")) {
@@ -195,7 +198,7 @@ fn reason(said: &str) -> String {
     }
     let mut lines = said.lines().rev();
     let error = lines.find(|line| line.contains("ERROR: ") || line.starts_with("SUMMARY: "));
-    error.unwrap_or("it says nothing").to_owned()
+    error.unwrap_or("it gives no reason").to_owned()
 }
 
 #[cfg(test)]
@@ -203,11 +206,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_target_is_told_from_what_it_says() {
+    fn the_end_of_a_target_is_read_from_its_output() {
         let well = "#9\tINITED cov: 88 ft: 95\n#4096\tpulse  cov: 90 ft: 99\n#5000\tDONE   cov: 91 ft: 99\nDone 5000 runs in 61 second(s)\n";
         assert_eq!(
             summary(well),
-            "Done 5000 runs in 61 second(s), 91 places reached"
+            "Done 5000 runs in 61 second(s), 91 code edges reached"
         );
         assert_eq!(failing_input(well), None);
 
@@ -216,6 +219,6 @@ mod tests {
         assert!(reason(panic).contains("btf.rs:9:5:\n    held 9 bytes"));
         let slow = "ALARM: working on the last Unit for 6 seconds\n==7== ERROR: libFuzzer: timeout after 6 seconds\nSUMMARY: libFuzzer: timeout\n";
         assert_eq!(reason(slow), "SUMMARY: libFuzzer: timeout");
-        assert_eq!(reason(""), "it says nothing");
+        assert_eq!(reason(""), "it gives no reason");
     }
 }

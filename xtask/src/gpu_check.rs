@@ -4,21 +4,23 @@ use anyhow::bail;
 use xshell::cmd;
 
 use crate::{
-    build,
+    build, needs,
     project::Project,
     setup::{self, Group},
 };
 
-/// Compare the agent with nvidia-smi on a machine that has a GPU, at rest and under a load
+/// Compare the agent with nvidia-smi on a machine that has a GPU, at rest and under load
 ///
-/// The figures of both are printed. The load goes through the CUDA driver and wants python3; it takes 2 GiB of GPU 0
-/// for 12 seconds.
+/// Prints the figures of both. The load uses the CUDA driver and python3; it takes 2 GiB of GPU 0 for 12 seconds.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
 impl Args {
     #[expect(clippy::unused_self, reason = "every verb has the same form")]
     pub(crate) fn run(&self, project: &Project) -> anyhow::Result<()> {
+        if let Some(unmet) = needs::look(project, "GPU")? {
+            bail!("no GPU to compare with: {}", unmet.why);
+        }
         setup::ensure(project, &[Group::Build])?;
         let agent = build::agent(project)?;
         let _bin = project.sh.push_env("PARTYMETER_BIN", agent);

@@ -1,6 +1,6 @@
-//! Which tests cannot run here for want of something. libtest decides when it is built what is ignored, not when it
-//! runs: so the test programs are asked what their tests need, and those whose need is not met are passed over, and
-//! told at the end. None of them ever counts as passed.
+//! The tests that cannot run on this machine. libtest decides at compile time which tests are ignored. So the test
+//! programs are asked what each ignored test needs; tests whose needs are met run, and the others are skipped and listed
+//! at the end. A skipped test never counts as passed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,21 +15,21 @@ use crate::{
     project::{Project, say},
 };
 
-/// So many names of tests are told for each need; of more only the number.
+/// How many names of tests are listed for each need; where there are more, only their number is.
 const NAMES: usize = 12;
 
 /// A test that cannot run here.
 struct Test {
     name: String,
-    /// The first of its needs that is not met.
+    /// The first need that is not met.
     unmet: Unmet,
 }
 
-/// The tests that cannot run here, of those that are asked for.
+/// The requested tests that cannot run here.
 pub(crate) struct Ignored(Vec<Test>);
 
 impl Ignored {
-    /// Asks every test program. `arguments` are those that it will be run with.
+    /// Asks every test program. `arguments` are those with which it will run.
     pub(crate) fn find(project: &Project, arguments: &[String]) -> anyhow::Result<Self> {
         let mut known: BTreeMap<String, Option<Unmet>> = BTreeMap::new();
         let mut tests = Vec::new();
@@ -60,7 +60,7 @@ impl Ignored {
         Ok(ignored)
     }
 
-    /// `--skip` passes over every test whose name contains that text: none may go with another.
+    /// `--skip` skips every test whose name contains the text. Such a name must not hide another test.
     fn must_not_hide(&self, all: &BTreeSet<String>) -> anyhow::Result<()> {
         let names: BTreeSet<&String> = self.0.iter().map(|test| &test.name).collect();
         let hides = |name: &&String| names.iter().find(|skipped| name.contains(skipped.as_str()));
@@ -72,8 +72,8 @@ impl Ignored {
         Ok(())
     }
 
-    /// Refuses what must not be ignored: a test that is asked for by its name, and, where everything must be there,
-    /// what can be had.
+    /// Fails if a test must not be skipped: one that is requested by its name and, with `--strict`, one whose need
+    /// root and `cargo xtask setup` would meet.
     pub(crate) fn refuse(&self, arguments: &[String], strict: bool) -> anyhow::Result<()> {
         let refused = by_need(self.0.iter().filter(|test| {
             let by_name = arguments.iter().any(|argument| test.is_called(argument));
@@ -96,13 +96,13 @@ impl Ignored {
         Ok(())
     }
 
-    /// The options of the test programs that pass these tests over.
+    /// The options that make the test programs skip these tests.
     pub(crate) fn options(&self) -> impl Iterator<Item = &str> {
         self.0.iter().flat_map(|test| ["--skip", &test.name])
     }
 
-    /// Tells how many are ignored, and why.
-    pub(crate) fn tell(&self) {
+    /// Lists how many are ignored, and why.
+    pub(crate) fn list(&self) {
         say(format_args!("ignored tests: {}", self.0.len()));
         for (Unmet { need, why, .. }, names) in by_need(&self.0) {
             let count = names.len();
@@ -111,12 +111,12 @@ impl Ignored {
             } else {
                 format!("\n      {}", names.join("\n      "))
             };
-            say(format_args!("  - {count} for want of {need}: {why}{names}"));
+            say(format_args!("  - {count} need {need}: {why}{names}"));
         }
     }
 }
 
-/// The names of tests, by what they lack.
+/// The names of tests, by the need that is not met.
 fn by_need<'t>(tests: impl IntoIterator<Item = &'t Test>) -> BTreeMap<&'t Unmet, Vec<&'t str>> {
     let mut names: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for Test { name, unmet } in tests {
@@ -126,14 +126,14 @@ fn by_need<'t>(tests: impl IntoIterator<Item = &'t Test>) -> BTreeMap<&'t Unmet,
 }
 
 impl Test {
-    /// Whether that is its name, with the path of its modules or without.
+    /// Whether `argument` is its name, with or without the path of its modules.
     fn is_called(&self, argument: &str) -> bool {
         let rest = self.name.strip_suffix(argument);
         rest.is_some_and(|path| path.is_empty() || path.ends_with("::"))
     }
 }
 
-/// Builds the test programs, and says where they are.
+/// Builds the test programs and returns their paths.
 fn programs(project: &Project) -> anyhow::Result<Vec<PathBuf>> {
     let sh = &project.sh;
     let built = cmd!(
@@ -149,7 +149,7 @@ fn programs(project: &Project) -> anyhow::Result<Vec<PathBuf>> {
     Ok(programs.collect())
 }
 
-/// The ignored tests of a program that these arguments choose.
+/// The ignored tests of a program that these arguments select.
 fn asked(
     project: &Project,
     program: &PathBuf,
@@ -169,7 +169,7 @@ fn listed(list: &str) -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The ignored tests of a program, each with its reason. The program tells it when it is asked to run them.
+/// The ignored tests of a program, each with its reason, which the program prints when it is asked to run them.
 fn reasons(project: &Project, program: &PathBuf) -> anyhow::Result<Vec<(String, String)>> {
     let names = asked(project, program, &[])?;
     if names.is_empty() {
@@ -177,19 +177,19 @@ fn reasons(project: &Project, program: &PathBuf) -> anyhow::Result<Vec<(String, 
     }
     let sh = &project.sh;
     let chosen = &names;
-    let told = cmd!(sh, "{program} --exact {chosen...}").quiet().read()?;
-    let reasons: Vec<_> = told.lines().filter_map(reason).collect();
+    let output = cmd!(sh, "{program} --exact {chosen...}").quiet().read()?;
+    let reasons: Vec<_> = output.lines().filter_map(reason).collect();
     if reasons.len() != names.len() {
         let (found, wanted) = (reasons.len(), names.len());
         bail!(
-            "{}: of {wanted} ignored tests {found} say why",
+            "{}: of {wanted} ignored tests, {found} give a reason; add one to each `#[ignore]`",
             program.display()
         );
     }
     Ok(reasons)
 }
 
-/// A test and its reason, as its program tells that it is ignored.
+/// A test and its reason, from the line in which libtest reports it as ignored.
 fn reason(line: &str) -> Option<(String, String)> {
     let (name, reason) = line.strip_prefix("test ")?.split_once(" ... ignored, ")?;
     Some((name.to_owned(), reason.to_owned()))
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_read_as_libtest_tells_it() {
+    fn a_reason_is_read_as_libtest_prints_it() {
         let line = "test a::b ... ignored, needs root, Python: `cargo xtask test` runs it";
         let (name, reason) = reason(line).unwrap();
         assert_eq!(name, "a::b");
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_is_asked_for_by_name_is_not_ignored() {
+    fn a_test_that_is_requested_by_name_is_not_ignored() {
         let ignored = ignored("user::promtool", false);
         let refuses = |argument: &str| ignored.refuse(&[argument.into()], false).is_err();
         assert!(refuses("user::promtool") && refuses("promtool"));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_whose_name_contains_that_of_another_does_not_go_with_it() {
+    fn a_test_whose_name_contains_that_of_another_is_not_skipped_with_it() {
         let ignored = ignored("user::promtool", false);
         let all = |names: [&str; 2]| names.map(str::to_owned).into();
         assert!(
@@ -246,11 +246,11 @@ mod tests {
     }
 
     #[test]
-    fn where_everything_must_be_there_only_what_cannot_be_had_is_ignored() {
+    fn strict_ignores_only_what_setup_cannot_provide() {
         assert!(ignored("a", false).refuse(&[], true).is_ok());
         assert!(ignored("a", true).refuse(&[], false).is_ok());
-        let told = ignored("a", true).refuse(&[], true).unwrap_err();
+        let error = ignored("a", true).refuse(&[], true).unwrap_err();
         let wanted = "tests that must run cannot:\n  - a needs this: it is missing";
-        assert_eq!(told.to_string(), wanted);
+        assert_eq!(error.to_string(), wanted);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the links of the documentation lead somewhere: to a file of the project, and to a heading in it.
+//! Checks that the links of the documentation lead to a file of the project and to a heading in it.
 
 use std::{
     collections::BTreeSet,
@@ -11,8 +11,11 @@ use xshell::cmd;
 
 use crate::project::Project;
 
-/// Fails if a link of a Markdown file of the project leads nowhere; links to the web are not followed.
+/// Fails if a link in a Markdown file of the project is broken; links to the web are not followed.
 pub(crate) fn check(project: &Project) -> anyhow::Result<()> {
+    if !project.has("git") {
+        bail!("git, which lists the pages to check, is not installed; install the package git");
+    }
     let listed = cmd!(
         project.sh,
         "git ls-files --cached --others --exclude-standard *.md"
@@ -34,7 +37,7 @@ pub(crate) fn check(project: &Project) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The destinations of all links that stay in the project.
+/// The destinations of all links within the project.
 fn links(text: &str) -> Vec<String> {
     let destination = |event| match event {
         Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => Some(dest_url),
@@ -55,7 +58,7 @@ fn follow(from: &Path, link: &str) -> Result<(), String> {
         from.parent().unwrap_or(Path::new("")).join(path)
     };
     if !target.exists() {
-        return Err("there is no such file".to_owned());
+        return Err("no such file".to_owned());
     }
     if anchor.is_empty() {
         return Ok(());
@@ -64,7 +67,7 @@ fn follow(from: &Path, link: &str) -> Result<(), String> {
     if headings(&text).contains(anchor) {
         Ok(())
     } else {
-        Err("there is no such heading".to_owned())
+        Err("no such heading".to_owned())
     }
 }
 

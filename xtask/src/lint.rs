@@ -1,5 +1,5 @@
-//! `cargo xtask lint`: format, clippy on both sides, dependencies, generated documentation and its links. Every step runs, so one
-//! call shows everything that is wrong.
+//! `cargo xtask lint`: format, clippy on both sides, dependencies, generated documentation and links. Every step runs, so
+//! that one call shows everything that is wrong.
 
 use anyhow::{Context as _, bail};
 use xshell::cmd;
@@ -26,7 +26,7 @@ const STEPS: &[Step] = &[
     ("links", links::check),
 ];
 
-/// Check format, clippy on the host and the BPF side, dependencies, that generated documentation is current and that its links lead somewhere
+/// Check format, lints, dependencies, generated documentation and links; must be clean before a merge
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -62,7 +62,7 @@ fn clippy(project: &Project) -> anyhow::Result<()> {
         "cargo clippy --workspace --all-targets --features partymeter/fuzz --locked -- -D warnings"
     )
     .run()?;
-    // Without libFuzzer itself, which is C++. In the same directory: what both depend on is checked once.
+    // Without libFuzzer, which is C++. In the same target directory, so that common dependencies are checked once.
     let target = &project.target;
     cmd!(
         sh,
@@ -71,21 +71,22 @@ fn clippy(project: &Project) -> anyhow::Result<()> {
     .run()
     .context(
         "clippy of the fuzz targets; if their Cargo.lock is not up to date, \
-         `cargo update --workspace --manifest-path tests/fuzz/Cargo.toml` mends it",
+         `cargo update --workspace --manifest-path tests/fuzz/Cargo.toml` updates it",
     )
 }
 
-/// Clippy of the BPF toolchain, or where it has none, its compiler with warnings as errors.
+/// Clippy of the BPF toolchain or, where it has none, its compiler with warnings as errors.
 fn clippy_bpf(project: &Project) -> anyhow::Result<()> {
-    let toolchain =
-        Toolchain::find().context("no Rust with its library source: run `cargo xtask setup`")?;
+    let toolchain = Toolchain::find().context(
+        "no Rust toolchain with the source of its library was found; run `cargo xtask setup`",
+    )?;
     let mut flags = Toolchain::flags(std::env::consts::ARCH);
     let mut command = if setup::has_bpf_clippy(&toolchain) {
         let mut command = toolchain.tool("cargo-clippy");
         command.arg("clippy");
         command
     } else {
-        say("The BPF toolchain has no clippy: only the compiler's own warnings are checked.");
+        say("The BPF toolchain has no clippy: only the compiler's warnings are checked.");
         flags.push_str("\x1f-Dwarnings");
         let mut command = toolchain.tool("cargo");
         command.arg("check");
@@ -107,7 +108,7 @@ fn clippy_bpf(project: &Project) -> anyhow::Result<()> {
     Project::run(&mut command)
 }
 
-/// Licences, bans and sources always; advisories where their database can be had.
+/// Licences, bans and sources always; advisories where their database can be fetched.
 fn dependencies(project: &Project) -> anyhow::Result<()> {
     let sh = &project.sh;
     cmd!(
@@ -125,7 +126,7 @@ fn dependencies(project: &Project) -> anyhow::Result<()> {
         .ignore_stderr()
         .run();
     if fetched.is_err() {
-        say("Advisories were not checked: their database cannot be fetched from here.");
+        say("Advisories are not checked: their database cannot be fetched from here.");
         return Ok(());
     }
     cmd!(sh, "cargo deny --locked check --disable-fetch advisories").run()?;

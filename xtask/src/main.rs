@@ -1,4 +1,4 @@
-//! `cargo xtask`: the development commands of partymeter, one module per verb. Only the verbs live here.
+//! `cargo xtask`: the development commands of partymeter, one module per verb. Only the list of verbs lives here.
 
 mod bench;
 #[path = "../../agent/bpf_toolchain.rs"]
@@ -12,6 +12,7 @@ mod ignored;
 mod kernels;
 mod links;
 mod lint;
+mod man;
 mod needs;
 mod privilege;
 mod project;
@@ -23,9 +24,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// The development commands of partymeter. Each verb first sets up what it needs and shows what it does.
+/// The development commands of partymeter
+///
+/// Each verb installs what it needs if that is missing, shows the commands that it runs, and can be repeated. `cargo xtask
+/// VERB --help` says more.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = START
+)]
 enum Verb {
     Setup(setup::Args),
     Build(build::Args),
@@ -38,7 +46,17 @@ enum Verb {
     Kernels(kernels::Args),
     GpuCheck(gpu_check::Args),
     Docs(docs::Args),
+    Man(man::Args),
 }
+
+/// Where a newcomer begins.
+const START: &str = "\
+To begin:
+  cargo xtask run    install the toolchain, build the agent and start it
+  cargo xtask test   run every test; what cannot run on this machine is listed with the reason
+  cargo xtask lint   check what must be clean before a change is merged
+
+Programs are installed by apt-get, cargo and rustup; everything else stays in the target directory.";
 
 fn main() -> ExitCode {
     let verb = Verb::parse();
@@ -54,6 +72,7 @@ fn main() -> ExitCode {
         Verb::Kernels(args) => args.run(&project),
         Verb::GpuCheck(args) => args.run(&project),
         Verb::Docs(args) => args.run(&project),
+        Verb::Man(args) => args.run(&project),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

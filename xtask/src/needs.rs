@@ -1,5 +1,5 @@
-//! What some tests need and a machine may not have. A test says it in its reason to be ignored, as
-//! `#[ignore = "needs root, Python: …"]`; here is how each need is recognized and looked for.
+//! What some tests need and a machine may lack. A test names its needs in the reason for which it is ignored, as in
+//! `#[ignore = "needs root, Python: …"]`. This file knows each need and how to check it.
 
 use std::{fs, path::Path};
 
@@ -12,20 +12,20 @@ use crate::{privilege::Root, project::Project, setup};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Unmet {
     pub(crate) need: String,
-    /// Why, and the way out.
+    /// Why it is not met, and what would help.
     pub(crate) why: String,
-    /// Whether the way out is root and `cargo xtask setup`: where these are a must, so is this.
+    /// Whether root and `cargo xtask setup` would meet it. With `--strict` such a need must be met.
     pub(crate) can_be_had: bool,
 }
 
-/// The needs in a test's reason to be ignored; none where it has another reason.
+/// The needs in the reason for which a test is ignored; none where the reason is another.
 pub(crate) fn of_reason(reason: &str) -> Vec<&str> {
     let needs = reason.strip_prefix("needs ");
     let needs = needs.and_then(|needs| needs.split(':').next());
     needs.map_or_else(Vec::new, |needs| needs.split(", ").collect())
 }
 
-/// Looks whether a need is met. One that is unknown is an error: a misspelt need would hide a test.
+/// Checks whether a need is met. An unknown need is an error: a misspelt one would hide a test.
 pub(crate) fn look(project: &Project, need: &str) -> anyhow::Result<Option<Unmet>> {
     let by_setup = |why: Option<String>| (why, true);
     let by_machine = |why: Option<String>| (why, false);
@@ -48,11 +48,15 @@ pub(crate) fn look(project: &Project, need: &str) -> anyhow::Result<Option<Unmet
             by_machine(Some("NVIDIA's library is tested on x86-64 only".into()))
         }
         "NVML" if Path::new("/proc/driver/nvidia").exists() => by_machine(Some(
-            "NVIDIA's driver is loaded, and the test is of the library without it".into(),
+            "NVIDIA's driver is loaded, and the test checks the library without it".into(),
         )),
         "NVML" => by_setup(unless(
             project.nvml().join("usr").exists(),
             "target/nvml is missing; run `cargo xtask setup test`",
+        )),
+        "mandoc" | "zsh" | "fish" => by_setup(unless(
+            project.has(need),
+            "it is not installed; run `cargo xtask setup test`",
         )),
         "MPTCP" => by_machine(unless(
             Path::new("/proc/sys/net/mptcp/enabled").exists(),
@@ -64,7 +68,7 @@ pub(crate) fn look(project: &Project, need: &str) -> anyhow::Result<Option<Unmet
         )),
         "GPU" => by_machine(unless(
             has_gpu(project),
-            "nvidia-smi lists none; run `cargo xtask gpu-check` where there is one",
+            "nvidia-smi is missing or lists none; run `cargo xtask gpu-check` on a machine with a GPU and its driver",
         )),
         other => match other.strip_prefix("Linux ") {
             Some(version) => by_machine(older_than(version)?),
@@ -80,10 +84,10 @@ pub(crate) fn look(project: &Project, need: &str) -> anyhow::Result<Option<Unmet
     }))
 }
 
-/// Why tests cannot make network namespaces and load programs here.
+/// Why tests cannot create network namespaces and load BPF programs here.
 fn without_root(project: &Project) -> Option<String> {
     if Root::find(project) == Root::None {
-        return Some("neither root nor sudo here".to_owned());
+        return Some("not root, and sudo is not installed".to_owned());
     }
     let missing = setup::missing_commands(project);
     (!missing.is_empty()).then(|| {
@@ -98,7 +102,7 @@ fn has_gpu(project: &Project) -> bool {
     project.has("nvidia-smi") && listed.read().is_ok_and(|list| list.starts_with("GPU "))
 }
 
-/// Why a test of a kernel's feature cannot run, if this one is older.
+/// Why a test that needs this version of Linux cannot run: the kernel is older.
 fn older_than(version: &str) -> anyhow::Result<Option<String>> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let wanted = numbers(version).with_context(|| format!("{version:?} is no version of Linux"))?;
@@ -106,7 +110,7 @@ fn older_than(version: &str) -> anyhow::Result<Option<String>> {
     Ok((own < wanted).then(|| format!("this is Linux {}", release.trim_end())))
 }
 
-/// The two first numbers of a version.
+/// The first two numbers of a version.
 fn numbers(version: &str) -> Option<[u32; 2]> {
     let mut numbers = version.split(['.', '-']).map(|number| number.parse().ok());
     Some([numbers.next()??, numbers.next()??])
@@ -127,8 +131,8 @@ mod tests {
     #[test]
     fn an_unknown_need_is_an_error() {
         let project = Project::open().unwrap();
-        let told = look(&project, "Pyhton").unwrap_err().to_string();
-        assert!(told.starts_with("a test needs \"Pyhton\""), "{told}");
+        let error = look(&project, "Pyhton").unwrap_err().to_string();
+        assert!(error.starts_with("a test needs \"Pyhton\""), "{error}");
         assert!(look(&project, "Linux six").is_err());
         assert_eq!(look(&project, "Linux 2.6").unwrap(), None);
         let unmet = look(&project, "Linux 999.0").unwrap().unwrap();

@@ -1,5 +1,5 @@
-//! How a command becomes root: it is already, by sudo, or not at all. Only what must be root is: cargo never runs so
-//! that nothing in the target directory belongs to root.
+//! How a command becomes root: already, by sudo, or not at all. Only what needs root runs as root. cargo does not, so that
+//! nothing in the target directory belongs to root.
 
 use std::{os::unix::fs::MetadataExt as _, path::Path};
 
@@ -7,20 +7,20 @@ use xshell::{Cmd, Shell};
 
 use crate::project::Project;
 
-/// What stands before a command that needs root.
+/// How commands become root on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Root {
-    /// Nothing: this process is root.
+    /// This process is root.
     Already,
-    /// `sudo`.
+    /// By `sudo`.
     Sudo,
-    /// There is no way.
+    /// Not at all.
     None,
 }
 
 impl Root {
     pub(crate) fn find(project: &Project) -> Self {
-        // The owner of this process's own entry is the effective user.
+        // The effective user owns the entry of this process.
         if std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
             Self::Already
         } else if project.has("sudo") {
@@ -30,7 +30,7 @@ impl Root {
         }
     }
 
-    /// `program` as root, as far as that can be had.
+    /// A command that runs `program` as root where that is possible.
     pub(crate) fn command(self, sh: &Shell, program: impl AsRef<Path>) -> Cmd<'_> {
         match self {
             Self::Already | Self::None => sh.cmd(program),

@@ -1,5 +1,5 @@
-//! What every verb needs: a shell in the project's root that shows each command before it runs it, the places of
-//! what is built, and the search for commands. What the verbs do lives in their own modules.
+//! What every verb needs: a shell in the project's root that shows each command before it runs it, the paths of what is
+//! built, and the search for commands. What the verbs do lives in their own modules.
 
 use std::{
     env,
@@ -12,12 +12,12 @@ use std::{
 use anyhow::{Context as _, bail};
 use xshell::{Shell, cmd};
 
-/// The project: its shell and its places.
+/// The project: its shell and its directories.
 pub(crate) struct Project {
     /// Runs commands in `root`, shows each one, and finds the programs that `cargo xtask setup` installed.
     pub(crate) sh: Shell,
     pub(crate) root: PathBuf,
-    /// Cargo's target directory, wherever the environment or a configuration of cargo moved it.
+    /// Cargo's target directory, which the environment or cargo's configuration may have moved.
     pub(crate) target: PathBuf,
 }
 
@@ -45,32 +45,32 @@ impl Project {
         Ok(project)
     }
 
-    /// A program of this workspace, built in release.
+    /// The path of a program of this workspace, built in release.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.target.join("release").join(name)
     }
 
-    /// The Python environment of the tests.
+    /// The directory of the Python environment that the tests use.
     pub(crate) fn python(&self) -> PathBuf {
         self.target.join("python")
     }
 
-    /// Where Debian's package of Prometheus is unpacked if Prometheus is not installed.
+    /// The directory in which Debian's Prometheus is unpacked where Prometheus is not installed.
     pub(crate) fn prometheus(&self) -> PathBuf {
         self.target.join("prometheus")
     }
 
-    /// Where Debian's package of NVIDIA's NVML is unpacked.
+    /// The directory in which Debian's package of NVML is unpacked.
     pub(crate) fn nvml(&self) -> PathBuf {
         self.target.join("nvml")
     }
 
-    /// Where Debian's package of `VictoriaMetrics` is unpacked.
+    /// The directory in which Debian's `VictoriaMetrics` is unpacked.
     pub(crate) fn victoria_metrics(&self) -> PathBuf {
         self.target.join("victoria-metrics")
     }
 
-    /// The file that a command's name stands for.
+    /// The file that a command's name resolves to.
     pub(crate) fn find(&self, command: &str) -> Option<PathBuf> {
         let path = self.sh.var_os("PATH")?;
         env::split_paths(&path)
@@ -82,7 +82,7 @@ impl Project {
         self.find(command).is_some()
     }
 
-    /// Shows and runs a command that is not the shell's own.
+    /// Shows and runs a command that was not made by `sh`.
     pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
         let program = command.get_program().to_string_lossy().into_owned();
         let arguments = command.get_args().map(|word| word.to_string_lossy());
@@ -97,8 +97,8 @@ impl Project {
         Ok(())
     }
 
-    /// The environment's search path, before it the test programs of this project, after it the directories of the
-    /// administrator, which a user's path lacks on Debian.
+    /// The environment's search path, preceded by the directories of test programs and followed by the administrator's
+    /// directories, which a user's path lacks on Debian.
     fn search_path(&self) -> anyhow::Result<OsString> {
         let given = self.sh.var_os("PATH").unwrap_or_default();
         let directories = [self.python().join("bin"), self.prometheus().join("usr/bin")]
@@ -109,11 +109,8 @@ impl Project {
     }
 }
 
-/// One line to the developer, on standard error, where the commands are shown too.
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place that talks to the developer"
-)]
+/// Prints a line on standard error, where the commands are shown too.
+#[expect(clippy::print_stderr, reason = "the one place that prints")]
 pub(crate) fn say(line: impl Display) {
     eprintln!("{line}");
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask run`: builds the agent and becomes it.
+//! `cargo xtask run`: builds the agent and replaces itself by it.
 
 use std::{env, ffi::OsString, os::unix::process::CommandExt as _, path::Path, process::Command};
 
@@ -11,13 +11,13 @@ use crate::{
     setup::{self, Group},
 };
 
-/// Set up, build and start the agent as root, with its embedded configuration or with the arguments after `--`
+/// Build the agent and start it as root, with its default configuration or with the arguments after `--`
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples: cargo xtask run -- --config my.toml\n          cargo xtask run --fake-gpus h100x8"
 )]
 pub(crate) struct Args {
-    /// Read GPUs that are made up, such as h100x8 or a100x2,l40sx1; models: a100, h100, h200, b200, l40s, t4
+    /// Read simulated GPUs, such as h100x8 or a100x2,l40sx1; models: a100, h100, h200, b200, l40s, t4
     #[arg(long, value_name = "GPUS")]
     fake_gpus: Option<String>,
     /// Arguments of `partymeter run`
@@ -32,12 +32,14 @@ impl Args {
         let root = Root::find(project);
         match root {
             Root::Already => {}
-            Root::Sudo => say("The agent loads BPF programs: only it runs as root, by sudo."),
+            Root::Sudo => say("The agent loads BPF programs, so it alone runs as root, by sudo."),
             Root::None => {
-                say("Not root and no sudo: the agent starts, but cannot load its BPF programs.");
+                say(
+                    "Not root, and sudo is not installed: the agent starts, but cannot load its BPF programs.",
+                );
             }
         }
-        // Relative paths in the arguments are the developer's, not the project's.
+        // Relative paths in the arguments start from the developer's directory.
         let _here = project.sh.push_dir(env::current_dir()?);
         let mut fake = Vec::new();
         let (among, arguments) = fake_gpus(&self.arguments)?;
@@ -47,7 +49,7 @@ impl Args {
             library.push(build::fake_nvml(project)?);
             fake.push(library);
         }
-        // By `env`: sudo passes no variables on.
+        // By `env`, because sudo does not pass variables on.
         let program = if fake.is_empty() {
             &*agent
         } else {
@@ -61,13 +63,13 @@ impl Args {
         };
         let command = command.arg("run").args(arguments);
         say(format_args!("$ {command}"));
-        // Not a child: the developer's signals and the exit code are the agent's own.
+        // Not as a child process, so that the agent receives the signals and its exit code is this one's.
         let error = Command::from(command).exec();
         Err(error).with_context(|| format!("cannot start {}", agent.display()))
     }
 }
 
-/// Takes `--fake-gpus` out of the agent's arguments, where it may as well stand.
+/// Takes `--fake-gpus` out of the agent's arguments, where people also write it.
 fn fake_gpus(arguments: &[String]) -> anyhow::Result<(Option<&String>, Vec<&String>)> {
     let Some(at) = arguments.iter().position(|word| word == "--fake-gpus") else {
         return Ok((None, arguments.iter().collect()));

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, those that need root too, the fuzz targets, and the agent on other kernels.
+//! `cargo xtask test`: every test, with and without root, the fuzz targets, and the agent on other kernels.
 
 use std::ffi::OsString;
 
@@ -14,26 +14,25 @@ use crate::{
     setup::{self, Group},
 };
 
-/// Run every test, as root where that can be had: the BPF tests need it
+/// Run every test; those of BPF programs as root
 ///
-/// cargo runs as you, and only the test programs as root (by sudo if you are not). `PARTYMETER_BIN` tells them
-/// where the built agent is. Tests that cannot run for want of something, as of root, are ignored, and told at the end
-/// with the reason; one that is asked for by its name is an error then. Unless only some tests are asked for, each fuzz
-/// target then runs for a minute, as by `cargo xtask fuzz`, and at the end the agent is checked on other kernels, as by
-/// `cargo xtask kernels`.
+/// cargo runs as you; the test programs run as root, by sudo if you are not root. The variable `PARTYMETER_BIN` names the
+/// built agent. Tests that need something that is missing, such as root, are ignored and listed at the end with the
+/// reason; it is an error if you asked for such a test by its name. If you select no tests, each fuzz target then runs for
+/// a minute (`cargo xtask fuzz`), and the agent is checked on other kernels (`cargo xtask kernels`).
 #[derive(clap::Args)]
 #[command(after_help = "Example: cargo xtask test -- adopt --nocapture")]
 pub(crate) struct Args {
-    /// Fail where a test is ignored for want of root or of what `cargo xtask setup` installs; as with the variable CI
+    /// Fail if root or something that `cargo xtask setup` installs is missing; the default if the variable CI is set
     #[arg(long)]
     strict: bool,
-    /// Part of the names of the tests to run, and other arguments of the test programs
+    /// Parts of the names of the tests to run, and other arguments of the test programs
     #[arg(last = true)]
     arguments: Vec<String>,
 }
 
 impl Args {
-    /// Some tests, as on the command line.
+    /// The verb with these arguments of the test programs.
     pub(crate) fn of(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(ToString::to_string).collect();
         Self {
@@ -50,7 +49,7 @@ impl Args {
         setup::ensure(project, if kernels { &groups } else { &groups[..1] })?;
         match setup::ensure(project, &[Group::Test]) {
             Err(error) if strict => return Err(error),
-            // What needs it is ignored.
+            // The tests that need what is missing are ignored.
             Err(error) => say(format_args!("{error:#}")),
             Ok(()) => {}
         }
@@ -65,12 +64,12 @@ impl Args {
         let ignored = Ignored::find(project, arguments)?;
         ignored.refuse(arguments, strict)?;
         let options = ["--include-ignored"].into_iter().chain(ignored.options());
-        // In release, as the agent is: what its build made is used again.
+        // In release as the agent, whose dependencies are built already.
         let tests = cmd!(
             sh,
             "cargo test --workspace --release --no-fail-fast {runner...} -- {options...} {arguments...}"
         );
-        // All, so that one run shows everything.
+        // A failure does not stop the rest, so that one run shows everything.
         let tests = tests.run();
         let fuzz = if everything {
             fuzz_targets(project, strict)
@@ -82,9 +81,9 @@ impl Args {
         } else {
             Ok(())
         };
-        ignored.tell();
+        ignored.list();
         if everything && !kernels::can_boot() {
-            say("ignored: the agent on other kernels, which can be booted on x86-64 only");
+            say("ignored: the agent on other kernels, which boot on x86-64 only");
         }
         if tests.is_err() {
             bail!("tests failed, see above");
@@ -93,7 +92,7 @@ impl Args {
     }
 }
 
-/// Runs the fuzz targets, or ignores them where what they need cannot be had.
+/// Runs the fuzz targets, or ignores them where what they need cannot be installed.
 fn fuzz_targets(project: &Project, strict: bool) -> anyhow::Result<()> {
     match setup::ensure(project, &[Group::Fuzz]) {
         Err(missing) if strict => return Err(missing),
@@ -115,7 +114,7 @@ fn sudo_runner(project: &Project) -> anyhow::Result<Vec<OsString>> {
         .find_map(|line| line.strip_prefix("host: "))
         .context("`rustc -vV` names no host")?;
     let path = sh.var("PATH")?;
-    // sudo sets a search path of its own even with -E.
+    // sudo sets its own search path even with -E.
     let words = serde_json::json!(["sudo", "-E", "env", format!("PATH={path}")]);
     Ok(vec![
         "--config".into(),

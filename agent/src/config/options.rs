@@ -60,7 +60,7 @@ pub static OPTIONS: &[Opt] = &[
         key: "gpu.library",
         value: "FILE",
         default: "libnvidia-ml.so.1",
-        help: "NVML: a file, or a name that the loader or a driver container has",
+        help: "The NVML library: a file, or a name to look up as the loader does and in driver containers",
     },
     Opt {
         key: "gpu.processes",
@@ -157,7 +157,7 @@ pub static OPTIONS: &[Opt] = &[
         key: "prometheus.listen",
         value: "ADDRESS:PORT,…",
         default: "127.0.0.1:9464",
-        help: "Addresses of the metrics page",
+        help: "Addresses on which the metrics page is served",
     },
     Opt {
         key: "prometheus.allowed_hosts",
@@ -224,7 +224,7 @@ pub static OPTIONS: &[Opt] = &[
         key: "otlp.certificate",
         value: "FILE",
         default: "",
-        help: "Certificates to trust, in PEM; default: the system's",
+        help: "Certificates of receivers to trust, in PEM; default: the system's",
     },
     Opt {
         key: "otlp.client_certificate",

@@ -1,6 +1,6 @@
-//! What a kernel says of itself on its console that it must never have to say: faults, warnings, stalls.
+//! Finds the errors that a kernel reports on its console: faults, warnings, stalls.
 
-/// Parts of lines in which the kernel complains, in the words of its own sources.
+/// Parts of lines with which the kernel reports an error, from its sources.
 const ALARMS: [&str; 12] = [
     "BUG:",                     // lib/bug.c, arch/x86/mm/fault.c, kernel/watchdog.c
     "Oops",                     // arch/x86/kernel/dumpstack.c
@@ -16,7 +16,7 @@ const ALARMS: [&str; 12] = [
     "list_del corruption",      // lib/list_debug.c
 ];
 
-/// The lines of a console in which the kernel complains, in their order; of many, the first.
+/// The first lines of a console in which the kernel reports an error.
 pub(super) fn alarms(console: &str) -> Vec<String> {
     const SHOWN: usize = 10;
     console
@@ -39,7 +39,7 @@ mod tests {
     use super::alarms;
 
     #[test]
-    fn what_a_kernel_complains_of_is_found() {
+    fn kernel_errors_are_found() {
         let console = "\
 [    0.000000] Linux version 7.3.4\r
 [    0.102115] x86/fpu: xstate_offset[2]:  576\r
@@ -58,7 +58,7 @@ WARN partymeter: BUG: no line of the kernel's\r
     }
 
     #[test]
-    fn a_quiet_console_is_no_alarm() {
+    fn a_clean_console_has_no_alarm() {
         assert!(alarms("[    0.5] NET: Registered PF_INET\ncheck exact: ok\n").is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Debian's cloud kernels, of any release.
+//! Finds and fetches Debian's cloud kernels, of any release.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::{
     setup::Suites,
 };
 
-/// The releases to look in. One that the mirror has no more is passed over.
+/// The releases to search. One that the mirror no longer has is skipped.
 const SUITES: [&str; 6] = [
     "bullseye",
     "bookworm",
@@ -19,20 +19,20 @@ const SUITES: [&str; 6] = [
     "trixie-backports",
     "sid",
 ];
-/// Small, and with BTF and everything that the agent needs built in.
+/// Small kernels, with BTF and everything else that the agent needs built in.
 const FLAVOUR: &str = "-cloud-amd64";
-/// Which packages hold a kernel; of the newest versions the first is only a name for both of its parts.
+/// The packages that hold a kernel. For the newest versions, the first only depends on the second.
 const PACKAGES: [&str; 2] = ["linux-image-", "linux-binary-"];
 
-/// A kernel that can be booted.
+/// A bootable kernel.
 pub(super) struct Kernel {
-    /// As `uname -r` says, without the flavour.
+    /// Its name in `uname -r`, without the flavour.
     pub(super) name: String,
     pub(super) version: Version,
     pub(super) image: PathBuf,
 }
 
-/// Where kernels come from: the directory, and behind it the mirror.
+/// The source of kernels: a directory, filled from the mirror.
 pub(super) struct Debian<'p> {
     project: &'p Project,
     directory: &'p Path,
@@ -48,7 +48,7 @@ impl<'p> Debian<'p> {
         }
     }
 
-    /// The newest kernel of a series: of those that are here, else of those that the mirror has.
+    /// The newest kernel of a series: from the directory, else from the mirror.
     pub(super) fn kernel(&mut self, series: &Version) -> anyhow::Result<Kernel> {
         if let Some(kernel) = self.newest_here(series)? {
             return Ok(kernel);
@@ -83,7 +83,7 @@ impl<'p> Debian<'p> {
         packages
             .filter_map(|package| Some((version_of(package)?, package)))
             .filter(|(version, _)| version.is_of(series))
-            // Of two packages of one version the one that holds the kernel is the later in `PACKAGES`.
+            // Of two packages with one version, the later one in `PACKAGES` holds the kernel.
             .max_by_key(|(version, package)| {
                 let place = PACKAGES
                     .iter()
@@ -93,13 +93,16 @@ impl<'p> Debian<'p> {
             .map(|(_, package)| package.clone())
             .with_context(|| {
                 let suites = SUITES.join(", ");
-                format!("Debian has no cloud kernel of version {series} in {suites}")
+                format!("Debian has no cloud kernel {series} in {suites}; ask for another version")
             })
     }
 
-    /// The names of all packages of kernels, from lists of this moment.
+    /// The names of all kernel packages, from updated lists.
     fn list(&self) -> anyhow::Result<Vec<String>> {
-        say(format_args!("looking for kernels in {}", SUITES.join(", ")));
+        say(format_args!(
+            "searching for kernels in {}",
+            SUITES.join(", ")
+        ));
         let suites = Suites::new(self.project, self.directory);
         let mirror = suites.update(&SUITES, "main")?;
         let mut packages = suites.search(&format!("^linux-(image|binary)-[0-9].*{FLAVOUR}$"))?;
@@ -110,7 +113,7 @@ impl<'p> Debian<'p> {
         Ok(packages)
     }
 
-    /// Puts the kernel of a package into the directory.
+    /// Extracts the kernel of a package into the directory.
     fn fetch(&self, package: &str) -> anyhow::Result<()> {
         let sh = &self.project.sh;
         let place = sh.create_temp_dir()?;
@@ -144,7 +147,7 @@ fn version_of(package: &str) -> Option<Version> {
         .iter()
         .find_map(|prefix| package.strip_prefix(prefix))?
         .strip_suffix(FLAVOUR)?;
-    // `linux-image-6.1-cloud-amd64` stands for another package, `…-unsigned-…` has no number first.
+    // `linux-image-6.1-cloud-amd64` only depends on another package; `…-unsigned-…` does not begin with a number.
     let is_release = release.starts_with(|first: char| first.is_ascii_digit())
         && release.bytes().filter(|byte| *byte == b'.').count() >= 2;
     is_release.then(|| Version::of(release))
@@ -155,7 +158,7 @@ mod tests {
     use super::{Version, version_of};
 
     #[test]
-    fn packages_that_hold_a_kernel_are_told_by_their_names() {
+    fn packages_that_hold_a_kernel_are_recognized_by_name() {
         for (package, version) in [
             (
                 "linux-image-6.1.0-50-cloud-amd64",

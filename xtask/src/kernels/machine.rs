@@ -1,5 +1,5 @@
-//! The virtual machine: QEMU, a kernel, and a file system in memory with busybox, the agent, `kernel-guest` and the
-//! libraries that they need. The guest's words come back over the serial console.
+//! The virtual machine: QEMU, a kernel, and an initial file system with busybox, the agent, `kernel-guest` and their
+//! libraries. The guest reports over the serial console.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use xshell::{TempDir, cmd};
 use super::{console, debian::Kernel, version::Version};
 use crate::project::{Project, say};
 
-/// The first process of the guest; what stands after `--` in the kernel's command line are its arguments.
+/// The first process of the guest. Its arguments follow `--` on the kernel's command line.
 const INIT: &str = "#!/bin/busybox sh
 mount() { /bin/busybox mount -t \"$1\" \"$1\" \"$2\"; }
 mount proc /proc
@@ -18,32 +18,32 @@ mount devtmpfs /dev
 mount cgroup2 /sys/fs/cgroup
 mount bpf /sys/fs/bpf
 /bin/busybox ip link set lo up
-# A small machine has room for few: what finds none is reset by a late FIN.
+# A small machine allows few TIME_WAIT sockets; a connection without one is reset by a late FIN.
 echo 100000 > /proc/sys/net/ipv4/tcp_max_tw_buckets
 /bin/kernel-guest /bin/partymeter \"$@\"
 /bin/busybox poweroff -f
 ";
 
-/// Warnings and worse go to the console; where the kernel oopses, the guest ends.
+/// Warnings and worse go to the console; an oops ends the guest.
 const APPEND: &str = "console=ttyS0 loglevel=5 oops=panic panic=-1";
 
-/// Seconds after which a guest that has not ended is given up.
+/// Seconds after which a guest is stopped.
 const LIMIT: &str = "300";
 
-/// What the guest said.
+/// What the guest reported.
 pub(super) struct Outcome {
-    /// Each check and "ok" or the reason.
+    /// Each check, with "ok" or the reason of its failure.
     checks: Vec<(String, String)>,
-    /// By which hooks the agent counts there, if it does.
+    /// The kernel hooks by which the agent counts, if it does.
     pub(super) hooks: Option<String>,
-    /// Lines in which the kernel complains of itself.
+    /// Lines with which the kernel reports an error.
     pub(super) alarms: Vec<String>,
-    /// All that came over the serial console.
+    /// The file with the whole output of the serial console.
     pub(super) console: PathBuf,
 }
 
 impl Outcome {
-    /// "ok" or the reason of a check that was made.
+    /// "ok" or the reason, if the check was made.
     pub(super) fn of(&self, check: &str) -> Option<&str> {
         let found = self.checks.iter().find(|(name, _)| name == check);
         found.map(|(_, words)| words.as_str())
@@ -54,11 +54,11 @@ impl Outcome {
     }
 }
 
-/// A machine that any kernel can be booted on.
+/// A machine that boots any kernel.
 pub(super) struct Machine<'p> {
     project: &'p Project,
     directory: &'p Path,
-    /// The file system, as an archive.
+    /// The archive of the initial file system.
     initrd: PathBuf,
 }
 
@@ -71,7 +71,7 @@ impl<'p> Machine<'p> {
         let sh = &project.sh;
         let busybox = project
             .find("busybox")
-            .context("busybox is not installed")?;
+            .context("busybox is not installed; run `cargo xtask setup kernels`")?;
         let guest = project.program("kernel-guest");
         let root = sh.create_temp_dir()?;
         for directory in ["bin", "dev", "proc", "sys", "tmp"] {
@@ -97,7 +97,7 @@ impl<'p> Machine<'p> {
         })
     }
 
-    /// Boots a kernel, lets the guest do its checks and hands back what it said.
+    /// Boots a kernel, waits for the guest's checks and returns what it reported.
     pub(super) fn boot(&self, kernel: &Kernel, too_old: bool) -> anyhow::Result<Outcome> {
         let sh = &self.project.sh;
         let Kernel { name, image, .. } = kernel;
@@ -115,7 +115,7 @@ impl<'p> Machine<'p> {
              -display none -vga none -monitor none -nic none -no-reboot
              -serial {serial} -kernel {image} -initrd {initrd} -append {append}"
         );
-        // A guest that never ends has said which checks it made: the others count as not made.
+        // A guest that was stopped has reported some checks; the others count as not made.
         qemu.quiet().ignore_status().run()?;
         let text = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
         Ok(Outcome {
@@ -130,7 +130,7 @@ impl<'p> Machine<'p> {
 /// Copies a program and the libraries it needs into the file system.
 fn install(project: &Project, root: &TempDir, program: &Path) -> anyhow::Result<()> {
     let sh = &project.sh;
-    // It fails for a program that needs none.
+    // ldd fails for a static program, which needs no libraries.
     let ldd = cmd!(sh, "ldd {program}").quiet().ignore_stderr();
     let libraries = ldd.ignore_status().read()?;
     let paths = libraries
@@ -145,13 +145,13 @@ fn install(project: &Project, root: &TempDir, program: &Path) -> anyhow::Result<
     Ok(())
 }
 
-/// Emulation, always: KVM is not to be had everywhere, and where its device can be opened it need not work (inside
-/// another virtual machine). One thread for both processors: kernels rewrite their own code while the other one runs
-/// it, which QEMU 7.2 does not take.
+/// Always emulation: KVM is not available everywhere, and inside another virtual machine it may not work although its
+/// device opens. One thread for both processors: kernels patch code that the other processor runs, which QEMU 7.2 does
+/// not support.
 const ACCELERATOR: &str = "tcg,thread=single";
 
-/// Up to 6.19 the kernel's allocator uses `cmpxchg16b` without a lock where there is one, which QEMU 7.2 gets wrong
-/// (it spoils the flags); since 7.2 BPF's socket storage does not work without it (`kmalloc_nolock`).
+/// Up to 6.19 the kernel's allocator uses `cmpxchg16b` without a lock prefix where the processor has it; QEMU 7.2 then
+/// corrupts the flags. Since 7.2 BPF's socket storage needs the instruction (`kmalloc_nolock`).
 fn cpu(version: &Version) -> &'static str {
     if *version < Version::from([7]) {
         "max,-cx16"

@@ -1,7 +1,6 @@
-//! `cargo xtask kernels`: boots Debian's kernels in virtual machines and has `kernel-guest` (in the tests) check
-//! there that the agent loads and is right to the byte, or, on a kernel below the floor, that it says so. The verb
-//! and its table live here; where kernels come from is in `debian`, the machine in `machine`, what its console must not
-//! show in `console`.
+//! `cargo xtask kernels`: boots Debian's kernels in virtual machines. There `kernel-guest` (in the tests) checks that the
+//! agent loads and counts exactly or, on a kernel that is too old, refuses to. The verb and its table live here; `debian`
+//! fetches kernels, `machine` boots them, `console` looks for kernel errors on their console.
 
 mod console;
 mod debian;
@@ -22,10 +21,10 @@ use crate::{
     setup::{self, Group},
 };
 
-/// The first kernel that the agent can count on; older ones it must refuse clearly.
+/// The oldest kernel that the agent supports; it must refuse older ones clearly.
 const FLOOR: [u32; 2] = [5, 12];
 
-/// From here on an iterator over socket storage could crash the kernel: it must not be used.
+/// From this version on an iterator over socket storage could crash the kernel, and must not be used.
 const UNSAFE_ITERATORS: [u32; 1] = [7];
 
 /// What the guest checks, in the order of the table.
@@ -33,24 +32,24 @@ const CHECKS: [&str; 14] = [
     "load", "claim v4", "claim v6", "adopt", "settle", "reload", "exact", "events", "line",
     "messages", "udp", "stop", "pin", "storm",
 ];
-/// What it checks instead on a kernel below the floor.
+/// What it checks instead on a kernel that is too old.
 const REFUSED: &str = "refused";
 
-/// Check in virtual machines that the agent counts exactly on other kernels
+/// Boot other kernels in virtual machines, and check that the agent counts exactly on them
 ///
-/// Installs QEMU and busybox if they are missing, fetches Debian's cloud kernels (x86-64) with apt, from the mirror
-/// that apt knows but without touching its configuration, and keeps them in target/kernels. Needs no root, no KVM:
-/// a kernel takes some 20 seconds.
+/// Installs QEMU and busybox if they are missing. Fetches Debian's cloud kernels (x86-64) from apt's mirror, without a
+/// change to apt's configuration, and keeps them in target/kernels. Needs neither root nor KVM. A kernel takes some 20
+/// seconds.
 #[derive(clap::Args)]
 #[command(after_help = "Example: cargo xtask kernels 5.10 6.1 6.12 7")]
 pub(crate) struct Args {
-    /// Kernel versions: the newest of a series, as 6.1, or of all with a first number, as 7
+    /// Kernel versions: 6.1 is the newest 6.1.x that Debian has, 7 the newest 7.x
     #[arg(default_values_t = Args::default().versions)]
     versions: Vec<Version>,
 }
 
 impl Default for Args {
-    /// One below the floor, the oldest that is still in wide use, and one that is newer than what most machines run.
+    /// One that is too old, the oldest in wide use, and one that is newer than what most machines run.
     fn default() -> Self {
         let versions = vec![[5, 10].into(), [6, 1].into(), [7].into()];
         Self { versions }
@@ -60,7 +59,7 @@ impl Default for Args {
 impl Args {
     pub(crate) fn run(&self, project: &Project) -> anyhow::Result<()> {
         if !can_boot() {
-            bail!("the virtual machines are for x86-64 only so far");
+            bail!("the virtual machines need an x86-64 host");
         }
         setup::ensure(project, &[Group::Kernels])?;
         let agent = build::agent(project)?;
@@ -95,18 +94,18 @@ impl Args {
             .map(|row| row.kernel.as_str())
             .collect();
         if !wrong.is_empty() {
-            bail!("the agent does not do its work on {}", wrong.join(", "));
+            bail!("checks failed on {}, see above", wrong.join(", "));
         }
         Ok(())
     }
 }
 
-/// Whether this machine is of the kind that the kernels are for.
+/// Whether this machine's architecture is that of the kernels.
 pub(crate) const fn can_boot() -> bool {
     cfg!(target_arch = "x86_64")
 }
 
-/// What came out on one kernel.
+/// The outcome on one kernel.
 struct Row {
     kernel: String,
     too_old: bool,
@@ -144,7 +143,7 @@ impl Row {
         }
     }
 
-    /// The reasons behind what is wrong, and where the machine's console is.
+    /// Prints the reason of each failure, and the path of the console.
     fn explain(&self) {
         for (check, words) in self.outcome.failed() {
             say(format_args!("{}: {check}: {words}", self.kernel));
@@ -152,11 +151,11 @@ impl Row {
         if !self.is_safe() {
             let kernel = &self.kernel;
             say(format_args!(
-                "{kernel}: an iterator is used that could crash this kernel"
+                "{kernel}: the agent uses an iterator that could crash this kernel"
             ));
         }
         for line in &self.outcome.alarms {
-            say(format_args!("{}: the kernel says: {line}", self.kernel));
+            say(format_args!("{}: kernel error: {line}", self.kernel));
         }
         let console = self.outcome.console.display();
         say(format_args!("{}: console in {console}", self.kernel));

@@ -1,10 +1,10 @@
-//! Versions of kernels, as asked for and as packages are named. Pure.
+//! Versions of kernels, as users and package names write them.
 
 use std::{fmt, str::FromStr};
 
 use anyhow::ensure;
 
-/// The numbers of a version, in their order of weight: 6.1.0-50 is after 6.1.0-0.deb11.52.
+/// The numbers of a version, most significant first: 6.1.0-50 is after 6.1.0-0.deb11.52.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version(Vec<u32>);
 
@@ -15,7 +15,7 @@ impl Version {
         Self(numbers.filter_map(|number| number.parse().ok()).collect())
     }
 
-    /// Whether this is one of the series asked for.
+    /// Whether this version belongs to a series.
     pub(super) fn is_of(&self, series: &Self) -> bool {
         self.0.starts_with(&series.0)
     }
@@ -33,7 +33,10 @@ impl FromStr for Version {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let numbers: Result<Vec<u32>, _> = text.split(['.', '-']).map(str::parse).collect();
         let numbers = numbers.unwrap_or_default();
-        ensure!(!numbers.is_empty(), "a version looks like 6.1 or 7");
+        ensure!(
+            !numbers.is_empty(),
+            "not a kernel version; it looks like 6.1 or 7"
+        );
         Ok(Self(numbers))
     }
 }

@@ -1,4 +1,4 @@
-//! Debian packages: what is installed, what could be, and the installation.
+//! Debian packages: which are installed, which are available, and their installation.
 
 use std::{cell::Cell, path::Path};
 
@@ -11,7 +11,7 @@ use crate::{
     project::{Project, say},
 };
 
-/// apt-get on this machine, where there is one. Package lists are brought up to date once, and only if needed.
+/// apt-get on this machine, if there is one. Package lists are updated once, and only if needed.
 pub(super) struct Apt<'p> {
     pub(super) project: &'p Project,
     updated: Cell<bool>,
@@ -25,7 +25,7 @@ impl<'p> Apt<'p> {
         }
     }
 
-    /// Installs those of `packages` that are not. Never removes a package to make room.
+    /// Installs those of `packages` that are missing. Never removes a package.
     pub(super) fn install(&self, packages: &[&str]) -> anyhow::Result<()> {
         let missing: Vec<&str> = packages
             .iter()
@@ -38,12 +38,12 @@ impl<'p> Apt<'p> {
         let names = missing.join(" ");
         if !self.exists() {
             bail!(
-                "no apt-get here: install what Debian names {names} with this system's own packages"
+                "apt-get is not installed; install what Debian calls {names} with this system's package manager"
             );
         }
         let root = Root::find(self.project);
         if root == Root::None {
-            bail!("neither root nor sudo: as root, run `apt-get install {names}`");
+            bail!("not root, and sudo is not installed; as root, run `apt-get install {names}`");
         }
         self.update();
         let outcome = root
@@ -58,7 +58,7 @@ impl<'p> Apt<'p> {
         Ok(())
     }
 
-    /// Installs packages from the backports of this release, which apt need not be configured with.
+    /// Installs packages from this release's backports, which need not be in apt's configuration.
     pub(super) fn install_backports(&self, packages: &[&str]) -> anyhow::Result<()> {
         let sh = &self.project.sh;
         let about = sh.read_file("/etc/os-release").unwrap_or_default();
@@ -67,14 +67,14 @@ impl<'p> Apt<'p> {
             .find_map(|line| line.strip_prefix("VERSION_CODENAME="));
         let Some(release) = release else {
             bail!(
-                "this system names no release whose backports might have {}",
+                "/etc/os-release names no release of Debian whose backports could have {}",
                 packages.join(" ")
             );
         };
         let backports = format!("{release}-backports");
         let root = Root::find(self.project);
         if root == Root::None {
-            bail!("neither root nor sudo");
+            bail!("not root, and sudo is not installed");
         }
         let directory = self.project.target.join("backports");
         let suites = Suites::new(self.project, &directory);
@@ -82,10 +82,10 @@ impl<'p> Apt<'p> {
         suites.install(root, &backports, packages)
     }
 
-    /// Puts a package's files under `directory` without installing it: no service starts, root is not needed.
+    /// Extracts a package's files into `directory` without installing it: no service starts, and root is not needed.
     pub(super) fn unpack(&self, package: &str, directory: &Path) -> anyhow::Result<()> {
         if !self.exists() {
-            bail!("no apt-get here: install {package} with this system's own packages");
+            bail!("apt-get is not installed; install {package} with this system's package manager");
         }
         self.update();
         let sh = &self.project.sh;
@@ -102,7 +102,7 @@ impl<'p> Apt<'p> {
         Ok(())
     }
 
-    /// Major and minor version of a package that could be installed.
+    /// Major and minor version of an available package.
     pub(super) fn candidate(&self, package: &str) -> Option<(u32, u32)> {
         if !self.exists() {
             return None;
@@ -117,7 +117,7 @@ impl<'p> Apt<'p> {
         version(&about)
     }
 
-    /// The package that a file was installed by.
+    /// The package that installed a file.
     pub(super) fn owner(&self, file: &str) -> Option<String> {
         let sh = &self.project.sh;
         let answer = cmd!(sh, "dpkg-query --search {file}")
@@ -143,7 +143,7 @@ impl<'p> Apt<'p> {
             .is_ok_and(|status| status == "installed")
     }
 
-    /// A failure is not the end: the lists that are there may do, and if not, the installation says so.
+    /// A failure is not an error: the present lists may suffice, and if not, the installation fails with a reason.
     fn update(&self) {
         let root = Root::find(self.project);
         if self.updated.replace(true) || root == Root::None {
@@ -154,9 +154,7 @@ impl<'p> Apt<'p> {
             .args(["update", "-qq"])
             .run();
         if outcome.is_err() {
-            say(
-                "The package lists could not be brought up to date: going on with those that are here.",
-            );
+            say("The package lists could not be updated; continuing with the present ones.");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The BPF toolchain: a Rust that has the source of its own library, and bpf-linker with an LLVM that reads its
-//! bitcode. `bpf_toolchain` finds the Rust, as `agent/build.rs` does.
+//! The BPF toolchain: a Rust toolchain with the source of its library, and bpf-linker with an LLVM that reads the bitcode of
+//! that Rust. `bpf_toolchain` finds the toolchain, as it does for `agent/build.rs`.
 
 use anyhow::{Context as _, bail};
 use xshell::cmd;
@@ -10,16 +10,16 @@ use crate::{
     project::{Project, say},
 };
 
-/// Debian's compilers: the one kept current for its web browsers first, for a stable release's own is old.
+/// Debian's compilers. First the one that is kept current for web browsers, because a stable release's own is old.
 const PACKAGED: [[&str; 3]; 2] = [
     ["rustc-web", "cargo-web", "rust-web-src"],
     ["rustc", "cargo", "rust-src"],
 ];
 
-/// The bpf-linker that is installed where there is none; older ones are replaced.
+/// The version of bpf-linker to install; older ones are replaced.
 const BPF_LINKER: &str = "0.13.0";
 
-/// The newest LLVM that this bpf-linker can be built with.
+/// The newest LLVM with which this bpf-linker builds.
 const NEWEST_LLVM: u32 = 23;
 
 const LINKER_RELEASES: &str = "https://github.com/aya-rs/bpf-linker/releases";
@@ -31,11 +31,11 @@ pub(super) fn compiler(apt: &Apt<'_>) -> anyhow::Result<()> {
     }
 }
 
-/// After `compiler`, whose LLVM it must match. Without one it still says whether bpf-linker is missing too.
+/// After `compiler`, whose LLVM it must match. Without a compiler it still reports a missing bpf-linker.
 pub(super) fn linker(apt: &Apt<'_>) -> anyhow::Result<()> {
     let Some(toolchain) = Toolchain::find() else {
         return match linker_fault(apt.project, 0) {
-            Some(fault) => bail!("{fault}, and which LLVM it needs depends on that Rust"),
+            Some(fault) => bail!("{fault}, and the LLVM that it needs depends on that Rust"),
             None => Ok(()),
         };
     };
@@ -43,7 +43,7 @@ pub(super) fn linker(apt: &Apt<'_>) -> anyhow::Result<()> {
         return Ok(());
     };
     let outcome = install_linker(apt, toolchain.llvm, &fault);
-    // A nightly can be ahead of every LLVM that the distribution has; the distribution's own Rust is not.
+    // A nightly can be ahead of every LLVM of the distribution; the distribution's own Rust is not.
     if outcome.is_err() && toolchain.origin == Origin::Nightly && install_packaged(apt).is_ok() {
         let packaged = Toolchain::find().filter(|found| found.origin == Origin::Packaged);
         return packaged.map_or(outcome, |_| linker(apt));
@@ -59,7 +59,7 @@ pub(crate) fn has_clippy(toolchain: &Toolchain) -> bool {
         .is_ok_and(|output| output.status.success())
 }
 
-/// The distribution's packages first: they do not change under a developer as a nightly does.
+/// The distribution's packages first, because they do not change as often as a nightly does.
 fn install_compiler(apt: &Apt<'_>) -> anyhow::Result<()> {
     let ways: [fn(&Apt<'_>) -> anyhow::Result<()>; 2] = [install_packaged, install_nightly];
     let mut reasons = Vec::new();
@@ -72,7 +72,7 @@ fn install_compiler(apt: &Apt<'_>) -> anyhow::Result<()> {
         }
     }
     bail!(
-        "no Rust {} or later with its library source for the BPF side ({}): install one by \
+        "no Rust {} or later with the source of its library, for the BPF programs ({}); install one by \
          `rustup toolchain install nightly --component rust-src`, or a package of it in /usr",
         env!("CARGO_PKG_RUST_VERSION"),
         reasons.join("; ")
@@ -89,20 +89,20 @@ fn install_nightly(apt: &Apt<'_>) -> anyhow::Result<()> {
 
 fn install_packaged(apt: &Apt<'_>) -> anyhow::Result<()> {
     if !apt.exists() {
-        bail!("no apt-get here");
+        bail!("apt-get is not installed");
     }
     let minimum = major_minor(env!("CARGO_PKG_RUST_VERSION"));
     let packages = PACKAGED
         .iter()
         .find(|packages| apt.candidate(packages[0]) >= minimum)
-        .context("apt has no package of such a Rust")?;
+        .context("apt has no package with such a Rust")?;
     apt.install(packages)
 }
 
-/// rustup, quietly and not for ever: where its downloads cannot be had the reason is one line.
+/// Runs rustup quietly and for five minutes at most. If a download fails, the reason is one line.
 pub(super) fn rustup(apt: &Apt<'_>, arguments: &[&str]) -> anyhow::Result<()> {
     if !apt.project.has("rustup") {
-        bail!("no rustup here");
+        bail!("rustup is not installed");
     }
     let sh = &apt.project.sh;
     let command = cmd!(sh, "timeout 300 rustup {arguments...}").ignore_status();
@@ -116,7 +116,7 @@ pub(super) fn rustup(apt: &Apt<'_>, arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is wrong with the bpf-linker of this machine, if anything is.
+/// What is wrong with the installed bpf-linker, if anything is.
 fn linker_fault(project: &Project, llvm: u32) -> Option<String> {
     let Some(linker) = project.find("bpf-linker") else {
         return Some("bpf-linker is not installed".to_owned());
@@ -135,7 +135,7 @@ fn linker_fault(project: &Project, llvm: u32) -> Option<String> {
         ));
     }
     let libraries = cmd!(sh, "ldd {linker}").quiet().ignore_stderr().read();
-    // None is linked into a released one, whose LLVM is as new as its own version.
+    // A released bpf-linker contains a sufficiently new LLVM and links to none.
     let own = linked_llvm(&libraries.unwrap_or_default())?;
     (own < llvm).then(|| format!("bpf-linker has LLVM {own}, rustc has LLVM {llvm}"))
 }
@@ -150,7 +150,7 @@ fn linked_llvm(libraries: &str) -> Option<u32> {
 fn install_linker(apt: &Apt<'_>, llvm: u32, fault: &str) -> anyhow::Result<()> {
     let by_hand = || {
         format!(
-            "{fault}: install one of {BPF_LINKER} or later with LLVM {llvm} or later, released \
+            "{fault}; install version {BPF_LINKER} or later with LLVM {llvm} or later, released \
              at {LINKER_RELEASES}"
         )
     };

@@ -1,4 +1,4 @@
-//! The commands that the tests and `kernels` call, and the Debian packages that bring them.
+//! The commands that the tests and `kernels` call, and the Debian packages that have them.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::apt::Apt;
 use crate::project::Project;
 
-/// (command, package)
+/// Each command and its package.
 const TESTS: &[(&str, &str)] = &[
     ("bpftool", "bpftool"),
     ("ip", "iproute2"),
@@ -16,6 +16,9 @@ const TESTS: &[(&str, &str)] = &[
     ("ss", "iproute2"),
     ("tc", "iproute2"),
 ];
+
+/// What the manual pages and shell completions are checked with.
+const MANUAL: &[(&str, &str)] = &[("fish", "fish"), ("mandoc", "mandoc"), ("zsh", "zsh")];
 
 const KERNELS: &[(&str, &str)] = &[
     ("busybox", "busybox-static"),
@@ -26,12 +29,17 @@ pub(super) fn of_tests(apt: &Apt<'_>) -> anyhow::Result<()> {
     apt.install(&missing_for_tests(apt.project))
 }
 
-/// The packages of the commands that the tests call and that are not there.
+/// Without them only the tests of the manual are ignored, so they are no part of `missing_for_tests`.
+pub(super) fn of_manual(apt: &Apt<'_>) -> anyhow::Result<()> {
+    apt.install(&missing(apt.project, MANUAL))
+}
+
+/// The packages of the commands that the tests call and that are missing.
 pub(crate) fn missing_for_tests(project: &Project) -> Vec<&'static str> {
     missing(project, TESTS)
 }
 
-/// Where a part of QEMU is from backports already, the rest has to be as well.
+/// If a part of QEMU was installed from backports, the rest must come from there, too.
 pub(super) fn of_kernels(apt: &Apt<'_>) -> anyhow::Result<()> {
     let missing = missing(apt.project, KERNELS);
     apt.install(&missing)

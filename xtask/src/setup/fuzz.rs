@@ -5,7 +5,7 @@ use xshell::cmd;
 
 use super::apt::Apt;
 
-/// For every developer the same.
+/// The same version for every developer.
 const CARGO_FUZZ: &str = "0.13.2";
 
 pub(super) fn cargo_fuzz(apt: &Apt<'_>) -> anyhow::Result<()> {
@@ -19,12 +19,13 @@ pub(super) fn cargo_fuzz(apt: &Apt<'_>) -> anyhow::Result<()> {
     )
     .env_remove("CARGO_TARGET_DIR")
     .run()
-    .context("cargo-fuzz builds the fuzz targets")
+    .context("cannot install cargo-fuzz, which builds the fuzz targets; `cargo install cargo-fuzz --locked` must work")
 }
 
 pub(super) fn compiler(apt: &Apt<'_>) -> anyhow::Result<()> {
     if apt.project.has("c++") {
         return Ok(());
     }
-    apt.install(&["g++"]).context("libFuzzer is in C++")
+    apt.install(&["g++"])
+        .context("libFuzzer needs a C++ compiler")
 }

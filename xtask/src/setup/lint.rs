@@ -11,7 +11,7 @@ use crate::{
     project::say,
 };
 
-/// The latest that Rust 1.95 builds, for every developer the same.
+/// The newest version that Rust 1.95 builds; the same for every developer.
 const CARGO_DENY: &str = "0.20.2";
 
 pub(super) fn cargo_deny(apt: &Apt<'_>) -> anyhow::Result<()> {
@@ -25,10 +25,10 @@ pub(super) fn cargo_deny(apt: &Apt<'_>) -> anyhow::Result<()> {
     )
     .env_remove("CARGO_TARGET_DIR")
     .run()
-    .context("cargo-deny checks the dependencies")
+    .context("cannot install cargo-deny, which checks the dependencies; `cargo install cargo-deny --locked` must work")
 }
 
-/// rustfmt and clippy of the host's toolchain.
+/// rustfmt and clippy of the toolchain for the host.
 pub(super) fn components(apt: &Apt<'_>) -> anyhow::Result<()> {
     let sh = &apt.project.sh;
     let sysroot = cmd!(sh, "rustc --print sysroot").quiet().read()?;
@@ -38,12 +38,12 @@ pub(super) fn components(apt: &Apt<'_>) -> anyhow::Result<()> {
     }
     cmd!(sh, "rustup component add rustfmt clippy")
         .run()
-        .context("rustfmt and clippy check the source")
+        .context("rustfmt or clippy is missing; install them by `rustup component add rustfmt clippy` or from the packages of your Rust")
 }
 
-/// Clippy of the BPF toolchain. Where it cannot be had, `lint` falls back to the compiler: not an error.
+/// Clippy of the BPF toolchain. It is not an error if it cannot be installed: `lint` falls back to the compiler.
 pub(super) fn bpf_clippy(apt: &Apt<'_>) {
-    // Without a toolchain its own part has said so.
+    // A missing toolchain has been reported by its own part.
     let Some(toolchain) = Toolchain::find() else {
         return;
     };
@@ -66,6 +66,8 @@ pub(super) fn bpf_clippy(apt: &Apt<'_>) {
         }
     };
     if let Err(error) = outcome {
-        say(format_args!("No clippy for the BPF side: {error:#}"));
+        say(format_args!(
+            "Clippy for the BPF side cannot be installed: {error:#}"
+        ));
     }
 }

@@ -1,12 +1,11 @@
-//! `cargo xtask setup`: makes a machine able to build, test and lint. Idempotent: it looks first, asks the network
-//! only for what is missing, and goes on after a failure so that one call names everything that is still missing.
+//! `cargo xtask setup`: installs what is needed to build, test and lint. It is idempotent: it looks first and downloads only
+//! what is missing. It continues after a failure, so that one call lists everything that is still missing.
 
 mod apt;
 mod bpf;
 mod commands;
 mod fuzz;
 mod lint;
-
 mod prometheus;
 mod python;
 mod suites;
@@ -22,31 +21,31 @@ pub(crate) use suites::Suites;
 
 use crate::project::{Project, say};
 
-/// Install what is missing to build, test and lint; changes nothing where nothing is missing
+/// Install what is missing to build, test and lint
 ///
-/// Uses apt-get (by sudo if you are not root) for system packages, cargo and rustup for Rust tools, and keeps the
-/// tests' Python environment in the target directory. Where one of them cannot be had, it says what is missing.
+/// Uses apt-get (by sudo if you are not root) for system packages, and cargo and rustup for Rust tools. The tests' Python
+/// environment is in the target directory. Lists what it could not install, and how to install it by hand.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to prepare for
+    /// What to install
     #[arg(value_enum, default_values_t = [Group::Build, Group::Test, Group::Lint])]
     groups: Vec<Group>,
 }
 
-/// What a machine can be prepared for.
+/// What can be installed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Group {
-    /// A Rust that compiles BPF programs, and bpf-linker
+    /// For every verb: a Rust toolchain that compiles BPF programs, and bpf-linker
     Build,
-    /// Also Prometheus, iperf3, iproute2, bpftool, and mpyc in a Python environment
+    /// For `test`: Prometheus, iperf3, iproute2, bpftool, mandoc, zsh, fish, and a Python environment with mpyc
     Test,
-    /// Also cargo-deny, rustfmt and clippy
+    /// For `lint`: cargo-deny, rustfmt and clippy
     Lint,
-    /// Also QEMU and busybox, for `kernels`
+    /// For `kernels`: QEMU and busybox
     Kernels,
-    /// Also cargo-fuzz and a C++ compiler
+    /// For `fuzz`: cargo-fuzz and a C++ compiler
     Fuzz,
-    /// Also nvitop-exporter, to compare with; needs what is for tests
+    /// For `bench`: nvitop-exporter, in the Python environment of `test`
     Bench,
 }
 
@@ -58,7 +57,7 @@ impl Args {
     }
 }
 
-/// A part of a group: the check and the installation of one thing.
+/// A part of a group: checks for one thing and installs it.
 type Part = fn(&Apt<'_>) -> anyhow::Result<()>;
 
 /// Installs what is missing for `groups`.
@@ -69,6 +68,7 @@ pub(crate) fn ensure(project: &Project, groups: &[Group]) -> anyhow::Result<()> 
     if groups.contains(&Group::Test) {
         parts.extend([
             commands::of_tests as Part,
+            commands::of_manual,
             prometheus::ensure,
             python::ensure,
         ]);
@@ -91,7 +91,7 @@ pub(crate) fn ensure(project: &Project, groups: &[Group]) -> anyhow::Result<()> 
         .map(|error| format!("\n  - {error:#}"))
         .collect();
     if groups.contains(&Group::Test) {
-        unpacked::look(&apt);
+        unpacked::fetch(&apt);
     }
     if groups.contains(&Group::Lint) {
         lint::bpf_clippy(&apt);

@@ -1,5 +1,5 @@
-//! Prometheus and promtool for the tests. Debian's package would start and enable a service: it is unpacked in the
-//! target directory instead, unless Prometheus is already there.
+//! Prometheus and promtool for the tests. Debian's package would start a service, so it is unpacked in the target directory,
+//! unless Prometheus is installed already.
 
 use anyhow::Context as _;
 
@@ -11,5 +11,5 @@ pub(super) fn ensure(apt: &Apt<'_>) -> anyhow::Result<()> {
         return Ok(());
     }
     apt.unpack("prometheus", &project.prometheus())
-        .context("the tests scrape with Prometheus")
+        .context("cannot fetch Prometheus, which scrapes the agent in tests; install prometheus and promtool by hand")
 }

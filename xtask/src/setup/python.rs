@@ -1,4 +1,4 @@
-//! A Python environment in the target directory: mpyc, the MPC framework that a test runs, and what receives OTLP.
+//! A Python environment in the target directory: the MPC framework mpyc and receivers of OTLP, for tests.
 
 use anyhow::Context as _;
 use xshell::cmd;
@@ -6,7 +6,7 @@ use xshell::cmd;
 use super::apt::Apt;
 use crate::project::Project;
 
-/// mpyc; Rotel, a receiver of OTLP; and OpenTelemetry's own classes to decode it with, on gRPC's own server.
+/// mpyc; Rotel, a receiver of OTLP; and gRPC's server with OpenTelemetry's message classes, for a receiver of ours.
 const PACKAGES: [(&str, &str); 5] = [
     ("mpyc", "0.11"),
     ("rotel", "0.0.1a15"),
@@ -21,7 +21,7 @@ pub(super) fn ensure(apt: &Apt<'_>) -> anyhow::Result<()> {
         return Ok(());
     }
     let (sh, home) = (&project.sh, project.python());
-    // An outdated one must not be the Python that makes the new one.
+    // Removed first, so that an outdated environment does not create the new one.
     sh.remove_path(&home)?;
     let python = interpreter(apt)?;
     cmd!(sh, "{python} -m venv {home}").run()?;
@@ -33,11 +33,11 @@ pub(super) fn ensure(apt: &Apt<'_>) -> anyhow::Result<()> {
         "{pip} install --quiet --disable-pip-version-check {packages...}"
     )
     .run()
-    .with_context(|| format!("tests run {wanted} from PyPI"))?;
+    .with_context(|| format!("pip cannot install {wanted} from PyPI, which tests need"))?;
     Ok(())
 }
 
-/// nvitop-exporter, which the benchmarks compare the GPU source with.
+/// nvitop-exporter, with which the benchmarks compare the GPU source.
 pub(super) fn exporter(apt: &Apt<'_>) -> anyhow::Result<()> {
     const VERSION: &str = "1.7.0";
     let (sh, home) = (&apt.project.sh, apt.project.python());
@@ -49,13 +49,13 @@ pub(super) fn exporter(apt: &Apt<'_>) -> anyhow::Result<()> {
         )
         .run()
         .with_context(|| {
-            format!("the benchmarks compare with nvitop-exporter {VERSION} from PyPI")
+            format!("pip cannot install nvitop-exporter {VERSION} from PyPI, with which the benchmarks compare")
         })?;
     }
     Ok(())
 }
 
-/// Whether the interpreter still exists (the environment links to it) and has the right packages.
+/// Whether the interpreter, to which the environment links, still exists and has the right packages.
 pub(crate) fn is_complete(project: &Project) -> bool {
     let home = project.python();
     let installed = |library: std::path::PathBuf| {
@@ -72,7 +72,7 @@ pub(crate) fn is_complete(project: &Project) -> bool {
             .is_ok_and(|libraries| libraries.into_iter().any(installed))
 }
 
-/// A Python that can make environments: Debian's cannot without `python3-venv`.
+/// A Python that can create environments; Debian's needs `python3-venv` for that.
 fn interpreter(apt: &Apt<'_>) -> anyhow::Result<&'static str> {
     let sh = &apt.project.sh;
     for python in ["python3", "/usr/bin/python3"] {

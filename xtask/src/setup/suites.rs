@@ -1,5 +1,5 @@
-//! Packages of other releases and sections of Debian than this machine's: found and fetched by apt, from the mirror
-//! that apt itself uses, with lists and a cache of their own. apt's configuration does not change.
+//! Packages from other releases and sections of Debian than this machine's. apt finds and fetches them from its own mirror,
+//! with separate lists and a separate cache. apt's configuration does not change.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::{
     project::{Project, say},
 };
 
-/// Debian's keys, where its package of them puts them.
+/// Debian's keys, from the package debian-archive-keyring.
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Suites with a section each, and the directory of their lists.
+/// The directory with the lists of some suites.
 pub(crate) struct Suites<'p> {
     project: &'p Project,
     directory: &'p Path,
@@ -25,10 +25,12 @@ impl<'p> Suites<'p> {
         Self { project, directory }
     }
 
-    /// Brings the lists up to date; one that the mirror has no more is passed over. Returns the mirror.
+    /// Updates the lists and returns the mirror. A suite that the mirror no longer has is skipped.
     pub(crate) fn update(&self, suites: &[&str], section: &str) -> anyhow::Result<String> {
         if !self.project.has("apt-get") {
-            bail!("no apt-get here: it fetches packages of Debian's");
+            bail!(
+                "apt-get, which fetches Debian's packages, is not installed; this works on Debian and its derivatives only"
+            );
         }
         let sh = &self.project.sh;
         let mirror = self.mirror()?;
@@ -43,7 +45,7 @@ impl<'p> Suites<'p> {
             .collect();
         sh.create_dir(self.directory.join("lists/partial"))?;
         sh.write_file(self.directory.join("sources.list"), sources.concat())?;
-        // It fails as a whole where one suite is not there: what counts is what it found.
+        // It fails as a whole if one suite does not exist, although the others are updated.
         let update = cmd!(sh, "apt-get")
             .args(self.options())
             .args(["update", "-qq"]);
@@ -51,7 +53,7 @@ impl<'p> Suites<'p> {
         Ok(mirror)
     }
 
-    /// The names of all packages that a pattern fits.
+    /// The names of all packages that match a pattern.
     pub(crate) fn search(&self, pattern: &str) -> anyhow::Result<Vec<String>> {
         let (sh, options) = (&self.project.sh, self.options());
         let names = cmd!(sh, "apt-cache {options...} search --names-only {pattern}");
@@ -60,7 +62,7 @@ impl<'p> Suites<'p> {
         Ok(names.map(str::to_owned).collect())
     }
 
-    /// Puts a package's files under `into`.
+    /// Extracts a package's files into `into`.
     pub(crate) fn unpack(&self, package: &str, into: &Path) -> anyhow::Result<()> {
         let sh = &self.project.sh;
         let place = sh.create_temp_dir()?;
@@ -76,7 +78,7 @@ impl<'p> Suites<'p> {
         Ok(())
     }
 
-    /// Installs packages and what they need, of one suite before the others. Never removes a package to make room.
+    /// Installs packages and their dependencies, from one suite where possible. Never removes a package.
     pub(crate) fn install(&self, root: Root, suite: &str, packages: &[&str]) -> anyhow::Result<()> {
         let sh = &self.project.sh;
         sh.create_dir(self.directory.join("cache/archives/partial"))?;
@@ -90,14 +92,14 @@ impl<'p> Suites<'p> {
             .run();
         if outcome.is_err() {
             bail!(
-                "apt-get could not install {} of {suite} either, see above",
+                "apt-get could not install {} from {suite} either, see above",
                 packages.join(" ")
             );
         }
         Ok(())
     }
 
-    /// The mirror of Debian that apt is configured with.
+    /// The mirror of Debian in apt's configuration.
     fn mirror(&self) -> anyhow::Result<String> {
         let sh = &self.project.sh;
         let format = "$(LABEL)|$(REPO_URI)";
@@ -118,10 +120,10 @@ impl<'p> Suites<'p> {
             "Dir::Etc::sourceparts=-".to_owned(),
             format!("Dir::State::lists={}", place("lists")),
             format!("Dir::Cache={}", place("cache")),
-            // Only what is needed of the lists.
+            // Only the lists that are needed.
             "Acquire::Languages=none".to_owned(),
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
-            // apt's own user may not write here.
+            // apt's unprivileged user may not write to this directory.
             "APT::Sandbox::User=root".to_owned(),
         ]
         .into_iter()

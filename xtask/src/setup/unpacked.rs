@@ -1,11 +1,11 @@
-//! What tests use of other suites and sections of Debian. It is unpacked in the target directory and nowhere installed.
+//! Packages from other suites and sections of Debian that tests use. They are unpacked in the target directory, not installed.
 
 use std::path::PathBuf;
 
 use super::{apt::Apt, suites::Suites};
 use crate::project::{Project, say};
 
-/// A package, and where it is put.
+/// A package, and where it is unpacked.
 struct Package {
     what: &'static str,
     name: &'static str,
@@ -23,7 +23,7 @@ const PACKAGES: [Package; 2] = [
         home: Project::nvml,
     },
     Package {
-        what: "VictoriaMetrics, which takes OTLP and answers PromQL,",
+        what: "VictoriaMetrics",
         name: "victoria-metrics",
         suite: "sid",
         section: "main",
@@ -31,8 +31,8 @@ const PACKAGES: [Package; 2] = [
     },
 ];
 
-/// Where one cannot be had, the test that needs it is ignored.
-pub(super) fn look(apt: &Apt<'_>) {
+/// Unpacks what is missing. If a package cannot be fetched, the tests that need it are ignored.
+pub(super) fn fetch(apt: &Apt<'_>) {
     for package in PACKAGES {
         let home = (package.home)(apt.project);
         if home.join("usr").exists() || !apt.exists() {
@@ -45,7 +45,7 @@ pub(super) fn look(apt: &Apt<'_>) {
         if let Err(error) = outcome {
             let what = package.what;
             say(format_args!(
-                "{what} cannot be had here, and is not tested with: {error:#}"
+                "{what} cannot be fetched; the tests that need it are ignored: {error:#}"
             ));
         }
     }
