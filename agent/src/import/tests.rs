@@ -16,11 +16,9 @@ fn imported(name: &str, text: &str) -> (String, Config) {
         host_name: None,
     };
     let config = config::read("f", &printed, &Options::default(), &host).unwrap();
-    let lines: Vec<&str> = printed
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .collect();
-    (lines.join("\n"), config)
+    let lines = printed.lines();
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    (lines.collect::<Vec<_>>().join("\n"), config)
 }
 
 fn refused(name: &str, text: &str) -> String {

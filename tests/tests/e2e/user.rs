@@ -212,7 +212,7 @@ fn a_missing_file_and_a_host_that_does_not_resolve_are_one_line() {
         lines(&output.stderr),
         [
             "partymeter: /nowhere/partymeter.toml: cannot be read: No such file or directory (os error 2); \
-          create it, or name another with --config"
+          help: create it, or name another with --config"
         ]
     );
     let output = partymeter(&[
