@@ -2,10 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use super::{
-    metric::{Histogram, Kind, Metric, MetricValue, Reset},
-    opentelemetry::otel,
-};
+use super::metric::{Histogram, Kind, Metric, MetricValue, Reset, otel};
 use crate::sample::{Durations, ExportDropReason, FailureKind};
 
 const START: Reset = Reset::Agent;

@@ -8,10 +8,7 @@ use opentelemetry_semantic_conventions::{
     },
 };
 
-use super::{
-    metric::{Kind, Metric, MetricValue, Reset},
-    opentelemetry::otel,
-};
+use super::metric::{Kind, Metric, MetricValue, Reset, otel};
 use crate::sample::{Process, Snapshot};
 
 const START: Reset = Reset::Agent;

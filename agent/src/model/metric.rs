@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::opentelemetry::OpenTelemetry;
+pub(super) use super::opentelemetry::otel;
 use crate::sample::{Exponential, Snapshot};
 
 /// A metric.

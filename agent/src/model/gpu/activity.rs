@@ -4,10 +4,7 @@ use super::{
     metric::{GpuMetric, Scale, gauge},
     ranges,
 };
-use crate::model::{
-    metric::{Kind, Metric, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, Reset, otel};
 
 macro_rules! activity {
     ($($field:ident: $name:literal, $otel:literal, $dcgm:literal, $help:literal;)*) => {

@@ -1,10 +1,7 @@
 //! Confidential computing.
 
 use super::{metric::GpuMetric, ranges, series::system};
-use crate::model::{
-    metric::{Kind, Metric, MetricValue, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, MetricValue, Reset, otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {

@@ -64,7 +64,7 @@ pub fn families() -> &'static [Family] {
             }
         }
         for (name, help) in [
-            (XID, "MetricValue of the last XID error encountered."),
+            (XID, "Value of the last XID error encountered."),
             (LICENSE, "vGPU License status"),
         ] {
             families.push(Family {

@@ -3,10 +3,7 @@
 use opentelemetry_semantic_conventions::{attribute::HW_STATE, metric::HW_STATUS};
 
 use super::{metric::GpuMetric, series::gpus};
-use crate::model::{
-    metric::{Kind, Metric, MetricValue, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, MetricValue, Reset, otel};
 use crate::sample::gpu::VgpuLicense;
 
 pub(super) static METRICS: &[GpuMetric] = &[

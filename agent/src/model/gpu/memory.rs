@@ -6,10 +6,7 @@ use super::{
     metric::{Dcgm, GpuMetric, MIB, gauge},
     ranges,
 };
-use crate::model::{
-    metric::{Kind, Metric, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, Reset, otel};
 
 /// dcgm-exporter's name for GPUs and GPU instances.
 pub(super) const FB_USED: Dcgm = gauge(

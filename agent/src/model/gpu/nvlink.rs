@@ -7,10 +7,7 @@ use super::{
     ranges,
     series::{both, each},
 };
-use crate::model::{
-    metric::{Kind, Metric, MetricValue, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, MetricValue, Reset, otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {

@@ -1,10 +1,7 @@
 //! The NVML library.
 
 use super::{metric::GpuMetric, series::system};
-use crate::model::{
-    metric::{Kind, Metric, MetricValue, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, MetricValue, Reset, otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {

@@ -10,10 +10,7 @@ use super::{
     ranges,
     series::{both, each},
 };
-use crate::model::{
-    metric::{Kind, Metric, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, Reset, otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {

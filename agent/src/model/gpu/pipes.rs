@@ -4,10 +4,7 @@ use super::{
     metric::{GpuMetric, Scale, gauge},
     ranges,
 };
-use crate::model::{
-    metric::{Kind, Metric, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, Reset, otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[GpuMetric {
     metric: Metric {

@@ -6,10 +6,7 @@ use super::{
     metric::{GpuMetric, MILLI, Scale, counter, gauge},
     ranges,
 };
-use crate::model::{
-    metric::{Kind, Metric, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, Reset, otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {

@@ -1,10 +1,7 @@
 //! The processes on a GPU.
 
 use super::{metric::GpuMetric, ranges, series::each};
-use crate::model::{
-    metric::{Kind, Metric, MetricValue, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, MetricValue, Reset, otel};
 
 pub(super) static METRICS: &[GpuMetric] = &[
     GpuMetric {

@@ -1,10 +1,7 @@
 //! How bytes are counted on this kernel, and when they were not.
 
 use super::series::network;
-use crate::model::{
-    metric::{Kind, Metric, MetricValue, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, MetricValue, Reset, otel};
 use crate::sample::Accounting;
 
 pub(super) static METRICS: &[Metric] = &[

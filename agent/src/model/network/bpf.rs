@@ -1,10 +1,7 @@
 //! The BPF programs and maps.
 
 use super::series::{LOADED, network};
-use crate::model::{
-    metric::{Kind, Metric, MetricValue, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, MetricValue, Reset, otel};
 
 pub(super) static METRICS: &[Metric] = &[
     Metric {

@@ -3,10 +3,7 @@
 use agent_ebpf::{End, Role};
 
 use super::series::{LOADED, connections, network};
-use crate::model::{
-    metric::{Kind, Metric, MetricValue, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, MetricValue, Reset, otel};
 
 pub(super) static METRICS: &[Metric] = &[
     Metric {

@@ -1,10 +1,7 @@
 //! Messages, rounds and waiting.
 
 use super::series::{LOADED, messages, rounds, times};
-use crate::model::{
-    metric::{Kind, Metric, MetricValue, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, MetricValue, Reset, otel};
 
 pub(super) static METRICS: &[Metric] = &[
     Metric {

@@ -3,10 +3,7 @@
 use opentelemetry_semantic_conventions::metric::SYSTEM_NETWORK_IO;
 
 use super::series::{LOADED, connections, times, traffic};
-use crate::model::{
-    metric::{Kind, Metric, MetricValue, Reset},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, MetricValue, Reset, otel};
 use crate::sample::Traffic;
 
 pub(super) static METRICS: &[Metric] = &[

@@ -3,10 +3,7 @@
 use agent_ebpf::Role;
 
 use super::series::{LOADED, traffic};
-use crate::model::{
-    metric::{Kind, Metric, MetricValue},
-    opentelemetry::otel,
-};
+use crate::model::metric::{Kind, Metric, MetricValue, otel};
 
 pub(super) static METRICS: &[Metric] = &[Metric {
     name: "mpc_unexpected_connections_total",
