@@ -94,7 +94,7 @@ impl DropReason {
             Self::SocketStorage => "socket_storage",
             Self::AutoParties => "auto_parties",
             Self::Histograms => "histograms",
-            Self::UnexpectedPeers => "stranger_events",
+            Self::UnexpectedPeers => "unexpected_peers",
             Self::Records => "connection_records",
             Self::Disarmed => "disarmed",
         }

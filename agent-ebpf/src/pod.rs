@@ -2,6 +2,7 @@
 
 use crate::{
     account::Account,
+    connection::{Connection, Record, SocketOwner, UnexpectedPeer},
     control::Control,
     counters::Counters,
     latency::Histogram,
@@ -18,5 +19,15 @@ macro_rules! pod {
 }
 
 pod!(
-    Account, Control, Counters, Endpoint, Histogram, Offsets, Settings
+    Account,
+    Connection,
+    Control,
+    Counters,
+    Endpoint,
+    Histogram,
+    Offsets,
+    Record,
+    Settings,
+    SocketOwner,
+    UnexpectedPeer
 );

@@ -183,7 +183,7 @@ fn host_names(config: &Config, resolver: &Resolver) -> Result<Vec<Answer>, crate
     if !config.network.enabled {
         return Ok(Vec::new());
     }
-    let Lookup { answers, findings } = host_names::look(config, resolver);
+    let Lookup { answers, findings } = host_names::look_up(config, resolver);
     let (limits, wrong): (Vec<_>, Vec<_>) = findings.into_iter().partition(|it| it.optional);
     let wrong: Vec<String> = wrong.into_iter().filter_map(|it| it.result.err()).collect();
     if !wrong.is_empty() {

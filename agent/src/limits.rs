@@ -10,7 +10,7 @@ use procfs::{ProcessCGroup, ProcessCGroups, process::Process};
 use crate::{
     config::Config,
     finding::Finding,
-    source::network::{cgroup, room::map_bytes},
+    source::network::{cgroup, map_memory::map_bytes},
 };
 
 /// Memory of the agent without the BPF maps, at the start, which takes most. Unit: bytes.

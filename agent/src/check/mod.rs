@@ -61,7 +61,7 @@ pub fn check(config: &Config, out: &mut dyn Write) -> io::Result<bool> {
 fn without_privileges(config: &Config) -> Vec<Finding> {
     let mut findings = vec![];
     if config.network.enabled {
-        findings.extend(host_names::look(config, &Resolver::default()).findings);
+        findings.extend(host_names::look_up(config, &Resolver::default()).findings);
     }
     findings.extend(ledger::probe(config));
     if config.gpu.enabled {

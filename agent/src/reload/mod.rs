@@ -26,9 +26,9 @@ use crate::{
     log::Logging,
     sample::reload_status::ReloadStatus,
     source::network::{
+        desired_state::{DesiredState, DesiredStateCell},
         layout::Layout,
-        resolve::{self, Answer, DnsCache, Resolved, Resolver, shared},
-        wanted::{Plan, Wanted},
+        resolve::{self, Answer, DnsCache, Resolved, Resolver, shared_addresses},
     },
 };
 
@@ -50,7 +50,7 @@ pub struct Reload {
     layout: Layout,
     resolver: Resolver,
     dns_cache: DnsCache,
-    wanted: Arc<Wanted>,
+    wanted: Arc<DesiredStateCell>,
     status: Arc<ReloadStatus>,
     logging: Arc<Logging>,
     /// Addresses of two parties, as they were logged.
@@ -71,7 +71,7 @@ impl Reload {
     ///
     /// `layout` has its parties and protocols.
     pub fn new(options: Options, config: &Config, layout: Layout, logging: &Arc<Logging>) -> Self {
-        let plan = Plan {
+        let plan = DesiredState {
             config: config.clone(),
             resolved: Resolved::new(),
             layout,
@@ -85,7 +85,7 @@ impl Reload {
             resolver: Resolver::default(),
             dns_cache: DnsCache::default(),
             shared: BTreeSet::new(),
-            wanted: Wanted::new(plan),
+            wanted: DesiredStateCell::new(plan),
             status: Arc::default(),
             logging: Arc::clone(logging),
         }
@@ -100,7 +100,7 @@ impl Reload {
     }
 
     /// The configuration that the network source applies.
-    pub fn wanted(&self) -> Arc<Wanted> {
+    pub fn wanted(&self) -> Arc<DesiredStateCell> {
         Arc::clone(&self.wanted)
     }
 
@@ -190,11 +190,11 @@ impl Reload {
         }
         let mut layout = self.layout.clone();
         layout
-            .take_in(&next)
+            .extend(&next)
             .map_err(|full| vec![ConfigError::needs_restart("", full.to_string())])?;
         let automatic = next.network.max_auto_parties;
-        if next.parties.is_empty() && automatic > layout.auto_room {
-            let room = layout.auto_room;
+        if next.parties.is_empty() && automatic > layout.auto_capacity {
+            let room = layout.auto_capacity;
             warn!(
                 "network.max_auto_parties: keeping {room}; help: restart the agent to apply {automatic}"
             );
@@ -233,15 +233,15 @@ impl Reload {
     /// Gives new names a moment to resolve. Those that take longer are applied later.
     async fn wait_for_new_names(&mut self, next: &Config) {
         resolve::ask(next, &self.resolver);
-        self.dns_cache.keep(next);
+        self.dns_cache.retain(next);
         let answered = async {
-            while self.dns_cache.lacks(next) {
+            while self.dns_cache.has_unseen_names(next) {
                 self.resolver.answered().await;
                 self.log_answers(&resolve::take(next, &self.resolver), next);
             }
         };
         // Names that are late are applied when they are answered.
-        let _ = timeout(resolve::SHORT_PATIENCE, answered).await;
+        let _ = timeout(resolve::RETRY_START_TIMEOUT, answered).await;
     }
 
     fn take_answers(&mut self) {
@@ -255,9 +255,9 @@ impl Reload {
 
     fn log_answers(&mut self, answers: &[Answer], config: &Config) {
         let news = self.dns_cache.take(answers, Instant::now(), grace(config));
-        let (bad, good): (Vec<_>, Vec<_>) = news.iter().partition(|news| news.is_bad());
-        let lines = |news: Vec<&resolve::News>| {
-            resolve::first(news.iter().map(ToString::to_string).collect())
+        let (bad, good): (Vec<_>, Vec<_>) = news.iter().partition(|news| news.is_failure());
+        let lines = |news: Vec<&resolve::DnsEvent>| {
+            resolve::truncated(news.iter().map(ToString::to_string).collect())
         };
         for line in lines(bad) {
             warn!("{line}");
@@ -269,12 +269,12 @@ impl Reload {
 
     fn publish(&mut self) {
         let resolved = self.dns_cache.resolved();
-        let shared = shared(&self.config, &resolved);
+        let shared = shared_addresses(&self.config, &resolved);
         for line in shared.difference(&self.shared) {
             warn!("{line}");
         }
         self.shared = shared;
-        self.wanted.set(Plan {
+        self.wanted.set(DesiredState {
             config: self.config.clone(),
             resolved,
             layout: self.layout.clone(),

@@ -6,7 +6,7 @@
 use agent_ebpf::Offsets;
 use arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use partymeter::source::network::btf::{self, Hook, Hooks, Kernel};
+use partymeter::source::network::btf::{self, TargetKind, AttachTargets, Kernel};
 use partymeter_fuzz::{assert_plain, bounded, prepare};
 
 fuzz_target!(init: prepare(), |data: &[u8]| {
@@ -41,12 +41,12 @@ fn check(raw: &[u8]) {
     if let Err(error) = bounded(limit, || btf::read(raw)) {
         assert_plain(&error.to_string());
     }
-    let Ok(hooks) = Hooks::find(raw, &functions) else {
+    let Ok(hooks) = AttachTargets::find(raw, &functions) else {
         return;
     };
-    let all = [Hook::Iterator, Hook::Tracepoint, Hook::Function];
+    let all = [TargetKind::Iterator, TargetKind::Tracepoint, TargetKind::Function];
     let own = hooks.only(&all).expect("what is short stays short");
-    let again = Hooks::find(&own, &functions).expect("what is written can be read");
+    let again = AttachTargets::find(&own, &functions).expect("what is written can be read");
     assert_eq!(again.only(&all), Ok(own), "hooks keep their numbers");
 }
 

@@ -94,7 +94,7 @@ fn accepted(config: &Config) {
     let names = layout.names().into_iter();
     let names = names.map(|(kind, number, name)| (kind, number, name.into()));
     assert_eq!(
-        Layout::restore(layout.measures(), names),
+        Layout::restore(layout.dimensions(), names),
         Some(layout.clone())
     );
     let tables = Tables::new(config, &BTreeMap::new(), &layout);

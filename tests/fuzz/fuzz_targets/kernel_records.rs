@@ -1,4 +1,4 @@
-//! What the kernel side writes: connections that have ended and that are open, processes that hold them, strangers,
+//! What the kernel side writes: connections that have ended and that are open, processes that hold them, unexpected peers,
 //! histograms and counters. What is decoded is what stands in memory, and never more than that.
 
 #![no_main]
@@ -16,7 +16,7 @@ use partymeter::{
     config::{self, Config, HostEnv, Options},
     ledger::{self, Entry},
     sample::Connection,
-    source::network::fuzz::{Decoder, stranger, times},
+    source::network::fuzz::{Decoder, unexpected_peer, times},
 };
 use partymeter_fuzz::{bounded, prepare};
 
@@ -44,8 +44,8 @@ fn look(u: &mut Unstructured<'_>) -> Result<()> {
     let mut decoder = Decoder::new(&config, boot);
     match u.int_in_range(0..=4)? {
         0 => connections(&decoder, u),
-        1 => holders(&mut decoder, u),
-        2 => strangers(u),
+        1 => socket_owners(&mut decoder, u),
+        2 => unexpected_peers(u),
         3 => histogram(u)?,
         _ => counters(&mut decoder, u)?,
     }
@@ -133,22 +133,22 @@ fn address(words: [u32; 4]) -> IpAddr {
     Ipv6Addr::from(octets).to_canonical()
 }
 
-fn holders(decoder: &mut Decoder, u: &mut Unstructured<'_>) {
+fn socket_owners(decoder: &mut Decoder, u: &mut Unstructured<'_>) {
     let bytes = records(u, size_of::<SocketOwner>(), &[(28, 64)]);
     let limit = 16 * bytes.len() + 4096;
     let (found, sessions) = bounded(limit, || {
-        let (found, sessions) = decoder.holders(&bytes);
+        let (found, sessions) = decoder.socket_owners(&bytes);
         (found.to_vec(), sessions)
     });
     assert_eq!(found.len(), bytes.len() / size_of::<SocketOwner>());
     for (found, bytes) in found.iter().zip(bytes.chunks(size_of::<SocketOwner>())) {
         // SAFETY: it holds nothing but integers.
-        let Some(holder) = (unsafe { as_it_lies::<SocketOwner>(bytes) }) else {
+        let Some(owner) = (unsafe { as_it_lies::<SocketOwner>(bytes) }) else {
             continue;
         };
         assert_eq!(
             (found.process, found.connection),
-            (holder.process, holder.connection)
+            (owner.process, owner.connection)
         );
     }
     for sessions in sessions {
@@ -156,11 +156,11 @@ fn holders(decoder: &mut Decoder, u: &mut Unstructured<'_>) {
     }
 }
 
-fn strangers(u: &mut Unstructured<'_>) {
+fn unexpected_peers(u: &mut Unstructured<'_>) {
     let bytes = u.bytes(u.len()).unwrap_or_default();
     // SAFETY: it holds nothing but integers.
     let expected = unsafe { as_it_lies::<UnexpectedPeer>(bytes) };
-    let found = stranger(bytes);
+    let found = unexpected_peer(bytes);
     let parts = |it: UnexpectedPeer| (it.connection, it.role, it.process);
     assert_eq!(found.map(parts), expected.map(parts));
 }

@@ -12,9 +12,9 @@ use partymeter::{
     source::{
         Source as _,
         network::NetworkSource,
+        network::desired_state::{DesiredState, DesiredStateCell},
         network::pin::Pins,
         network::tables::Resolved,
-        network::wanted::{Plan, Wanted},
     },
 };
 
@@ -126,7 +126,7 @@ fn settling_races_with_the_end() {
         // On a thread of its own from the start: once attached, it gives up what the rest of the test needs.
         let settler = scope.spawn(move || {
             let mut source = NetworkSource::new(
-                &Wanted::new(Plan::new(&config, Resolved::new())),
+                &DesiredStateCell::new(DesiredState::new(&config, Resolved::new())),
                 Pins::none(),
                 Vec::new(),
             );

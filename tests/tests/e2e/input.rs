@@ -220,7 +220,7 @@ fn names_that_hang_delay_neither_the_page_nor_a_reload() {
         for what in [
             "does not resolve",
             "resolves now",
-            "has the address 192.0.2.53",
+            "now has the address 192.0.2.53",
         ] {
             let line = format!("the host name \"{}\" {what}", hanging(number));
             assert_eq!(log.matches(&line).count(), 1, "{line}\n{log}");

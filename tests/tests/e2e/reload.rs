@@ -328,9 +328,9 @@ fn a_host_name_follows_its_addresses() {
     exchange(&a, &b, 1000);
     fs::write(&hosts.0, format!("{} party-b.test\n", lab.v4(2))).unwrap();
     let has = |address: &str, when: &str| {
-        format!("the host name \"party-b.test\" has the address {address} {when}")
+        format!("the host name \"party-b.test\" {when} the address {address}")
     };
-    agent.wait_for(&has(&lab.v4(2).to_string(), "now"));
+    agent.wait_for(&has(&lab.v4(2).to_string(), "now has"));
     agent.after_rounds(2);
     exchange(&a, &b, 23);
     agent.expect(&[("b", "test", sent(23))]);
@@ -344,7 +344,7 @@ fn a_host_name_follows_its_addresses() {
     // Elsewhere, and after the grace no longer here.
     fs::write(&hosts.0, "192.0.2.78 party-b.test\n").unwrap();
     agent.wait_for("the host name \"party-b.test\" resolves now");
-    agent.wait_for(&has(&lab.v4(2).to_string(), "no more"));
+    agent.wait_for(&has(&lab.v4(2).to_string(), "no longer has"));
     agent.after_rounds(2);
     exchange(&a, &b, 5);
     agent.expect(&[("b", "test", sent(25))]);

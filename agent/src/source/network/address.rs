@@ -1,11 +1,11 @@
-//! Addresses as the kernel side has them: IPv6, four words in network order, IPv4 mapped into it.
+//! Addresses as the kernel side keeps them: IPv6 as four words in network order, IPv4 mapped into it.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use agent_ebpf::Address;
 use ipnet::IpNet;
 
-/// A prefix in the kernel's one address space.
+/// A prefix in the kernel side's address space.
 pub(super) fn mapped(prefix: IpNet) -> (Address, u32) {
     match prefix {
         IpNet::V4(net) => (
@@ -16,7 +16,6 @@ pub(super) fn mapped(prefix: IpNet) -> (Address, u32) {
     }
 }
 
-/// An address as the kernel keeps it.
 pub(super) fn words(address: Ipv6Addr) -> Address {
     let bytes = address.octets();
     std::array::from_fn(|word| {
@@ -25,7 +24,7 @@ pub(super) fn words(address: Ipv6Addr) -> Address {
     })
 }
 
-/// An address of the kernel's as people write it.
+/// An address as people write it.
 pub(super) fn written(address: Address) -> IpAddr {
     let mut bytes = [0; 16];
     for (four, word) in bytes.chunks_exact_mut(4).zip(address) {

@@ -1,25 +1,25 @@
-//! The cgroup whose sockets the `sock_ops` program sees: found, opened, and whether it is the root.
+//! The cgroup whose sockets the `sock_ops` program sees.
 
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
 };
 
-/// A cgroup that a program can be attached to.
+/// A cgroup that programs can attach to.
 #[derive(Debug)]
 pub struct Cgroup {
     /// Its directory, open.
     pub directory: File,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Whether every socket of the machine is in it or below.
+    /// Whether it contains every socket of the machine.
     pub is_root: bool,
 }
 
-/// Opens the cgroup that is configured, else the one that is mounted.
+/// Opens the configured cgroup, or else the mounted one.
 ///
 /// # Errors
-/// When there is none, or what is configured is none, and how to mend that.
+/// If there is none, or the configured path is not a cgroup; the text says how to fix it.
 pub fn open(configured: Option<&Path>) -> Result<Cgroup, String> {
     let path = match configured {
         Some(path) => path.to_owned(),
@@ -38,7 +38,7 @@ pub fn open(configured: Option<&Path>) -> Result<Cgroup, String> {
             path.display()
         ));
     }
-    // Every cgroup has a type but the machine's root; that of a cgroup namespace has one, too.
+    // Only the machine's root cgroup has no type; the root of a cgroup namespace has one.
     let is_root = !path.join("cgroup.type").exists();
     Ok(Cgroup {
         directory,
@@ -47,7 +47,7 @@ pub fn open(configured: Option<&Path>) -> Result<Cgroup, String> {
     })
 }
 
-/// Where the cgroup2 of this process' namespace is mounted.
+/// Where this process's cgroup2 is mounted.
 pub(crate) fn mount() -> Option<PathBuf> {
     mounted(&fs::read_to_string("/proc/self/mountinfo").ok()?)
 }

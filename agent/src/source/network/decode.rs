@@ -1,87 +1,102 @@
-//! From the kernel's counters to a sample. Pure, but for what it published last.
+//! From the kernel's counters to a sample. Pure, except that it remembers what it published last.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem::offset_of, sync::Arc, time::Duration};
 
 use agent_ebpf::{Counters, Histogram, Shown, Totals, latency};
 
-use super::tables::Names;
+use super::slot_names::{Labels, SlotNames};
 use crate::sample::{Times, Traffic};
 
-/// What was published of each slot. What may be corrected downwards begins with what the agent before this one has
-/// published.
+// The kernel side clears `sent` before it adds to `waited`, and a slot is copied in ascending order: a wait that ends
+// meanwhile is in neither, and never in both.
+const _: () =
+    assert!(offset_of!(Counters, sent) > offset_of!(Counters, totals) + offset_of!(Totals, waited));
+
+/// The last settle.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Settle {
+    /// Its number, as [`agent_ebpf::Control::walk`].
+    pub(super) walk: u64,
+    /// The kernel's clock at its end. Unit: nanoseconds.
+    pub(super) clock: u64,
+}
+
+/// One slot, read once after a settle.
+#[derive(Debug, Default)]
+pub(super) struct SlotReading {
+    pub(super) counters: Counters,
+    /// `None` while the slot has no histogram.
+    pub(super) latency: Option<Times>,
+    /// Likewise.
+    pub(super) waiting: Option<Times>,
+}
+
+/// What was published of each slot. Sums that may be corrected downwards begin with what the previous agent published.
 #[derive(Debug, Default)]
 pub(super) struct Published(BTreeMap<u32, Totals>);
 
 impl Published {
-    /// What to publish now: `walk` is the last of the settle iterator. A counter never goes back: should the kernel
-    /// side ever have to correct itself downwards, the larger figure stands until it is reached again.
+    /// What to publish of a slot, and what the next agent must begin with; `None` while the slot is hidden.
     ///
-    /// `clock` is the kernel's, in nanoseconds. A wait that is going on counts while it lasts; should it turn out to
-    /// have been none, because something else was sent before anything came, the same holds.
-    ///
-    /// `note` keeps what the next agent is to begin with.
+    /// A counter never goes back: if the kernel side corrects itself downwards, the larger figure stands until it is
+    /// reached again. The same holds for a wait: it counts while it lasts, and turns out to be none if the party sends
+    /// again before it receives.
     pub(super) fn next(
         &mut self,
-        names: &Names,
-        (walk, clock): (u64, u64),
-        counters: impl Fn(u32) -> Option<Counters>,
-        note: impl Fn(u32, Shown),
-        times: impl Fn(u32) -> Option<Times>,
-    ) -> Vec<Traffic> {
-        let mut traffic = Vec::with_capacity(names.slots.len());
-        for (slot, labels) in &names.slots {
-            let Some(now) = counters(*slot) else { continue };
-            let nothing = now.totals == Totals::default();
-            if nothing && names.seldom(*slot) && !self.0.contains_key(slot) {
-                continue;
-            }
-            let totals = self.0.entry(*slot).or_insert_with(|| before(&now.shown));
-            let here = now.walk == walk;
-            let mut sums = now.totals;
-            if here && now.open > 0 && now.sent != 0 {
-                // Read after the sums: what has ended in between is in neither, and not in both.
-                let since = counters(*slot).map_or(0, |later| later.sent);
-                let lasts = if since == 0 {
-                    0
-                } else {
-                    clock.saturating_sub(since)
-                };
-                sums.waited = sums.waited.wrapping_add(lasts);
-            }
-            advance(totals, &sums);
-            if now.shown != shown(totals) {
-                note(*slot, shown(totals));
-            }
-            let times = |number| match number {
-                0 => None,
-                number => times(number),
-            };
-            traffic.push(Traffic {
-                party: Arc::clone(&labels.party),
-                protocol: Arc::clone(&labels.protocol),
-                transmit: totals.transmit,
-                receive: totals.receive,
-                retransmit: totals.retransmit,
-                segments: totals.segments,
-                opened: totals.opened,
-                closed: totals.closed,
-                failures: totals.failures,
-                open: if here { u64::from(now.open) } else { 0 },
-                smoothed_rtt: (here && now.measured > 0).then(|| mean(&now)),
-                latency: times(now.latency),
-                messages: totals.messages,
-                rounds: totals.rounds,
-                waiting: times(now.waiting),
-                waited: Duration::from_nanos(totals.waited),
-                unexpected: names.is_unknown(*slot),
-                datagrams: names.is_udp(*slot),
-            });
+        names: &SlotNames,
+        (slot, labels): (u32, &Labels),
+        reading: SlotReading,
+        settle: Settle,
+    ) -> Option<(Traffic, Shown)> {
+        let SlotReading {
+            counters,
+            latency,
+            waiting,
+        } = reading;
+        let is_zero = counters.totals == Totals::default();
+        if is_zero && names.is_hidden_while_zero(slot) && !self.0.contains_key(&slot) {
+            return None;
         }
-        traffic
+        let mut sums = counters.totals;
+        let is_current = counters.walk == settle.walk;
+        if is_current && counters.open > 0 && counters.sent != 0 {
+            let lasts = settle.clock.saturating_sub(counters.sent);
+            sums.waited = sums.waited.wrapping_add(lasts);
+        }
+        let totals = self
+            .0
+            .entry(slot)
+            .or_insert_with(|| initial(&counters.shown));
+        advance(totals, &sums);
+        let traffic = Traffic {
+            party: Arc::clone(&labels.party),
+            protocol: Arc::clone(&labels.protocol),
+            transmit: totals.transmit,
+            receive: totals.receive,
+            retransmit: totals.retransmit,
+            segments: totals.segments,
+            opened: totals.opened,
+            closed: totals.closed,
+            failures: totals.failures,
+            open: if is_current {
+                u64::from(counters.open)
+            } else {
+                0
+            },
+            smoothed_rtt: (is_current && counters.measured > 0).then(|| mean(&counters)),
+            latency,
+            messages: totals.messages,
+            rounds: totals.rounds,
+            waiting,
+            waited: Duration::from_nanos(totals.waited),
+            unexpected: names.is_unknown(slot),
+            datagrams: names.is_udp(slot),
+        };
+        Some((traffic, shown(totals)))
     }
 }
 
-/// What must never be less again, of what was published.
+/// The published sums that must never shrink.
 fn shown(totals: &Totals) -> Shown {
     Shown {
         transmit: totals.transmit,
@@ -91,8 +106,8 @@ fn shown(totals: &Totals) -> Shown {
     }
 }
 
-/// What was published at least, by what was noted of it.
-fn before(shown: &Shown) -> Totals {
+/// The least that was published before, from what the previous agent noted.
+fn initial(shown: &Shown) -> Totals {
     Totals {
         transmit: shown.transmit,
         receive: shown.receive,
@@ -103,7 +118,7 @@ fn before(shown: &Shown) -> Totals {
 }
 
 fn advance(published: &mut Totals, now: &Totals) {
-    // By name, so that none is forgotten.
+    // Named one by one, so that none is forgotten.
     let Totals {
         transmit,
         receive,
@@ -129,7 +144,7 @@ fn advance(published: &mut Totals, now: &Totals) {
     let lists = lists.chain(published.closed.iter_mut().zip(closed));
     let lists = lists.chain(published.messages.iter_mut().zip(messages));
     for (published, now) in pairs.into_iter().chain(lists) {
-        *published = forward(*published, *now);
+        *published = larger(*published, *now);
     }
 }
 
@@ -142,14 +157,14 @@ fn mean(counters: &Counters) -> f64 {
     counters.smoothed as f64 / f64::from(counters.measured) / 8e6
 }
 
-/// From the kernel side's fine buckets to those of the page. A bucket that a bound cuts goes above it: no time is
-/// said to be under a bound that it is not. With `fine` also to buckets of equal ratio.
+/// Converts the kernel side's fine buckets to those of the page. A bucket that a bound cuts counts above the bound: no
+/// time is reported under a bound that it may exceed. `fine` adds exponential buckets.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     reason = "a sum of microseconds is exact up to 285 years; there are 640 buckets"
 )]
-pub(super) fn in_classes(histogram: &Histogram, fine: bool) -> Times {
+pub(super) fn to_page_buckets(histogram: &Histogram, fine: bool) -> Times {
     let mut classes = Times {
         sum: histogram.sum as f64 / 1e6,
         fine: fine.then(Box::default),
@@ -171,12 +186,12 @@ pub(super) fn in_classes(histogram: &Histogram, fine: bool) -> Times {
     classes
 }
 
-/// The larger of two readings of a counter that wraps: also right where a correction took it below 0.
-fn forward(before: u64, now: u64) -> u64 {
-    if now.wrapping_sub(before).cast_signed() > 0 {
+/// The larger of two readings of a wrapping counter, even if a correction took it below 0.
+fn larger(initial: u64, now: u64) -> u64 {
+    if now.wrapping_sub(initial).cast_signed() > 0 {
         now
     } else {
-        before
+        initial
     }
 }
 
@@ -185,9 +200,9 @@ mod tests {
     use super::*;
     use crate::source::network::layout::Layout;
 
-    fn names() -> Names {
+    fn names() -> SlotNames {
         let config = crate::config::tests::minimal();
-        Names::new(&config, &Layout::new(&config), true)
+        SlotNames::new(&config, &Layout::new(&config), true)
     }
 
     fn counters(transmit: u64) -> Counters {
@@ -200,50 +215,61 @@ mod tests {
         }
     }
 
+    /// Publishes one reading for every slot.
+    fn next(
+        published: &mut Published,
+        counters: Counters,
+        settle: Settle,
+    ) -> Vec<(Traffic, Shown)> {
+        let names = names();
+        let slots = names.slots.iter().map(|(slot, labels)| (*slot, labels));
+        slots
+            .filter_map(|slot| {
+                let reading = SlotReading {
+                    counters,
+                    ..SlotReading::default()
+                };
+                published.next(&names, slot, reading, settle)
+            })
+            .collect()
+    }
+
     #[test]
     fn never_goes_back() {
-        let names = names();
         let mut published = Published::default();
-        let mut next = |value| {
-            published.next(
-                &names,
-                (0, 0),
-                |_| Some(counters(value)),
-                |_, _| (),
-                |_| None,
-            )[0]
-            .transmit
+        let mut transmit = |value| {
+            next(&mut published, counters(value), Settle::default())[0]
+                .0
+                .transmit
         };
-        assert_eq!(next(u64::MAX), 0, "a correction below 0 shows as nothing");
-        assert_eq!(next(10), 10);
-        assert_eq!(next(9), 10);
-        assert_eq!(next(11), 11);
+        assert_eq!(
+            transmit(u64::MAX),
+            0,
+            "a correction below 0 shows as nothing"
+        );
+        assert_eq!(transmit(10), 10);
+        assert_eq!(transmit(9), 10);
+        assert_eq!(transmit(11), 11);
     }
 
     #[test]
     fn the_next_agent_does_not_go_back_either() {
-        let names = names();
-        let noted = std::cell::Cell::new(Shown::default());
-        let at = |published: &mut Published, value| {
+        let mut kept = Shown::default();
+        let mut transmit = |published: &mut Published, value| {
             let mut now = counters(value);
-            now.shown = noted.get();
-            let next = published.next(
-                &names,
-                (0, 0),
-                |slot| (slot % 10 == 1).then_some(now),
-                |_, shown| noted.set(shown),
-                |_| None,
-            );
-            next[0].transmit
+            now.shown = kept;
+            let (traffic, shown) = next(published, now, Settle::default()).remove(0);
+            kept = shown;
+            traffic.transmit
         };
-        assert_eq!(at(&mut Published::default(), 10), 10);
-        let mut next = Published::default();
-        assert_eq!((at(&mut next, 9), at(&mut next, 11)), (10, 11));
+        assert_eq!(transmit(&mut Published::default(), 10), 10);
+        let mut second = Published::default();
+        assert_eq!(transmit(&mut second, 9), 10);
+        assert_eq!(transmit(&mut second, 11), 11);
     }
 
     #[test]
     fn what_an_older_walk_found_is_not_open() {
-        let names = names();
         let mut published = Published::default();
         let found = Counters {
             walk: 7,
@@ -253,8 +279,8 @@ mod tests {
             ..counters(1)
         };
         let mut at = |walk| {
-            let traffic = published.next(&names, (walk, 0), |_| Some(found), |_, _| (), |_| None);
-            (traffic[0].open, traffic[0].smoothed_rtt)
+            let (traffic, _) = next(&mut published, found, Settle { walk, clock: 0 }).remove(0);
+            (traffic.open, traffic.smoothed_rtt)
         };
         assert_eq!(at(7), (3, Some(0.000_2)));
         assert_eq!(at(8), (0, None));
@@ -263,7 +289,6 @@ mod tests {
     #[test]
     fn a_wait_counts_while_it_lasts_and_nothing_is_taken_back() {
         const WALK: u64 = 7;
-        let names = names();
         let mut published = Published::default();
         let waiting = |waited, sent, open| Counters {
             walk: WALK,
@@ -271,19 +296,20 @@ mod tests {
             sent,
             totals: Totals {
                 waited,
+                transmit: 1,
                 ..Totals::default()
             },
             ..Counters::default()
         };
         let mut at = |clock, found| {
-            let next = published.next(&names, (WALK, clock), |_| Some(found), |_, _| (), |_| None);
-            next[0].waited.as_nanos()
+            let settle = Settle { walk: WALK, clock };
+            next(&mut published, found, settle)[0].0.waited.as_nanos()
         };
         assert_eq!(at(1000, waiting(0, 900, 1)), 100);
         assert_eq!(at(2000, waiting(0, 900, 1)), 1100);
         assert_eq!(at(3000, waiting(1200, 0, 1)), 1200, "answered at 2100");
         assert_eq!(at(4000, waiting(1200, 3500, 1)), 1700);
-        // It went on sending: that was no wait, and makes up for the next.
+        // The party sent again: that was no wait, and makes up for the next one.
         assert_eq!(at(5000, waiting(1200, 4900, 1)), 1700);
         assert_eq!(at(6000, waiting(1200, 4900, 1)), 2300);
         assert_eq!(at(7000, waiting(1200, 4900, 0)), 2300, "all are closed");
@@ -292,38 +318,6 @@ mod tests {
             2300,
             "sent after the clock was read"
         );
-    }
-
-    #[test]
-    fn a_wait_that_ends_between_two_looks_counts_once() {
-        let names = names();
-        let mut published = Published::default();
-        let reads = std::cell::Cell::new(0);
-        let traffic = published.next(
-            &names,
-            (0, 1000),
-            |slot| {
-                if slot % 10 != 1 {
-                    return None;
-                }
-                reads.set(reads.get() + 1);
-                let (waited, sent) = if reads.get() == 1 {
-                    (50, 400)
-                } else {
-                    (650, 0)
-                };
-                let mut found = Counters {
-                    open: 1,
-                    sent,
-                    ..counters(1)
-                };
-                found.totals.waited = waited;
-                Some(found)
-            },
-            |_, _| (),
-            |_| None,
-        );
-        assert_eq!(traffic[0].waited.as_nanos(), 50);
     }
 
     #[test]
@@ -336,7 +330,7 @@ mod tests {
             histogram.buckets[latency::bucket(time) as usize] += 1;
             histogram.sum += u64::from(time);
         }
-        let classes = in_classes(&histogram, true);
+        let classes = to_page_buckets(&histogram, true);
         let under = |bound: f64| {
             let bounds = Times::BOUNDS.iter().zip(&classes.buckets);
             let counts = bounds
@@ -347,7 +341,7 @@ mod tests {
         assert_eq!(under(0.000_05), 1);
         assert_eq!(under(0.000_1), 2);
         assert_eq!((under(0.005), under(0.01)), (2, 3));
-        // 10 s lies inside a bucket that the bound cuts.
+        // 10 s lies in a bucket that the bound cuts.
         assert_eq!(under(10.0), 3);
         assert_eq!(classes.buckets.iter().sum::<u64>(), 6);
         assert!(
@@ -359,19 +353,11 @@ mod tests {
 
     #[test]
     fn pairs_without_a_protocol_are_shown_once_they_have_counted() {
-        let names = names();
         let mut published = Published::default();
         let mut shown = |value| {
-            let traffic = published.next(
-                &names,
-                (0, 0),
-                |_| Some(counters(value)),
-                |_, _| (),
-                |_| None,
-            );
-            traffic
-                .into_iter()
-                .map(|it| it.protocol.to_string())
+            let all = next(&mut published, counters(value), Settle::default());
+            all.into_iter()
+                .map(|(traffic, _)| traffic.protocol.to_string())
                 .collect::<Vec<_>>()
         };
         assert_eq!(shown(0), ["test"]);

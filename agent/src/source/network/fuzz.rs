@@ -1,16 +1,17 @@
-//! What `tests/fuzz` reaches of the decoding of what the kernel side writes; not compiled otherwise.
+//! The decoding of the kernel side's records, as `tests/fuzz` reaches it; compiled for nothing else.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use agent_ebpf::{Counters, Histogram, SocketOwner, UnexpectedPeer};
 
 use super::{
     clock::Clock,
-    decode::{Published, in_classes},
-    holders::{self, Holders},
+    decode::{Published, Settle, SlotReading, to_page_buckets},
+    kernel_record,
     layout::Layout,
-    records::Reader,
-    tables::Names,
+    records::RecordReader,
+    slot_names::SlotNames,
+    socket_owners::SocketOwners,
 };
 use crate::{
     config::Config,
@@ -20,9 +21,9 @@ use crate::{
 /// Everything that decodes, with the names of a configuration.
 #[derive(Debug)]
 pub struct Decoder {
-    names: Names,
+    names: SlotNames,
     clock: Clock,
-    holders: Holders,
+    socket_owners: SocketOwners,
     published: Published,
 }
 
@@ -30,29 +31,30 @@ impl Decoder {
     /// With the names of a configuration, and a kernel whose clock was 0 at `boot`.
     pub fn new(config: &Config, boot: SystemTime) -> Self {
         let mut clock = Clock::default();
-        clock.see(boot, Duration::ZERO, boot);
+        clock.observe(boot, Duration::ZERO, boot);
         Self {
-            names: Names::new(config, &Layout::new(config), config.wants_udp()),
+            names: SlotNames::new(config, &Layout::new(config), config.wants_udp()),
             clock,
-            holders: Holders::default(),
+            socket_owners: SocketOwners::default(),
             published: Published::default(),
         }
     }
 
     /// A connection that has ended.
     pub fn ended(&self, bytes: &[u8]) -> Option<ConnectionRecord> {
-        Reader::new(&self.names, self.clock).read(bytes)
+        RecordReader::new(&self.names, self.clock).read(bytes)
     }
 
     /// Connections that are open.
     pub fn open(&self, bytes: &[u8]) -> Vec<ConnectionRecord> {
-        Reader::new(&self.names, self.clock).read_all(bytes)
+        RecordReader::new(&self.names, self.clock).read_all(bytes)
     }
 
     /// The processes that hold connections, one by one and by protocol.
-    pub fn holders(&mut self, bytes: &[u8]) -> (&[SocketOwner], Vec<Sessions>) {
-        self.holders.looked(bytes, 0, std::time::Instant::now());
-        (&self.holders.found, self.holders.sessions(&self.names))
+    pub fn socket_owners(&mut self, bytes: &[u8]) -> (&[SocketOwner], Vec<Sessions>) {
+        self.socket_owners.update(bytes, 0, Instant::now());
+        let sessions = self.socket_owners.sessions(&self.names);
+        (&self.socket_owners.found, sessions)
     }
 
     /// A round of counters.
@@ -61,17 +63,34 @@ impl Decoder {
         walk_and_clock: (u64, u64),
         counters: impl Fn(u32) -> Option<Counters>,
     ) -> Vec<Traffic> {
-        self.published
-            .next(&self.names, walk_and_clock, counters, |_, _| (), |_| None)
+        let settle = Settle {
+            walk: walk_and_clock.0,
+            clock: walk_and_clock.1,
+        };
+        let mut traffic = Vec::new();
+        for (slot, labels) in &self.names.slots {
+            let Some(counters) = counters(*slot) else {
+                continue;
+            };
+            let reading = SlotReading {
+                counters,
+                ..SlotReading::default()
+            };
+            let next = self
+                .published
+                .next(&self.names, (*slot, labels), reading, settle);
+            traffic.extend(next.map(|(traffic, _)| traffic));
+        }
+        traffic
     }
 }
 
-/// An address that is no party's.
-pub fn stranger(bytes: &[u8]) -> Option<UnexpectedPeer> {
-    holders::stranger(bytes)
+/// A connection with an unconfigured address.
+pub fn unexpected_peer(bytes: &[u8]) -> Option<UnexpectedPeer> {
+    kernel_record::read(bytes)
 }
 
 /// A histogram, as the page has it.
-pub fn times(histogram: &Histogram, fine: bool) -> Times {
-    in_classes(histogram, fine)
+pub fn times(histogram: &Histogram, exponential: bool) -> Times {
+    to_page_buckets(histogram, exponential)
 }

@@ -1,10 +1,9 @@
-//! What there is to say about the parties' host names and addresses before a start, for the agent that starts and for
-//! `partymeter check`.
+//! Findings about the parties' host names and addresses before a start, for the agent and for `partymeter check`.
 
 use std::time::{Duration, Instant};
 
 use super::{
-    own,
+    own_party,
     resolve::{self, Answer, DnsCache, Resolver},
 };
 use crate::{
@@ -12,17 +11,17 @@ use crate::{
     finding::Finding,
 };
 
-/// Parties' addresses before a start.
+/// The parties' addresses before a start.
 #[derive(Debug)]
 pub struct Lookup {
-    /// What the host names are found to be.
+    /// The addresses of the host names.
     pub answers: Vec<Answer>,
-    /// What is wrong, and, where nothing is, that.
+    /// What is wrong, or that nothing is.
     pub findings: Vec<Finding>,
 }
 
-/// Looks every host name of the configuration up, all at the same time, and at what comes of it.
-pub fn look(config: &Config, resolver: &Resolver) -> Lookup {
+/// Looks up every host name of the configuration concurrently, and checks the resulting addresses.
+pub fn look_up(config: &Config, resolver: &Resolver) -> Lookup {
     let answers = resolve::at_start(config, resolver);
     let mut findings = vec![];
     for name in resolve::unresolved(&answers) {
@@ -47,17 +46,17 @@ pub fn look(config: &Config, resolver: &Resolver) -> Lookup {
     let mut cache = DnsCache::default();
     cache.take(&answers, Instant::now(), Duration::ZERO);
     let known = cache.resolved();
-    for line in resolve::shared(config, &known) {
+    for line in resolve::shared_addresses(config, &known) {
         let line = format!("{line}; help: give each party its own address, or its port");
         findings.push(Finding::optional(SHARED, Err(line)));
     }
-    for line in own::remarks(config, &known, &own::addresses()) {
+    for line in own_party::warnings(config, &known, &own_party::addresses()) {
         findings.push(Finding::optional(OWN, Err(line)));
     }
     Lookup { answers, findings }
 }
 
 const NAMES: &str = "host names";
-/// Told by the reload as well, when that begins.
+/// Reload reports these too.
 pub const SHARED: &str = "addresses";
 const OWN: &str = "own party";

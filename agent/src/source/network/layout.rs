@@ -1,5 +1,5 @@
-//! Which numbers parties and protocols have in the kernel's tables. They keep them as long as the agent runs, also
-//! once they are gone from the configuration: a counter stays whose it was. Room for more is made at the start. Pure.
+//! The numbers of parties and protocols in the kernel's tables. A number stays assigned while the agent runs, even if
+//! its party leaves the configuration, so that a counter keeps its meaning. A start reserves room for more. Pure.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,27 +7,28 @@ use agent_ebpf::{HISTOGRAM_CAPACITY, SLOT_CAPACITY, block, protocol};
 
 use crate::config::Config;
 
-/// Protocols and parties that may come while the agent runs: as many as keep the slots under [`MODEST`].
+/// Protocols and parties that a running agent has room for: the first pair that keeps the slots under
+/// [`SPARE_SLOT_LIMIT`].
 const SPARE: [(u32, u32); 4] = [(8, 64), (2, 64), (0, 16), (0, 0)];
-/// Slots that may be made for what may never come.
-const MODEST: u32 = 32_768;
-/// Automatic parties that there is room for where parties are configured, should they all go.
+/// The most slots with spare room.
+const SPARE_SLOT_LIMIT: u32 = 32_768;
+/// Automatic parties that a configuration with parties has room for, in case all parties are removed.
 const SPARE_AUTO: u32 = 64;
 
 /// The numbers of everything that is or was configured, and the room for more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Length of a block: protocols that have room, and one.
+    /// Length of a block: `other` and the protocols that have room.
     pub stride: u32,
-    /// Configured parties that have room; the blocks of automatic ones follow.
-    pub party_room: u32,
+    /// Configured parties that have room; the blocks of automatic parties follow.
+    pub party_capacity: u32,
     /// Automatic parties that have room.
-    pub auto_room: u32,
+    pub auto_capacity: u32,
     parties: Numbers,
     protocols: Numbers,
 }
 
-/// Name and number, from 0 in the order of coming.
+/// Name and number, from 0 in order of arrival.
 type Numbers = BTreeMap<Arc<str>, u32>;
 
 /// What has a name and a number.
@@ -40,29 +41,29 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Both.
+    /// Every kind.
     pub const ALL: [Self; 2] = [Self::Party, Self::Protocol];
 }
 
-/// There is no room for a new configuration without a restart.
+/// A new configuration has no room without a restart.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{have} {what} are or were configured, and there is room for {room}")]
-pub struct Full {
+pub struct NoRoom {
     what: &'static str,
     have: usize,
     room: u32,
 }
 
 impl Layout {
-    /// For a configuration and some growth.
+    /// For a configuration, with room to grow.
     pub fn new(config: &Config) -> Self {
         let (parties, protocols) = (len(&config.parties), len(&config.protocols));
         let auto = config.network.max_auto_parties;
         let of = |(spare_protocols, spare_parties): (u32, u32)| {
             let stride = protocol::FIRST + protocols + spare_protocols;
-            let party_room = parties + spare_parties;
-            // What the slots are limited to leaves this many blocks.
-            let left = (SLOT_CAPACITY / stride).saturating_sub(2 + party_room);
+            let party_capacity = parties + spare_parties;
+            // How many blocks fit into the slots that are left.
+            let left = (SLOT_CAPACITY / stride).saturating_sub(2 + party_capacity);
             let wanted = if parties == 0 {
                 auto
             } else {
@@ -70,25 +71,27 @@ impl Layout {
             };
             Self {
                 stride,
-                party_room,
-                auto_room: wanted.min(left),
+                party_capacity,
+                auto_capacity: wanted.min(left),
                 parties: names(config.parties.iter().map(|party| &*party.id)),
                 protocols: names(config.protocols.iter().map(|protocol| &*protocol.name)),
             }
         };
-        let modest = SPARE.into_iter().find(|spare| of(*spare).slots() <= MODEST);
+        let modest = SPARE
+            .into_iter()
+            .find(|spare| of(*spare).slots() <= SPARE_SLOT_LIMIT);
         of(modest.unwrap_or((0, 0)))
     }
 
-    /// One that an agent before this one has made, if the names are all there: `stride`, `party_room`, `auto_room`.
+    /// Restores the layout of an earlier agent from [`Layout::dimensions`], if its names are complete.
     pub fn restore(
-        [stride, party_room, auto_room]: [u32; 3],
+        [stride, party_capacity, auto_capacity]: [u32; 3],
         names: impl IntoIterator<Item = (Kind, u32, Arc<str>)>,
     ) -> Option<Self> {
         let mut layout = Self {
             stride,
-            party_room,
-            auto_room,
+            party_capacity,
+            auto_capacity,
             parties: Numbers::new(),
             protocols: Numbers::new(),
         };
@@ -106,16 +109,16 @@ impl Layout {
                 && room.is_some_and(|room| len(&all) <= room)
         };
         let most_protocols = stride.checked_sub(protocol::FIRST);
-        (fits(&layout.parties, Some(party_room)) && fits(&layout.protocols, most_protocols))
+        (fits(&layout.parties, Some(party_capacity)) && fits(&layout.protocols, most_protocols))
             .then_some(layout)
     }
 
-    /// What [`Layout::restore`] wants to know.
-    pub fn measures(&self) -> [u32; 3] {
-        [self.stride, self.party_room, self.auto_room]
+    /// `stride`, `party_capacity` and `auto_capacity`.
+    pub fn dimensions(&self) -> [u32; 3] {
+        [self.stride, self.party_capacity, self.auto_capacity]
     }
 
-    /// Everything that has a number, each kind in the order of numbers.
+    /// Everything that has a number, by kind and number.
     pub fn names(&self) -> Vec<(Kind, u32, &str)> {
         let mut all = Vec::new();
         for (kind, numbers) in [
@@ -129,78 +132,78 @@ impl Layout {
         all
     }
 
-    /// How many names there may be.
-    pub fn names_room(&self) -> u32 {
-        self.party_room + self.stride
+    /// How many names fit.
+    pub fn names_capacity(&self) -> u32 {
+        self.party_capacity + self.stride
     }
 
-    /// How many slots there must be.
+    /// How many slots the counters need.
     pub fn slots(&self) -> u32 {
-        block::first(self.stride) + (self.party_room + self.auto_room) * self.stride
+        block::first(self.stride) + (self.party_capacity + self.auto_capacity) * self.stride
     }
 
-    /// How many histograms there is room for, two to a pair: for two protocols of each party that is there, and one of
-    /// each that may come. Their memory is taken at the start, 5 kB each.
+    /// How many histograms to reserve, two for each pair: two protocols for each existing party, one for each that may
+    /// come. Each takes 5 kB from the start.
     pub fn histograms(&self) -> u32 {
         let parties = len_of(&self.parties);
         let likely = if parties == 0 {
-            self.auto_room
+            self.auto_capacity
         } else {
             parties
         };
-        let spare = self.party_room.saturating_sub(parties);
+        let spare = self.party_capacity.saturating_sub(parties);
         let wanted = likely.saturating_mul(4).saturating_add(spare * 2);
         wanted
             .min(self.slots().saturating_mul(2))
             .min(HISTOGRAM_CAPACITY)
     }
 
-    /// Gives numbers to what is new in a configuration.
+    /// Assigns numbers to what is new in a configuration.
     ///
     /// # Errors
-    /// If there is no room; nothing has changed then.
-    pub fn take_in(&mut self, config: &Config) -> Result<(), Full> {
+    /// If there is no room; nothing changes then.
+    pub fn extend(&mut self, config: &Config) -> Result<(), NoRoom> {
         let mut parties = self.parties.clone();
         let mut protocols = self.protocols.clone();
         add(&mut parties, config.parties.iter().map(|party| &*party.id));
         add(&mut protocols, config.protocols.iter().map(|it| &*it.name));
         let most_protocols = self.stride - protocol::FIRST;
         for (what, numbers, room) in [
-            ("parties", &parties, self.party_room),
+            ("parties", &parties, self.party_capacity),
             ("protocols", &protocols, most_protocols),
         ] {
             let have = numbers.len();
             if have > room as usize {
-                return Err(Full { what, have, room });
+                return Err(NoRoom { what, have, room });
             }
         }
         (self.parties, self.protocols) = (parties, protocols);
         Ok(())
     }
 
-    /// As [`Layout::take_in`] at a start, when there must be room for every automatic party, too.
+    /// As [`Layout::extend`], at a start: there must also be room for every automatic party.
     ///
     /// # Errors
     /// As there.
-    pub fn go_on(&mut self, config: &Config) -> Result<(), Full> {
-        let wanted = Self::new(config).auto_room;
-        if config.parties.is_empty() && wanted > self.auto_room {
-            return Err(Full {
+    pub fn resume(&mut self, config: &Config) -> Result<(), NoRoom> {
+        let wanted = Self::new(config).auto_capacity;
+        if config.parties.is_empty() && wanted > self.auto_capacity {
+            return Err(NoRoom {
                 what: "automatic parties",
                 have: wanted as usize,
-                room: self.auto_room,
+                room: self.auto_capacity,
             });
         }
-        self.take_in(config)
+        self.extend(config)
     }
 
-    /// The block of a party.
+    /// A party's block.
     pub fn block(&self, party: &str) -> Option<u32> {
         let number = self.parties.get(party)?;
         Some(block::first(self.stride) + number * self.stride)
     }
 
-    /// The number of a protocol.
+    /// A protocol's number.
     pub fn protocol(&self, name: &str) -> Option<u32> {
         Some(protocol::FIRST + self.protocols.get(name)?)
     }
@@ -258,8 +261,8 @@ mod tests {
     fn numbers_stay_whatever_comes_and_goes() {
         let mut layout = Layout::new(&config(&["a", "b"], &["p"]));
         let (slots, a, b) = (layout.slots(), layout.block("a"), layout.block("b"));
-        layout.take_in(&config(&["b", "c"], &["q", "p"])).unwrap();
-        layout.take_in(&config(&["c"], &["q"])).unwrap();
+        layout.extend(&config(&["b", "c"], &["q", "p"])).unwrap();
+        layout.extend(&config(&["c"], &["q"])).unwrap();
         assert_eq!((layout.block("a"), layout.block("b")), (a, b));
         assert_eq!(a, Some(block::first(layout.stride)));
         assert_eq!(layout.block("c"), b.map(|block| block + layout.stride));
@@ -274,14 +277,16 @@ mod tests {
     fn what_has_no_room_changes_nothing() {
         let mut layout = Layout::new(&config(&["a"], &["p"]));
         let before = layout.clone();
-        let many: Vec<String> = (0..=layout.party_room).map(|id| id.to_string()).collect();
+        let many: Vec<String> = (0..=layout.party_capacity)
+            .map(|id| id.to_string())
+            .collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        let full = layout.take_in(&config(&many, &["p"])).unwrap_err();
+        let full = layout.extend(&config(&many, &["p"])).unwrap_err();
         assert_eq!(
             full.to_string(),
             "67 parties are or were configured, and there is room for 65"
         );
-        let full = layout.take_in(&config(&["a"], &many)).unwrap_err();
+        let full = layout.extend(&config(&["a"], &many)).unwrap_err();
         assert!(full.to_string().starts_with("67 protocols "), "{full}");
         assert_eq!(layout, before);
     }
@@ -289,22 +294,22 @@ mod tests {
     #[test]
     fn an_agent_goes_on_with_the_numbers_of_the_one_before() {
         let mut before = Layout::new(&config(&["b", "a"], &["p"]));
-        before.take_in(&config(&["c"], &["q"])).unwrap();
+        before.extend(&config(&["c"], &["q"])).unwrap();
         let names = |layout: &Layout| {
             let names = layout.names().into_iter();
             names
                 .map(|(kind, number, name)| (kind, number, Arc::from(name)))
                 .collect::<Vec<_>>()
         };
-        let mut after = Layout::restore(before.measures(), names(&before)).unwrap();
+        let mut after = Layout::restore(before.dimensions(), names(&before)).unwrap();
         assert_eq!(after, before);
-        after.go_on(&config(&["d", "a"], &["q"])).unwrap();
+        after.resume(&config(&["d", "a"], &["q"])).unwrap();
         assert_eq!(after.block("a"), before.block("a"));
         let next = before.block("c").map(|block| block + before.stride);
         assert_eq!(after.block("d"), next);
         let mut more = config(&[], &["p"]);
         more.network.max_auto_parties = 65;
-        let full = after.go_on(&more).unwrap_err();
+        let full = after.resume(&more).unwrap_err();
         assert!(
             full.to_string().starts_with("65 automatic parties"),
             "{full}"
@@ -312,11 +317,11 @@ mod tests {
 
         let mut gap = names(&before);
         gap.remove(0);
-        assert_eq!(Layout::restore(before.measures(), gap), None);
-        let [_, party_room, auto_room] = before.measures();
+        assert_eq!(Layout::restore(before.dimensions(), gap), None);
+        let [_, party_capacity, auto_capacity] = before.dimensions();
         for stride in [0, 2] {
-            let measures = [stride, party_room, auto_room];
-            assert_eq!(Layout::restore(measures, names(&before)), None);
+            let dimensions = [stride, party_capacity, auto_capacity];
+            assert_eq!(Layout::restore(dimensions, names(&before)), None);
         }
     }
 
@@ -334,11 +339,11 @@ mod tests {
 
     #[test]
     fn room_for_growth_is_modest_and_never_more_than_there_is() {
-        assert!(Layout::new(&config(&[], &["p"])).slots() <= MODEST);
+        assert!(Layout::new(&config(&[], &["p"])).slots() <= SPARE_SLOT_LIMIT);
         let parties: Vec<String> = (0..20_000).map(|id| id.to_string()).collect();
         let parties: Vec<&str> = parties.iter().map(String::as_str).collect();
         let layout = Layout::new(&config(&parties, &["p"]));
-        assert_eq!((layout.stride, layout.party_room), (2, 20_000));
+        assert_eq!((layout.stride, layout.party_capacity), (2, 20_000));
         let mut many = minimal();
         many.network.max_auto_parties = u32::MAX;
         let layout = Layout::new(&many);

@@ -1,5 +1,4 @@
-//! Asks the system's resolver for host names, many at a time and on threads of its own: a name that hangs delays
-//! nothing but itself.
+//! Resolves host names on threads of its own, many at a time: a name that hangs delays only itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -11,25 +10,25 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Names that are looked up at one time.
+/// Concurrent look-ups.
 const THREADS: usize = 16;
-/// And as many more in place of threads whose name has not been answered for [`OVERDUE`].
+/// Extra threads that may replace those stuck for [`OVERDUE`].
 const MORE_THREADS: usize = 48;
-/// Of [`THREADS`], those for names that took longer than [`SLOW`] the last time.
+/// How many of [`THREADS`] may serve names that were slow the last time.
 const SLOW_THREADS: usize = 8;
-/// A resolver that works has answered by then.
+/// A working resolver answers sooner.
 const SLOW: Duration = Duration::from_secs(1);
-/// After this long without an answer a name counts as not resolved, until it is answered. The C library tries a server
-/// that does not answer for 5 s (resolv.conf(5)), and then the next.
+/// A name without an answer for this long counts as unresolved until it is answered. The C library waits 5 s for each
+/// server (resolv.conf(5)).
 pub(super) const OVERDUE: Duration = Duration::from_secs(10);
 
 /// A name's addresses, or why it has none.
 pub(super) type Addresses = Result<BTreeSet<IpAddr>, String>;
 
-/// How one name is looked up; another way in tests.
+/// How to look up a name; tests replace it.
 type LookUp = fn(&str) -> Addresses;
 
-/// Look-ups in the background. Clones share them.
+/// Look-ups in the background, shared by all clones.
 #[derive(Clone)]
 pub struct Resolver(Arc<Inner>);
 
@@ -42,13 +41,13 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// Names without an answer, and since when.
+    /// Unanswered names, and since when.
     pending: BTreeMap<String, Instant>,
-    /// Those of them that no thread has begun with.
+    /// Pending names that no thread has taken.
     queue: VecDeque<String>,
-    /// Those that a thread has begun with, and since when.
-    begun: BTreeMap<String, Instant>,
-    /// Answers that nobody has taken yet.
+    /// Names that a thread has taken, and since when.
+    started: BTreeMap<String, Instant>,
+    /// Answers that have not been taken.
     answers: BTreeMap<String, Addresses>,
     /// Names that took longer than [`SLOW`] the last time.
     slow: BTreeSet<String>,
@@ -78,7 +77,7 @@ impl Resolver {
         }))
     }
 
-    /// Looks these names up, but for those that are pending already, and forgets all others. Does not wait.
+    /// Looks up these names, except those already pending, and forgets all others. Does not wait.
     pub(super) fn ask(&self, names: &BTreeSet<&str>) {
         let mut guard = self.0.lock();
         let state = &mut *guard;
@@ -101,13 +100,13 @@ impl Resolver {
                 state.queue.push_back((*name).to_owned());
             }
         }
-        let stuck = state.begun.values().filter(|it| it.elapsed() >= OVERDUE);
+        let stuck = state.started.values().filter(|it| it.elapsed() >= OVERDUE);
         let most = THREADS + stuck.count().min(MORE_THREADS);
         let wanted = most.min(state.threads + state.queue.len());
         while state.threads < wanted {
             let inner = Arc::clone(&self.0);
             let thread = thread::Builder::new().name("resolver".to_owned());
-            // Without a thread they wait for the next time that names are asked for.
+            // Without a thread the names wait for the next call.
             if thread.spawn(move || inner.work()).is_err() {
                 break;
             }
@@ -115,7 +114,7 @@ impl Resolver {
         }
     }
 
-    /// As [`Resolver::take`], once all these are answered or that time is over.
+    /// As [`Resolver::take`], after all names are answered or `patience` has passed.
     pub(super) fn wait(
         &self,
         names: &BTreeSet<&str>,
@@ -142,12 +141,12 @@ impl Resolver {
         state.take()
     }
 
-    /// The answers that have come since the last time, and a failure for each name that is overdue.
+    /// The answers since the last call, and a failure for each overdue name.
     pub(super) fn take(&self) -> BTreeMap<String, Addresses> {
         self.0.lock().take()
     }
 
-    /// Waits until there may be something to take.
+    /// Waits until there may be answers to take.
     pub async fn answered(&self) {
         self.0.notify.notified().await;
     }
@@ -164,7 +163,7 @@ impl State {
         answers
     }
 
-    /// The next name for a thread. Names that were slow leave threads for the others.
+    /// The next name for a thread. Slow names leave threads for the others.
     fn next(&mut self) -> Option<String> {
         let quick = self.queue.iter().position(|it| !self.slow.contains(it));
         let slow = (self.slow_threads < SLOW_THREADS).then_some(0);
@@ -177,19 +176,19 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks names up, and ends once there is none that it may begin with.
+    /// Looks up names until none is left that it may take.
     fn work(&self) {
         let mut state = self.lock();
         while let Some(name) = state.next() {
             let was_slow = state.slow.contains(&name);
             state.slow_threads += usize::from(was_slow);
             let began = Instant::now();
-            state.begun.insert(name.clone(), began);
+            state.started.insert(name.clone(), began);
             drop(state);
             let answer = (self.look_up)(&name);
             let is_slow = began.elapsed() > SLOW;
             state = self.lock();
-            state.begun.remove(&name);
+            state.started.remove(&name);
             state.slow_threads -= usize::from(was_slow);
             if is_slow {
                 state.slow.insert(name.clone());
@@ -210,7 +209,7 @@ pub(super) fn no_answer(patience: Duration) -> String {
     format!("no answer within {}", humantime::format_duration(patience))
 }
 
-/// Asks the C library. Blocks as long as it does.
+/// Asks the C library and blocks as long as it does.
 fn system(name: &str) -> Addresses {
     match (name, 0).to_socket_addrs() {
         Ok(found) => {
@@ -261,7 +260,7 @@ mod tests {
         assert!(answers.remove("quick7").unwrap().is_ok());
         answers.retain(|_, answer| answer.is_ok());
         assert_eq!(answers.len(), quick.len() - 1);
-        // All six are under way by now, and stay so.
+        // All six have started by now and hang.
         resolver.ask(&names(&hang));
         assert!(
             !resolver
@@ -277,12 +276,12 @@ mod tests {
         let resolver = Resolver::with(hang_or_answer);
         let hang: Vec<String> = (0..THREADS).map(|it| format!("hang{it}")).collect();
         resolver.ask(&names(&hang));
-        // Until all have begun: there is no other sign of it.
-        while resolver.0.lock().begun.len() < THREADS {
+        // Nothing else shows that all have started.
+        while resolver.0.lock().started.len() < THREADS {
             thread::yield_now();
         }
         let long_ago = Instant::now().checked_sub(OVERDUE).unwrap();
-        for since in resolver.0.lock().begun.values_mut() {
+        for since in resolver.0.lock().started.values_mut() {
             *since = long_ago;
         }
         resolver.ask(&["none", "quick"].into());

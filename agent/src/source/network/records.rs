@@ -1,4 +1,4 @@
-//! Connections one by one, as the kernel side writes them, with their names, for whoever wants to know of them.
+//! Individual connections, with the names of their party and protocol.
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,35 +7,33 @@ use agent_ebpf::{End, Record, Role};
 use super::{
     address::written,
     clock::Clock,
-    holders::{connection, long, word},
-    tables::Names,
+    kernel_record::{read, read_all},
+    slot_names::SlotNames,
 };
 use crate::sample::{ConnectionObserver, ConnectionRecord};
 
-/// Those who want to know.
-pub(super) type ConnectionObservers = Vec<Box<dyn ConnectionObserver>>;
+pub(super) type Witnesses = Vec<Box<dyn ConnectionObserver>>;
 
-/// Reads records with the names and the clocks as they are now.
-pub(super) struct Reader<'a> {
-    names: &'a Names,
+/// Reads records with the current names and clock.
+pub(super) struct RecordReader<'a> {
+    names: &'a SlotNames,
     clock: Clock,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(names: &'a Names, clock: Clock) -> Self {
+impl<'a> RecordReader<'a> {
+    pub(super) fn new(names: &'a SlotNames, clock: Clock) -> Self {
         Self { names, clock }
     }
 
-    /// One, or `None` for what has no name any more.
+    /// One connection, or `None` if its slot has no name.
     pub(super) fn read(&self, bytes: &[u8]) -> Option<ConnectionRecord> {
-        self.name(&record(bytes)?)
+        self.name(&read(bytes)?)
     }
 
-    /// Each once, of bytes with one after the other, some of them several times.
+    /// Each connection once; `bytes` holds consecutive records with duplicates.
     pub(super) fn read_all(&self, bytes: &[u8]) -> Vec<ConnectionRecord> {
         let mut seen = BTreeSet::new();
-        let all = bytes.chunks_exact(size_of::<Record>()).filter_map(record);
-        let once = all.filter(|it| {
+        let once = read_all(bytes).filter(|it: &Record| {
             let connection = &it.connection;
             let ports = (connection.local_port, connection.remote_port);
             seen.insert((it.began, connection.address, it.local, ports))
@@ -68,25 +66,4 @@ impl<'a> Reader<'a> {
             smoothed_rtt: (record.smoothed != 0).then_some(eighths / 8e6),
         })
     }
-}
-
-fn record(bytes: &[u8]) -> Option<Record> {
-    Some(Record {
-        connection: connection(bytes)?,
-        local: [
-            word(bytes, 24)?,
-            word(bytes, 28)?,
-            word(bytes, 32)?,
-            word(bytes, 36)?,
-        ],
-        began: long(bytes, 40)?,
-        ended: long(bytes, 48)?,
-        transmit: long(bytes, 56)?,
-        receive: long(bytes, 64)?,
-        retransmit: long(bytes, 72)?,
-        smoothed: word(bytes, 80)?,
-        role: word(bytes, 84)?,
-        end: word(bytes, 88)?,
-        adopted: word(bytes, 92)?,
-    })
 }

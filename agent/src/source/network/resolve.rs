@@ -1,6 +1,5 @@
-//! Host names of parties: what they stand for at the start, and later. An address that comes is taken at once; one that
-//! is not among the answers any more is kept for a while, because a resolver may answer with a few of many. `lookup`
-//! asks.
+//! The addresses of the parties' host names, at the start and later. A new address is used at once. One that is missing
+//! from an answer is kept for a while, because a resolver may return a few of many. `lookup` does the asking.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,13 +12,13 @@ use super::lookup::{Addresses, OVERDUE, no_answer};
 pub use super::{lookup::Resolver, tables::Resolved};
 use crate::config::{Config, Endpoint, Host, OnUnresolved};
 
-/// How long new names are waited for where the agent can do without them: a resolver that works answers sooner, and as
-/// long as a party has no address its connections are unexpected.
-pub const SHORT_PATIENCE: Duration = Duration::from_secs(1);
-/// Names that are told one by one at one time.
-const TOLD: usize = 100;
+/// How long to wait for new names that the agent can start without. Until a party has an address, its connections are
+/// unexpected.
+pub const RETRY_START_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most names that are reported one by one.
+const MAX_LINES: usize = 100;
 
-/// A host name that has no address now.
+/// A host name without an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("party {party:?}: the host name {name:?} does not resolve: {why}")]
 pub struct Unresolved {
@@ -31,7 +30,7 @@ pub struct Unresolved {
     pub why: String,
 }
 
-/// What the resolver said of a name.
+/// The resolver's answer for a name.
 #[derive(Clone, Debug)]
 pub struct Answer {
     party: String,
@@ -39,7 +38,7 @@ pub struct Answer {
     addresses: Result<BTreeSet<IpAddr>, String>,
 }
 
-/// Every host name of a configuration, and the first party that has it.
+/// Every host name of a configuration, and the first party that uses it.
 fn names(config: &Config) -> BTreeMap<&str, &str> {
     let mut names = BTreeMap::new();
     for party in config.parties.iter().filter(|_| config.network.enabled) {
@@ -52,12 +51,12 @@ fn names(config: &Config) -> BTreeMap<&str, &str> {
     names
 }
 
-/// Looks all host names of a configuration up, in the background.
+/// Looks up all host names of a configuration in the background.
 pub fn ask(config: &Config, resolver: &Resolver) {
     resolver.ask(&names(config).into_keys().collect());
 }
 
-/// The answers that have come since the last time, of the names that a configuration has.
+/// The answers since the last call for names of the configuration.
 pub fn take(config: &Config, resolver: &Resolver) -> Vec<Answer> {
     answers(&names(config), resolver.take())
 }
@@ -73,12 +72,12 @@ fn answers(names: &BTreeMap<&str, &str>, found: BTreeMap<String, Addresses>) -> 
     found.into_iter().filter_map(answer).collect()
 }
 
-/// Looks all host names up at the same time, and waits for them together: up to 10 s where the agent does not start
-/// without them, else up to 1 s. Those that have not answered by then have failed.
+/// Looks up all host names concurrently and waits for the answers: up to 10 s if the agent does not start without them,
+/// else up to 1 s. A name without an answer has failed.
 pub fn at_start(config: &Config, resolver: &Resolver) -> Vec<Answer> {
     let patience = match config.network.on_unresolved {
         OnUnresolved::Refuse => OVERDUE,
-        OnUnresolved::Retry => SHORT_PATIENCE,
+        OnUnresolved::Retry => RETRY_START_TIMEOUT,
     };
     let names = names(config);
     let wanted: BTreeSet<&str> = names.keys().copied().collect();
@@ -92,7 +91,7 @@ pub fn at_start(config: &Config, resolver: &Resolver) -> Vec<Answer> {
     answers(&names, found)
 }
 
-/// Those of the answers that are failures, a line each; of many the first, and how many more.
+/// The failures among the answers, one line each, truncated.
 pub fn unresolved(answers: &[Answer]) -> Vec<String> {
     let line = |answer: &Answer| {
         let unresolved = Unresolved {
@@ -102,20 +101,20 @@ pub fn unresolved(answers: &[Answer]) -> Vec<String> {
         };
         Some(unresolved.to_string())
     };
-    first(answers.iter().filter_map(line).collect())
+    truncated(answers.iter().filter_map(line).collect())
 }
 
-/// The first of many lines, and how many more there are.
-pub fn first(mut lines: Vec<String>) -> Vec<String> {
-    let more = lines.len().saturating_sub(TOLD);
+/// The first lines of many, and how many more there are.
+pub fn truncated(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(MAX_LINES);
     if more > 0 {
-        lines.truncate(TOLD);
-        lines.push(format!("the same of {more} more host names"));
+        lines.truncate(MAX_LINES);
+        lines.push(format!("{more} more host names have the same problem"));
     }
     lines
 }
 
-/// Every name's addresses, and when each was last among the answers.
+/// Every name's addresses, and when an answer last had each.
 #[derive(Debug, Default)]
 pub struct DnsCache {
     known: BTreeMap<String, BTreeMap<IpAddr, Instant>>,
@@ -123,66 +122,66 @@ pub struct DnsCache {
 }
 
 impl DnsCache {
-    /// Forgets the names that a configuration does not have.
-    pub fn keep(&mut self, config: &Config) {
+    /// Forgets names that are not in the configuration.
+    pub fn retain(&mut self, config: &Config) {
         let names = names(config);
         self.known.retain(|name, _| names.contains_key(&**name));
         self.failing.retain(|name| names.contains_key(&**name));
     }
 
-    /// Whether a configuration has names that neither resolved nor failed yet.
-    pub fn lacks(&self, config: &Config) -> bool {
+    /// Whether a configuration has names that have neither resolved nor failed.
+    pub fn has_unseen_names(&self, config: &Config) -> bool {
         let seen = |name: &&str| self.known.contains_key(*name) || self.failing.contains(*name);
         !names(config).keys().all(seen)
     }
 
-    /// Takes answers in: what is new for a person to know.
-    pub fn take(&mut self, answers: &[Answer], now: Instant, grace: Duration) -> Vec<News> {
-        let mut news = Vec::new();
+    /// Takes in answers and returns what has changed.
+    pub fn take(&mut self, answers: &[Answer], now: Instant, grace: Duration) -> Vec<DnsEvent> {
+        let mut events = Vec::new();
         for Answer {
             party,
             name,
             addresses,
         } in answers
         {
-            let mut tell = |what| {
-                news.push(News {
+            let mut push = |change| {
+                events.push(DnsEvent {
                     party: party.clone(),
                     name: name.clone(),
-                    what,
+                    change,
                 });
             };
             let found = match addresses {
                 Err(why) => {
-                    // What it had, it keeps: a resolver that is down says nothing about addresses.
+                    // The addresses stay: a resolver that is down says nothing about them.
                     if self.failing.insert(name.clone()) {
-                        tell(What::Fails(why.clone()));
+                        push(DnsChange::Failed(why.clone()));
                     }
                     continue;
                 }
                 Ok(found) => found,
             };
             if self.failing.remove(name) {
-                tell(What::Resolves);
+                push(DnsChange::Recovered);
             }
             let known = self.known.entry(name.clone()).or_default();
             for address in found {
                 if known.insert(*address, now).is_none() {
-                    tell(What::Comes(*address));
+                    push(DnsChange::Added(*address));
                 }
             }
             known.retain(|address, seen| {
                 let stays = now.saturating_duration_since(*seen) <= grace;
                 if !stays {
-                    tell(What::Goes(*address));
+                    push(DnsChange::Removed(*address));
                 }
                 stays
             });
         }
-        news
+        events
     }
 
-    /// What every name stands for now.
+    /// The current addresses of every name.
     pub fn resolved(&self) -> Resolved {
         let addresses = |known: &BTreeMap<IpAddr, Instant>| known.keys().copied().collect();
         self.known
@@ -192,9 +191,8 @@ impl DnsCache {
     }
 }
 
-/// Addresses that two parties have once their names are resolved, a line each. The configuration's own check cannot
-/// see them.
-pub fn shared(config: &Config, resolved: &Resolved) -> BTreeSet<String> {
+/// Addresses that two parties share after resolution, one line each. The check of the configuration cannot see them.
+pub fn shared_addresses(config: &Config, resolved: &Resolved) -> BTreeSet<String> {
     let mut owners = BTreeMap::<(IpAddr, Option<u16>), &str>::new();
     let mut lines = BTreeSet::new();
     for party in &config.parties {
@@ -219,37 +217,39 @@ pub fn shared(config: &Config, resolved: &Resolved) -> BTreeSet<String> {
     lines
 }
 
-/// Something has changed about a name; one line for a person.
+/// A change of a name; one line for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
+pub struct DnsEvent {
     party: String,
     name: String,
-    what: What,
+    change: DnsChange,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum What {
-    Comes(IpAddr),
-    Goes(IpAddr),
-    Fails(String),
-    Resolves,
+enum DnsChange {
+    Added(IpAddr),
+    Removed(IpAddr),
+    Failed(String),
+    Recovered,
 }
 
-impl News {
-    /// Whether it is a reason to worry.
-    pub fn is_bad(&self) -> bool {
-        matches!(self.what, What::Fails(_))
+impl DnsEvent {
+    /// Whether the name has failed.
+    pub fn is_failure(&self) -> bool {
+        matches!(self.change, DnsChange::Failed(_))
     }
 }
 
-impl fmt::Display for News {
+impl fmt::Display for DnsEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "party {:?}: the host name {:?} ", self.party, self.name)?;
-        match &self.what {
-            What::Comes(address) => write!(f, "has the address {address} now"),
-            What::Goes(address) => write!(f, "has the address {address} no more"),
-            What::Fails(why) => write!(f, "does not resolve: {why}; looking it up again and again"),
-            What::Resolves => write!(f, "resolves now"),
+        match &self.change {
+            DnsChange::Added(address) => write!(f, "now has the address {address}"),
+            DnsChange::Removed(address) => write!(f, "no longer has the address {address}"),
+            DnsChange::Failed(why) => {
+                write!(f, "does not resolve: {why}; retrying")
+            }
+            DnsChange::Recovered => write!(f, "resolves now"),
         }
     }
 }
@@ -269,29 +269,29 @@ mod tests {
         }
     }
 
-    fn lines(news: &[News]) -> Vec<String> {
-        news.iter().map(ToString::to_string).collect()
+    fn lines(events: &[DnsEvent]) -> Vec<String> {
+        events.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn an_address_comes_at_once_and_goes_after_the_grace() {
         let (mut cache, start) = (DnsCache::default(), Instant::now());
-        let news = cache.take(&[answer("h", Ok(&["10.0.0.1"]))], start, GRACE);
+        let events = cache.take(&[answer("h", Ok(&["10.0.0.1"]))], start, GRACE);
         assert_eq!(
-            lines(&news),
-            ["party \"1\": the host name \"h\" has the address 10.0.0.1 now"]
+            lines(&events),
+            ["party \"1\": the host name \"h\" now has the address 10.0.0.1"]
         );
         let moved = [answer("h", Ok(&["10.0.0.2"]))];
-        let news = cache.take(&moved, start + GRACE, GRACE);
+        let events = cache.take(&moved, start + GRACE, GRACE);
         assert_eq!(
-            lines(&news),
-            ["party \"1\": the host name \"h\" has the address 10.0.0.2 now"]
+            lines(&events),
+            ["party \"1\": the host name \"h\" now has the address 10.0.0.2"]
         );
         assert_eq!(cache.resolved()["h"].len(), 2);
-        let news = cache.take(&moved, start + 2 * GRACE, GRACE);
+        let events = cache.take(&moved, start + 2 * GRACE, GRACE);
         assert_eq!(
-            lines(&news),
-            ["party \"1\": the host name \"h\" has the address 10.0.0.1 no more"]
+            lines(&events),
+            ["party \"1\": the host name \"h\" no longer has the address 10.0.0.1"]
         );
         assert_eq!(
             cache.resolved()["h"],
@@ -300,24 +300,24 @@ mod tests {
     }
 
     #[test]
-    fn a_resolver_that_is_down_takes_no_address_away_and_is_told_once() {
+    fn a_resolver_that_is_down_removes_no_address_and_is_reported_once() {
         let (mut cache, start) = (DnsCache::default(), Instant::now());
         cache.take(&[answer("h", Ok(&["10.0.0.1"]))], start, GRACE);
         let down = [answer("h", Err("no answer"))];
-        let news = cache.take(&down, start + 2 * GRACE, GRACE);
-        assert!(news.len() == 1 && news[0].is_bad(), "{news:?}");
+        let events = cache.take(&down, start + 2 * GRACE, GRACE);
+        assert!(events.len() == 1 && events[0].is_failure(), "{events:?}");
         assert_eq!(cache.take(&down, start + 3 * GRACE, GRACE), []);
         assert_eq!(cache.resolved()["h"].len(), 1);
         let back = [answer("h", Ok(&["10.0.0.1"]))];
-        let news = cache.take(&back, start + 4 * GRACE, GRACE);
+        let events = cache.take(&back, start + 4 * GRACE, GRACE);
         assert_eq!(
-            lines(&news),
+            lines(&events),
             ["party \"1\": the host name \"h\" resolves now"]
         );
     }
 
     #[test]
-    fn an_address_of_two_parties_is_told() {
+    fn an_address_of_two_parties_is_reported() {
         let text = "[[parties]]\nid = \"a\"\nendpoints = [\"h\", \"10.0.0.9\"]\n\
                     [[parties]]\nid = \"b\"\nendpoints = [\"i\", \"j:7\"]\n";
         let config = config(text);
@@ -327,9 +327,9 @@ mod tests {
             ("i".to_owned(), address("10.0.0.2")),
             ("j".to_owned(), address("10.0.0.1")),
         ]);
-        assert!(shared(&config, &resolved).is_empty());
+        assert!(shared_addresses(&config, &resolved).is_empty());
         resolved.insert("i".to_owned(), address("10.0.0.9"));
-        let lines: Vec<String> = shared(&config, &resolved).into_iter().collect();
+        let lines: Vec<String> = shared_addresses(&config, &resolved).into_iter().collect();
         assert_eq!(
             lines,
             ["10.0.0.9 is party \"a\"'s and party \"b\"'s; it counts for the second"]
@@ -337,11 +337,11 @@ mod tests {
     }
 
     fn config(text: &str) -> Config {
-        let host = crate::config::HostEnv {
+        let around = crate::config::HostEnv {
             node_name: None,
             host_name: None,
         };
-        crate::config::read("f", text, &crate::config::Options::default(), &host).unwrap()
+        crate::config::read("f", text, &crate::config::Options::default(), &around).unwrap()
     }
 
     #[test]
@@ -350,21 +350,21 @@ mod tests {
         let next = config("[[parties]]\nid = \"a\"\nendpoints = [\"i\", \"j\"]\n");
         cache.take(&[answer("h", Ok(&["10.0.0.1"]))], start, GRACE);
         cache.take(&[answer("i", Ok(&["10.0.0.1"]))], start, GRACE);
-        cache.keep(&next);
+        cache.retain(&next);
         assert_eq!(cache.resolved().keys().collect::<Vec<_>>(), ["i"]);
-        assert!(cache.lacks(&next), "nothing is known of j");
+        assert!(cache.has_unseen_names(&next), "nothing is known of j");
         cache.take(&[answer("j", Err("no answer"))], start, GRACE);
-        assert!(!cache.lacks(&next));
+        assert!(!cache.has_unseen_names(&next));
     }
 
     #[test]
-    fn of_many_names_the_first_are_told() {
+    fn only_the_first_of_many_names_are_reported() {
         let answers: Vec<Answer> = (0..150)
             .map(|number| answer(&format!("h{number}"), Err("no answer")))
             .collect();
         let lines = unresolved(&answers);
         assert_eq!(lines.len(), 101);
-        assert_eq!(lines[100], "the same of 50 more host names");
+        assert_eq!(lines[100], "50 more host names have the same problem");
         assert_eq!(unresolved(&answers[..100]).len(), 100);
     }
 }

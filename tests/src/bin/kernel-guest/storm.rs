@@ -22,9 +22,9 @@ use partymeter::{
         Source as _,
         network::{
             NetworkSource,
+            desired_state::{DesiredState, DesiredStateCell},
             pin::Pins,
             tables::Resolved,
-            wanted::{Plan, Wanted},
         },
     },
 };
@@ -121,7 +121,7 @@ fn source() -> anyhow::Result<NetworkSource> {
     };
     let config = config::resolve(&options, &HostEnv::current())
         .map_err(|_errors| anyhow!("the configuration is not accepted"))?;
-    let wanted = Wanted::new(Plan::new(&config, Resolved::new()));
+    let wanted = DesiredStateCell::new(DesiredState::new(&config, Resolved::new()));
     Ok(NetworkSource::new(&wanted, Pins::none(), Vec::new()))
 }
 

@@ -116,11 +116,11 @@ fn what_is_pinned_is_of_no_use() {
     };
     drop(Agent::start(&config(1)));
     fs::remove_file(counters.join("state")).unwrap();
-    let said = "is of no use, an agent was stopped before it counted";
+    let said = ": an agent was stopped before it counted";
     agree(bpf.path(), &fault(&[], config(1), "counters", said, Warns));
     // It begins anew, and there is room for some more parties, not for hundreds.
     drop(Agent::start(&config(1)));
-    let said = "is of no use, ";
+    let said = "cannot resume from ";
     agree(
         bpf.path(),
         &fault(&[], config(400), "counters", said, Warns),

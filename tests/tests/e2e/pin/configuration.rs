@@ -73,7 +73,7 @@ fn another_configuration_keeps_the_numbers() {
         .map(|host| party(&format!("crowd {host}"), host))
         .collect();
     let fifth = start(&(party("b", 2) + &crowd), &protocol("test", [0, 19]));
-    fifth.wait_for("counters begin at 0: what is pinned under ");
+    fifth.wait_for("counters start at 0: cannot resume from ");
     assert!(
         fifth
             .log()

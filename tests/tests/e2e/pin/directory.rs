@@ -41,7 +41,7 @@ fn what_another_version_has_pinned_is_not_gone_on_with() {
     drop(state);
     let links = links(&files.directory());
     let agent = Agent::start(&config);
-    agent.wait_for("is of no use, it is of another version of partymeter");
+    agent.wait_for(": it is of another version of partymeter");
     move_bytes(&a, &b, 10);
     agent.expect_moved(10, 0);
     wait_until_gone(&links);
@@ -49,7 +49,7 @@ fn what_another_version_has_pinned_is_not_gone_on_with() {
     // Half of it is as bad.
     fs::remove_file(files.directory().join("map-SOCKETS")).unwrap();
     let agent = Agent::start(&config);
-    agent.wait_for("is of no use, a part of it is gone");
+    agent.wait_for(": a part of it is gone");
     move_bytes(&a, &b, 1);
     agent.expect_moved(1, 0);
 }

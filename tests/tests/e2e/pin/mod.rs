@@ -192,7 +192,7 @@ fn what_begins_and_ends_without_an_agent_counts() {
     drop(ends);
 
     let agent = Agent::start(&config);
-    assert!(agent.log().contains("going on with the counters under "));
+    assert!(agent.log().contains("resuming the counters under "));
     expect_truth(&agent, &truth, 2);
     truth.exchange(&before.0, &before.1, [1, 1]);
     drop((before, stays));

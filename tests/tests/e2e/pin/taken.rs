@@ -62,7 +62,7 @@ fn a_program_that_is_detached_is_attached_again_and_the_gap_is_told() {
     expect(&agent, GAPS, 1.0);
     let seconds = agent.series(SECONDS).unwrap();
     assert!(seconds > 0.0 && seconds < 60.0, "{seconds}");
-    agent.wait_for("somebody has detached the program socket_events; it is attached again");
+    agent.wait_for("the program socket_events was detached and is attached again");
     agent.after_rounds(2);
     // All that is open counts, and all that comes.
     count(&before);
@@ -86,7 +86,7 @@ fn a_program_that_is_detached_is_attached_again_and_the_gap_is_told() {
         "mpc_connections{party_id=\"b\",protocol=\"test\"}",
         0.0,
     );
-    let told = agent.log().matches("somebody has detached").count();
+    let told = agent.log().matches("was detached").count();
     assert_eq!(
         (told, agent.series(GAPS)),
         (1, Some(1.0)),
@@ -206,13 +206,13 @@ fn pins_that_are_removed_are_put_back_and_nothing_is_lost() {
         back();
         agent.expect_moved(sum, 0);
     }
-    agent.wait_for("they are pinned again, and nothing is lost");
+    agent.wait_for("pinned again, nothing is lost");
     assert_eq!(agent.series(GAPS), Some(0.0));
 
     // The file system goes, and comes back empty.
     run(&format!("umount -l {}", files.0.0.display()));
     pinned("off");
-    agent.wait_for("is in no BPF file system any more");
+    agent.wait_for("is no longer in a BPF file system");
     let ready = agent.get("/-/ready");
     assert!(
         ready.contains("200 OK") && ready.contains("limited: counters end with the agent ("),
@@ -231,7 +231,7 @@ fn pins_that_are_removed_are_put_back_and_nothing_is_lost() {
     move_bytes(&a, &b, 100);
     sum += 100;
     let agent = Agent::start(&config);
-    agent.wait_for("going on with the counters under ");
+    agent.wait_for("resuming the counters under ");
     agent.expect_moved(sum, 0);
 }
 
@@ -289,14 +289,14 @@ fn the_tracepoint_counts_where_the_program_cannot_be_attached_again() {
     let path = cgroup.display();
     inside(&format!("umount -l {path}"));
     detach(&link(&files, "socket_events"));
-    agent.wait_for("the tracepoint counts instead");
+    agent.wait_for("the tracepoint replaces it");
     files.expect_tracepoint(true);
     agent.after_rounds(1);
     let seconds = agent.series(SECONDS);
     let ready = agent.get("/-/ready");
     assert!(
         ready.contains("200 OK")
-            && ready.contains("limited: round-trip times are sampled: somebody"),
+            && ready.contains("limited: round-trip times are sampled: the program"),
         "{ready}"
     );
     assert!(
@@ -316,7 +316,7 @@ fn the_tracepoint_counts_where_the_program_cannot_be_attached_again() {
     agent.wait_for("the program socket_events is attached again");
     agent.after_rounds(1);
     assert!(agent.get("/metrics").contains("{bytes=\"sock_ops+"));
-    assert!(!agent.get("/-/ready").contains("somebody has detached"));
+    assert!(!agent.get("/-/ready").contains("was detached"));
     let (a, b) = lab.connection();
     move_bytes(&a, &b, 100);
     drop((a, b));

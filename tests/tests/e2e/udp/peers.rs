@@ -107,7 +107,10 @@ fn strangers_are_unknown() {
         (unexpected("acceptor"), unexpected("initiator")),
         (Some(1.0), Some(0.0))
     );
-    agent.wait_for(&format!("the address is no party's address={}", lab.v6(1)));
+    agent.wait_for(&format!(
+        "the address is not configured address={}",
+        lab.v6(1)
+    ));
 }
 
 /// Without parties, each address on such a port is one.

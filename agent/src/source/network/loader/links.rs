@@ -1,5 +1,5 @@
-//! The links of one load of the programs: held as long as the agent runs, beside their pins. Whoever removes a pin
-//! detaches nothing, and whoever detaches one is noticed in the next round.
+//! The links of one load, held while the agent runs, beside their pins. Removing a pin detaches nothing, and the next
+//! round notices a detached link.
 
 use std::{
     fs::{self, File},
@@ -15,36 +15,37 @@ use agent_ebpf::program;
 use aya::{Ebpf, programs::Program};
 use aya_obj::generated::bpf_attach_type;
 
-use super::{
-    error::{Error, kernel_error},
-    pinned::Folder,
-};
 use crate::{
     privilege,
-    source::network::{cgroup::Cgroup, sys::link},
+    source::network::{
+        cgroup::Cgroup,
+        error::{BpfError, kernel_error},
+        pin::PinDirectory,
+        sys::link,
+    },
 };
 
-/// A file, whatever its name.
+/// A file's device and inode.
 pub(super) type FileId = (u64, u64);
 
-/// The file at a path; `None` where there is none, or nobody may look.
+/// The file at a path; `None` if there is none or it cannot be read.
 pub(super) fn file_at(path: &Path) -> Option<FileId> {
     let found = fs::symlink_metadata(path).ok()?;
     Some((found.dev(), found.ino()))
 }
 
-/// What attaches one program.
-pub(super) struct Held {
+/// The link that keeps a program attached.
+pub(super) struct ActiveLink {
     pub(super) program: &'static str,
     pub(super) link: OwnedFd,
-    /// The program's number in the kernel.
+    /// The kernel's number of the program.
     number: u32,
-    /// Where it is pinned.
+    /// The file of its pin.
     pub(super) pin: Option<FileId>,
 }
 
-impl Held {
-    /// Whether it attaches what it did. What cannot be asked has not changed.
+impl ActiveLink {
+    /// Whether the link still attaches the program. An unreadable link counts as unchanged.
     fn is_attached(&self) -> bool {
         link::state(self.link.as_fd()).map_or(true, |state| {
             state.program == self.number && (hook(self.program).is_none() || state.cgroup != 0)
@@ -52,7 +53,7 @@ impl Held {
     }
 }
 
-/// The hook of a cgroup; `None` of a tracing program, which knows its own.
+/// The program's cgroup hook; `None` for a tracing program, which knows its own target.
 fn hook(program: &str) -> Option<bpf_attach_type> {
     match program {
         program::SOCKET_EVENTS => Some(bpf_attach_type::BPF_CGROUP_SOCK_OPS),
@@ -62,29 +63,32 @@ fn hook(program: &str) -> Option<bpf_attach_type> {
     }
 }
 
-/// Every link of one load.
 pub(super) struct Links {
-    folder: Option<Folder>,
+    directory: Option<PinDirectory>,
     generation: u32,
-    /// What the programs of a cgroup are attached to.
+    /// The cgroup that programs attach to.
     cgroup: Option<PathBuf>,
-    pub(super) held: Vec<Held>,
-    /// Programs that should be attached and are not: somebody has detached them.
+    pub(super) active: Vec<ActiveLink>,
+    /// Programs that were detached and are not attached again.
     absent: Vec<&'static str>,
 }
 
 impl Links {
-    pub(super) fn new(folder: Option<Folder>, generation: u32, cgroup: Option<&Cgroup>) -> Self {
+    pub(super) fn new(
+        directory: Option<PinDirectory>,
+        generation: u32,
+        cgroup: Option<&Cgroup>,
+    ) -> Self {
         Self {
-            folder,
+            directory,
             generation,
             cgroup: cgroup.map(|it| it.path.clone()),
-            held: Vec::new(),
+            active: Vec::new(),
             absent: Vec::new(),
         }
     }
 
-    /// Attaches a program that is loaded, and pins the link where links are; if that fails, it is held all the same.
+    /// Attaches a loaded program and pins its link if links are pinned. A failed pin is not an error.
     pub(super) fn attach(&mut self, ebpf: &Ebpf, program: &'static str) -> io::Result<()> {
         let missing = || io::Error::from(io::ErrorKind::NotFound);
         let fd = ebpf.program(program).map(Program::fd).ok_or_else(missing)?;
@@ -92,7 +96,7 @@ impl Links {
         let link = match hook(program) {
             None => link::attach_tracing(fd.as_fd())?,
             Some(hook) => {
-                // By its path: a cgroup that was removed may be there again.
+                // By path: a removed cgroup may have been created again.
                 let cgroup = File::open(self.cgroup.as_ref().ok_or_else(missing)?)?;
                 privilege::with_net_admin(|| link::attach_cgroup(fd.as_fd(), cgroup.as_fd(), hook))?
             }
@@ -100,7 +104,7 @@ impl Links {
         let number = link::state(link.as_fd())?.program;
         let path = self.path(program);
         let pinned = path.filter(|path| link::pin(link.as_fd(), path).is_ok());
-        self.held.push(Held {
+        self.active.push(ActiveLink {
             program,
             link,
             number,
@@ -110,19 +114,19 @@ impl Links {
         Ok(())
     }
 
-    /// Detaches a program, if it is attached.
+    /// Detaches a program if it is attached.
     pub(super) fn remove(&mut self, program: &str) {
         self.absent.retain(|it| *it != program);
-        self.held.retain(|it| it.program != program);
+        self.active.retain(|it| it.program != program);
         if let Some(path) = self.path(program) {
             drop(fs::remove_file(path));
         }
     }
 
-    /// The programs that should be attached and are not. Of those that somebody has detached, nothing is left.
+    /// The programs that should be attached and are not. Forgets the links that were detached.
     pub(super) fn absent(&mut self) -> Vec<&'static str> {
         let lost: Vec<&'static str> = self
-            .held
+            .active
             .iter()
             .filter(|it| !it.is_attached())
             .map(|it| it.program)
@@ -134,19 +138,19 @@ impl Links {
         self.absent.clone()
     }
 
-    /// Detaches what other loads have left attached.
-    pub(super) fn remove_others(&self) -> Result<(), Error> {
+    /// Detaches the programs of other loads.
+    pub(super) fn remove_others(&self) -> Result<(), BpfError> {
         let removed = self
-            .folder
+            .directory
             .as_ref()
             .map(|it| it.remove_links(self.generation));
         let removed = removed.transpose().map(drop);
         removed.map_err(|error| kernel_error("remove pinned links", &error))
     }
 
-    /// Where a program's link is pinned.
+    /// The pin of a program's link.
     pub(super) fn path(&self, program: &str) -> Option<PathBuf> {
-        let folder = self.folder.as_ref()?;
-        Some(folder.link(self.generation, program))
+        let directory = self.directory.as_ref()?;
+        Some(directory.link(self.generation, program))
     }
 }

@@ -1,4 +1,4 @@
-//! Parts of the loaded object, by name and type.
+//! Parts of the loaded object by name and type.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
@@ -8,16 +8,16 @@ use aya::{
     programs::{Program, ProgramError},
 };
 
-use super::{
-    Iterator,
-    error::{Error, kernel_error, program_error},
+use crate::source::network::{
+    error::{BpfError, kernel_error, program_error},
+    sys::Iterator,
 };
 
 pub(super) fn typed<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>
 where
     &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {
-    // The object is embedded: a name that is not there is the same mistake as one of another type.
+    // The object is embedded: a missing name and a wrong type are the same bug.
     ebpf.program_mut(name)
         .ok_or(ProgramError::UnexpectedProgramType)?
         .try_into()
@@ -27,7 +27,7 @@ pub(super) fn iterator(
     ebpf: &Ebpf,
     name: &'static str,
     map: Option<BorrowedFd<'_>>,
-) -> Result<Iterator, Error> {
+) -> Result<Iterator, BpfError> {
     const ACTION: &str = "attach the BPF iterators";
     let program = ebpf
         .program(name)
@@ -38,14 +38,14 @@ pub(super) fn iterator(
     Iterator::attach(fd.as_fd(), map).map_err(|error| kernel_error(ACTION, &error))
 }
 
-pub(super) fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, Error> {
+pub(super) fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, BpfError> {
     let map = ebpf
         .take_map(name)
-        .ok_or_else(|| Error::Kernel("find a BPF map", name.to_owned()))?;
+        .ok_or_else(|| BpfError::Kernel("find a BPF map", name.to_owned()))?;
     RingBuf::try_from(map).map_err(|error| kernel_error("map a BPF ring into memory", &error))
 }
 
-pub(super) fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, Error> {
+pub(super) fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, BpfError> {
     let data: Option<&MapData> = match ebpf.map(name) {
         Some(
             Map::Array(data)
@@ -58,10 +58,10 @@ pub(super) fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedF
         _ => None,
     };
     data.map(|data| data.fd().as_fd())
-        .ok_or_else(|| Error::Kernel("find a BPF map", name.to_owned()))
+        .ok_or_else(|| BpfError::Kernel("find a BPF map", name.to_owned()))
 }
 
-/// Closes what only the programs use, once all are loaded: descriptors can be scarce.
+/// Closes the maps that only the programs use, once all programs are loaded: file descriptors can be scarce.
 pub(super) fn close_unused(ebpf: &mut Ebpf, log: bool) {
     let unused = |name: &str| {
         name.starts_with('.')

@@ -22,81 +22,81 @@ use std::{
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_link_info};
 
-use super::{bpf, bpf_fd, empty_attr, length_of};
+use super::call::{bpf, bpf_fd, empty_attr, length_of};
 
 const INFO_LENGTH: u32 = length_of::<bpf_link_info>();
 
 /// Attaches a tracing program, to what it was loaded for. `BPF_RAW_TRACEPOINT_OPEN` without a name, Linux 5.5.
-pub(in super::super) fn attach_tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(crate) fn attach_tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attr = empty_attr();
     attr.raw_tracepoint.prog_fd = program.as_raw_fd().cast_unsigned();
-    // SAFETY: no pointers: the name is null.
+    // SAFETY: `raw_tracepoint` holds one pointer, the name, which is null; the command returns a new descriptor.
     unsafe { bpf_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr) }
 }
 
-/// Attaches a program to a cgroup, beside those that are. `BPF_LINK_CREATE`, Linux 5.7.
-pub(in super::super) fn attach_cgroup(
+/// Attaches a program to a cgroup, beside those already there. `BPF_LINK_CREATE`, Linux 5.7.
+pub(crate) fn attach_cgroup(
     program: BorrowedFd<'_>,
     cgroup: BorrowedFd<'_>,
     hook: bpf_attach_type,
 ) -> io::Result<OwnedFd> {
     let mut attr = empty_attr();
-    // SAFETY: the member that the command reads.
+    // SAFETY: `BPF_LINK_CREATE` reads this member, and any bytes are valid integers.
     let create = unsafe { &mut attr.link_create };
     create.__bindgen_anon_1.prog_fd = program.as_raw_fd().cast_unsigned();
     create.__bindgen_anon_2.target_fd = cgroup.as_raw_fd().cast_unsigned();
     create.attach_type = hook as u32;
-    // SAFETY: no pointers.
+    // SAFETY: `link_create` holds no pointers here, and the command returns a new descriptor.
     unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
 }
 
-/// What the kernel says of a link.
+/// A link's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct State {
-    /// The program that it attaches.
-    pub(in super::super) program: u32,
-    /// Of a cgroup's link, its cgroup; 0: it is detached. Of others it means nothing.
-    pub(in super::super) cgroup: u64,
+pub(crate) struct State {
+    /// The number of the attached program.
+    pub(crate) program: u32,
+    /// A cgroup link's cgroup; 0 if detached. Meaningless for other links.
+    pub(crate) cgroup: u64,
 }
 
 /// `BPF_OBJ_GET_INFO_BY_FD` of a link, Linux 5.8.
-pub(in super::super) fn state(link: BorrowedFd<'_>) -> io::Result<State> {
-    // SAFETY: integers; all zero is valid and asks for no names.
+pub(crate) fn state(link: BorrowedFd<'_>) -> io::Result<State> {
+    // SAFETY: `bpf_link_info` is integers, so all zeroes are valid; null pointers in it ask for no names.
     let mut info: bpf_link_info = unsafe { mem::zeroed() };
     let mut attr = empty_attr();
-    // SAFETY: the member that the command reads.
+    // SAFETY: `BPF_OBJ_GET_INFO_BY_FD` reads this member, and any bytes are valid integers.
     let query = unsafe { &mut attr.info };
     query.bpf_fd = link.as_raw_fd().cast_unsigned();
     query.info = std::ptr::from_mut(&mut info).addr() as u64;
     query.info_len = INFO_LENGTH;
-    // SAFETY: `info` is as long as said and outlives the call.
+    // SAFETY: `info` has `info_len` bytes and outlives the call.
     unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
     Ok(State {
         program: info.prog_id,
-        // SAFETY: integers, which were all set before.
+        // SAFETY: all bytes of `info` were initialised above, and any bytes are valid integers.
         cgroup: unsafe { info.__bindgen_anon_1.cgroup.cgroup_id },
     })
 }
 
 /// Pins a link or a map. `BPF_OBJ_PIN`, Linux 4.4.
-pub(in super::super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+pub(crate) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut attr = empty_attr();
-    // SAFETY: the member that the command reads.
+    // SAFETY: `BPF_OBJ_PIN` reads this member, and any bytes are valid integers.
     let place = unsafe { &mut attr.__bindgen_anon_4 };
     place.pathname = path.as_ptr().addr() as u64;
     place.bpf_fd = object.as_raw_fd().cast_unsigned();
-    // SAFETY: the path outlives the call.
+    // SAFETY: `pathname` points to `path`, which ends in a zero and outlives the call.
     unsafe { bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr) }.map(drop)
 }
 
-/// What is pinned there. `BPF_OBJ_GET`, Linux 4.4.
-pub(in super::super) fn open(path: &Path) -> io::Result<OwnedFd> {
+/// Opens a pinned object. `BPF_OBJ_GET`, Linux 4.4.
+pub(crate) fn open(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut attr = empty_attr();
-    // SAFETY: the member that the command reads.
+    // SAFETY: `BPF_OBJ_GET` reads this member, and any bytes are valid integers.
     let place = unsafe { &mut attr.__bindgen_anon_4 };
     place.pathname = path.as_ptr().addr() as u64;
-    // SAFETY: the path outlives the call.
+    // SAFETY: `pathname` points to `path`, which outlives the call; the command returns a new descriptor.
     unsafe { bpf_fd(bpf_cmd::BPF_OBJ_GET, &mut attr) }
 }

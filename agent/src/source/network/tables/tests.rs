@@ -1,7 +1,12 @@
 //! Of `tables`.
 
-use super::{super::address::words, *};
-use crate::config::{Endpoint as Place, tests::minimal};
+use agent_ebpf::protocol;
+
+use super::{
+    super::{address::words, slot_names::SlotNames},
+    *,
+};
+use crate::config::{Endpoint as Place, Party, tests::minimal};
 
 /// One protocol, room for eight, and "other".
 const STRIDE: u32 = 10;
@@ -11,8 +16,8 @@ fn tables(config: &Config) -> Tables {
     Tables::new(config, &Resolved::new(), &Layout::new(config))
 }
 
-fn names(config: &Config) -> Names {
-    Names::new(config, &Layout::new(config), true)
+fn names(config: &Config) -> SlotNames {
+    SlotNames::new(config, &Layout::new(config), true)
 }
 
 fn party(id: &str, endpoints: &[(&str, Option<u16>)]) -> Party {
@@ -58,7 +63,7 @@ fn an_address_is_shared_where_several_parties_have_it() {
     assert_eq!(exactness(vec![a(Some(1)), apart]), endpoints::EXACT);
     let shared = party("b", &[("10.0.0.1/32", Some(2))]);
     assert_eq!(exactness(vec![a(Some(1)), shared]), endpoints::SHARED);
-    // Where it does not resolve yet, it may.
+    // A name may still resolve to a shared address.
     let named = party("c", &[("c.test", Some(1))]);
     assert_eq!(exactness(vec![named]), endpoints::EXACT);
 }
@@ -107,7 +112,7 @@ fn an_address_known_by_its_ports_tells_whose_an_accepted_connection_is_or_that_i
     let names = names(&config);
     let shared = block::other(STRIDE) + protocol::FIRST;
     assert!(pairs(&names).contains(&(shared, "other", "test")));
-    assert!(names.seldom(shared));
+    assert!(names.is_hidden_while_zero(shared));
 }
 
 #[test]
@@ -129,7 +134,7 @@ fn a_host_name_stands_for_all_its_addresses_once_it_resolves() {
     );
 }
 
-fn pairs(names: &Names) -> Vec<(u32, &str, &str)> {
+fn pairs(names: &SlotNames) -> Vec<(u32, &str, &str)> {
     names
         .slots
         .iter()
@@ -151,7 +156,7 @@ fn every_slot_of_the_configuration_has_its_pair() {
             (FIRST + 1, "1", "test"),
         ]
     );
-    assert!(names.seldom(FIRST) && !names.seldom(FIRST + 1));
+    assert!(names.is_hidden_while_zero(FIRST) && !names.is_hidden_while_zero(FIRST + 1));
 }
 
 #[test]
@@ -159,11 +164,11 @@ fn what_comes_later_has_names_of_its_own_and_what_goes_keeps_its() {
     let mut config = minimal();
     config.parties = vec![party("1", &[("10.0.0.2/32", None)])];
     let mut layout = Layout::new(&config);
-    let mut names = Names::new(&config, &layout, true);
+    let mut names = SlotNames::new(&config, &layout, true);
     config.parties[0].id = "2".to_owned();
     config.protocols[0].name = "new".to_owned();
-    layout.take_in(&config).unwrap();
-    names.take_in(&config, &layout);
+    layout.extend(&config).unwrap();
+    names.extend(&config, &layout);
     let second = FIRST + STRIDE;
     let expected = [
         (0, "unknown", "other"),
@@ -180,11 +185,11 @@ fn what_comes_later_has_names_of_its_own_and_what_goes_keeps_its() {
     assert_eq!(tables.ports, [(7000, 2), (7001, 2)]);
 
     config.parties.clear();
-    names.take_in(&config, &layout);
-    names.learn(&[(address("10.0.0.2"), FIRST + 9 * STRIDE)]);
+    names.extend(&config, &layout);
+    names.add_automatic(&[(address("10.0.0.2"), FIRST + 9 * STRIDE)]);
     let later = names.slots.len();
     config.protocols[0].name = "test".to_owned();
-    names.take_in(&config, &layout);
+    names.extend(&config, &layout);
     assert_eq!(
         names.slots.len(),
         later + 2,
@@ -196,7 +201,7 @@ fn what_comes_later_has_names_of_its_own_and_what_goes_keeps_its() {
 fn without_parties_the_kernel_makes_them() {
     let layout = Layout::new(&minimal());
     let tables = tables(&minimal());
-    let first_auto = layout.party_room;
+    let first_auto = layout.party_capacity;
     assert_eq!(
         (tables.first_auto, tables.auto_limit),
         (first_auto, first_auto + 64)
@@ -206,10 +211,10 @@ fn without_parties_the_kernel_makes_them() {
         pairs(&names),
         [(STRIDE, "other", "other"), (STRIDE + 1, "other", "test")]
     );
-    assert!(!names.seldom(STRIDE + 1));
+    assert!(!names.is_hidden_while_zero(STRIDE + 1));
     let block = FIRST + first_auto * STRIDE;
-    names.learn(&[(address("10.0.0.2"), block)]);
-    names.learn(&[
+    names.add_automatic(&[(address("10.0.0.2"), block)]);
+    names.add_automatic(&[
         (address("2001:db8::1"), block + STRIDE),
         (address("10.0.0.2"), block),
     ]);

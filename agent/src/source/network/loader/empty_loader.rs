@@ -1,21 +1,21 @@
-//! A loader of aya that has not read the kernel's BTF. aya 0.14 does so wherever one is made, also when it is then
-//! given another: 40 MB, for nothing, at the start of an agent that takes 10 (aya's issue 1172, mended in 0.15, which
-//! asks for Rust 1.98). Its error is taken for "there is none", so a loader is made on a thread that may open nothing.
+//! An aya loader that has not read the kernel's BTF. aya 0.14 reads it in every `EbpfLoader::new`, even if it is
+//! replaced afterwards: 40 MB for nothing, in an agent that takes 10 (aya issue 1172, fixed in 0.15, which needs Rust
+//! 1.98). aya treats an error as "no BTF", so the loader is made on a thread that cannot open files.
 
 use std::{io, thread};
 
 use aya::EbpfLoader;
 
-/// `struct seccomp_data` begins with the number of the system call.
+/// Offset of the system call's number in `struct seccomp_data`.
 const NUMBER: u32 = 0;
 
-/// Room for what making a loader calls; the usual stack is 2 MiB.
+/// Stack of the thread that makes a loader; the default is 2 MiB.
 const STACK: usize = 128 << 10;
 
-/// An empty loader. Where the kernel has no seccomp filters, it has taken the memory meanwhile.
+/// An empty loader. On a kernel without seccomp filters, aya reads the BTF after all.
 pub(super) fn loader() -> EbpfLoader<'static> {
     let without_files = || {
-        // Without it, all is right but for the memory.
+        // A failure costs memory and nothing else.
         drop(open_nothing());
         EbpfLoader::new()
     };
@@ -26,7 +26,7 @@ pub(super) fn loader() -> EbpfLoader<'static> {
     made.unwrap_or_default()
 }
 
-/// From now on until it ends, this thread is refused every file. Linux 3.5.
+/// Denies this thread every `openat` until it ends. Linux 3.5.
 fn open_nothing() -> io::Result<()> {
     let statement = |code: u32, k: u32| libc::sock_filter {
         code: u16::try_from(code).unwrap_or(u16::MAX),
@@ -49,12 +49,12 @@ fn open_nothing() -> io::Result<()> {
         len: 4,
         filter: filter.as_mut_ptr(),
     };
-    // SAFETY: integers only. A filter may be set only by who gains no privileges any more.
+    // SAFETY: this prctl takes integers only. A thread must set it before it may install a filter.
     let kept = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     if kept != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the filter is as long as said, and outlives the call, which copies it.
+    // SAFETY: `program` points to the four statements of `filter`; both outlive the call, which copies them.
     let set = unsafe {
         libc::prctl(
             libc::PR_SET_SECCOMP,
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         drop(loader());
         assert!(std::fs::read("/proc/self/stat").is_ok());
-        // Its own default shows whether it has read the BTF: it then has a million characters more to tell.
+        // The debug form shows whether the BTF was read: it would be a million characters longer.
         assert!(format!("{:?}", loader()).starts_with("EbpfLoader { btf: None,"));
     }
 }

@@ -1,4 +1,4 @@
-//! Two ways to the same end, by what the kernel has: how open accounts are found, and how messages are counted.
+//! Alternative hooks: which iterators find open accounts, and which hooks count messages, depends on the kernel.
 
 use std::io;
 
@@ -9,54 +9,57 @@ use aya::{
 };
 
 use super::{
-    Error, Iterator, Links,
-    error::program_error,
+    links::Links,
     object::{iterator, map_fd, typed},
 };
+use crate::source::network::{
+    error::{BpfError, program_error},
+    sys::Iterator,
+};
 
-/// What finds open accounts. `Accounts` is complete and cheaper; `Files` is for kernels that refuse it, or on which it
-/// could crash the machine.
+/// What finds open accounts. `SocketStorage` is complete and cheaper. `TaskFile` is for kernels that refuse it or that
+/// it could crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Walk {
-    /// `iter/bpf_sk_storage_map`: all there are.
-    Accounts,
-    /// `iter/task_file`: those whose sockets processes hold.
-    Files,
+pub(super) enum AccountIterators {
+    /// `iter/bpf_sk_storage_map`: every account.
+    SocketStorage,
+    /// `iter/task_file`: accounts of sockets that a process holds.
+    TaskFile,
 }
 
-impl Walk {
-    /// What settles, and what reclassifies.
+impl AccountIterators {
+    /// The programs that settle and reclassify.
     fn programs(self) -> [&'static str; 2] {
         match self {
-            Self::Accounts => [program::SETTLE, program::RECLASSIFY],
-            Self::Files => [program::SETTLE_BY_FILE, program::RECLASSIFY_BY_FILE],
+            Self::SocketStorage => [program::SETTLE, program::RECLASSIFY],
+            Self::TaskFile => [program::SETTLE_BY_FILE, program::RECLASSIFY_BY_FILE],
         }
     }
 
-    /// The kernel's name for it.
+    /// The kernel's name of the iterator.
     fn iterator(self) -> &'static str {
         match self {
-            Self::Accounts => "bpf_sk_storage_map",
-            Self::Files => "task_file",
+            Self::SocketStorage => "bpf_sk_storage_map",
+            Self::TaskFile => "task_file",
         }
     }
 
-    /// Loads the programs of the better way that this kernel offers; and why it is not the best, where it is not.
+    /// Loads the best programs that this kernel accepts, and says why they are not `SocketStorage`.
     pub(super) fn choose(
         ebpf: &mut Ebpf,
         btf: &Btf,
         storage_iterators: bool,
-    ) -> Result<(Self, Option<Error>), ProgramError> {
+    ) -> Result<(Self, Option<BpfError>), ProgramError> {
         let error = if storage_iterators {
-            match Self::Accounts.load(ebpf, btf) {
-                Ok(()) => return Ok((Self::Accounts, None)),
+            match Self::SocketStorage.load(ebpf, btf) {
+                Ok(()) => return Ok((Self::SocketStorage, None)),
                 Err(error) => program_error("load the iterators over socket storage", &error),
             }
         } else {
-            Error::Unsafe("an iterator over socket storage could crash this kernel")
+            BpfError::UnsafeDirectory("an iterator over socket storage could crash this kernel")
         };
-        Self::Files.load(ebpf, btf)?;
-        Ok((Self::Files, Some(error)))
+        Self::TaskFile.load(ebpf, btf)?;
+        Ok((Self::TaskFile, Some(error)))
     }
 
     fn load(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
@@ -65,10 +68,10 @@ impl Walk {
             .try_for_each(|name| typed::<Iter>(ebpf, name)?.load(self.iterator(), btf))
     }
 
-    pub(super) fn attach(self, ebpf: &Ebpf) -> Result<[Iterator; 2], Error> {
+    pub(super) fn attach(self, ebpf: &Ebpf) -> Result<[Iterator; 2], BpfError> {
         let map = match self {
-            Self::Accounts => Some(map_fd(ebpf, map::SOCKETS)?),
-            Self::Files => None,
+            Self::SocketStorage => Some(map_fd(ebpf, map::SOCKETS)?),
+            Self::TaskFile => None,
         };
         let [settle, reclassify] = self.programs();
         Ok([
@@ -78,20 +81,20 @@ impl Walk {
     }
 }
 
-/// The functions of TCP at whose exits messages are counted.
+/// The TCP functions whose exits count messages.
 pub(super) const EXITS: [&str; 2] = ["tcp_sendmsg", "tcp_recvmsg"];
 
-/// By which hooks messages are counted.
+/// Which hooks count messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum MessageHooks {
-    /// The tracepoints of sockets.
+pub(crate) enum MessageHooks {
+    /// The socket tracepoints.
     Tracepoints,
     /// The exits of TCP's functions.
     Exits,
 }
 
 impl MessageHooks {
-    /// The programs, and what each is attached to.
+    /// The programs and their hooks.
     fn programs(self) -> [(&'static str, &'static str); 2] {
         match self {
             Self::Tracepoints => [
@@ -105,8 +108,8 @@ impl MessageHooks {
         }
     }
 
-    /// The first hook's name.
-    pub(in super::super) fn name(self) -> &'static str {
+    /// The first hook.
+    pub(crate) fn name(self) -> &'static str {
         self.programs()[0].1
     }
 

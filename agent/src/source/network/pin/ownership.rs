@@ -1,38 +1,37 @@
-//! Which files of a directory of pinned things an agent has made. Nothing else is ever removed or taken over: a name is
-//! not enough, the kernel has to say of the object behind it that it is what the name says.
+//! Which files of a pin directory an agent made. Nothing else is ever removed or reused. A name is not enough: the
+//! kernel must confirm that the object is what the name says.
 
 use std::{fs, io, path::Path};
 
 use agent_ebpf::{map, pinned, program};
 use aya::maps::{Array, Map, MapData};
 
-use super::pinned::{NAMES, STATE, State, TRIAL};
-use crate::source::network::{
-    pin::is_bpf,
-    sys::{self, Object},
+use super::{
+    format::{NAMES, STATE, State, TRIAL},
+    path::is_bpf,
 };
+use crate::source::network::sys::{self, Object};
 
-/// What a name that an agent gives stands for.
+/// What a file's name stands for.
 enum Expected<'a> {
-    /// Its state: one value of 64-bit numbers.
+    /// The state: one value of 64-bit words.
     State,
     /// The names of parties and protocols.
     Names,
-    /// What was pinned to see whether that can be done.
+    /// The object of [`super::directory::PinDirectory::check_writable`].
     Trial,
     /// The map of this name.
     Map(&'a str),
-    /// A link.
     Link,
 }
 
-/// What this version means by a name; `None`: it gives no such name.
-fn known(name: &str) -> Option<Expected<'_>> {
+/// What this version means by a name; `None` if it does not use the name.
+fn of_this_version(name: &str) -> Option<Expected<'_>> {
     let maps = || {
         let all = pinned::MAPS.iter().chain(&pinned::UDP_MAPS);
         all.chain(&pinned::RECORD_MAPS)
     };
-    match another(name)? {
+    match of_any_version(name)? {
         Expected::Map(map) if !maps().any(|it| *it == map) => None,
         Expected::Link => {
             let program = name.splitn(3, '-').nth(2)?;
@@ -42,8 +41,8 @@ fn known(name: &str) -> Option<Expected<'_>> {
     }
 }
 
-/// What some version may mean by it.
-fn another(name: &str) -> Option<Expected<'_>> {
+/// What any version may mean by it.
+fn of_any_version(name: &str) -> Option<Expected<'_>> {
     let all = |text: &str, allowed: fn(&u8) -> bool| {
         let fits = |byte: u8| allowed(&byte) || byte.is_ascii_digit() || byte == b'_';
         !text.is_empty() && text.bytes().all(fits)
@@ -64,18 +63,17 @@ fn another(name: &str) -> Option<Expected<'_>> {
     (is_number && all(program, u8::is_ascii_lowercase)).then_some(Expected::Link)
 }
 
-/// What is in a directory.
+/// The files of a directory.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    /// What agents have made.
+    /// Made by an agent.
     pub(super) ours: Vec<String>,
-    /// What has a name that this version gives, and is something else.
-    pub(super) in_the_way: Vec<String>,
-    /// Everything else.
+    /// Something else under a name that this version uses.
+    pub(super) conflicts: Vec<String>,
     pub(super) others: Vec<String>,
 }
 
-/// Looks at everything in a directory.
+/// Sorts every file of a directory.
 pub(super) fn contents(directory: &Path) -> io::Result<Contents> {
     let of_another = is_of_another_version(directory);
     let mut contents = Contents::default();
@@ -87,10 +85,10 @@ pub(super) fn contents(directory: &Path) -> io::Result<Contents> {
             continue;
         };
         let path = directory.join(name);
-        match known(name) {
+        match of_this_version(name) {
             Some(expected) if is(&path, &expected)? => contents.ours.push(shown),
-            Some(_) => contents.in_the_way.push(shown),
-            None => match another(name).filter(|_| of_another) {
+            Some(_) => contents.conflicts.push(shown),
+            None => match of_any_version(name).filter(|_| of_another) {
                 Some(expected) if is(&path, &expected)? => contents.ours.push(shown),
                 _ => contents.others.push(shown),
             },
@@ -99,12 +97,13 @@ pub(super) fn contents(directory: &Path) -> io::Result<Contents> {
     Ok(contents)
 }
 
-/// Whether an agent of this version has made that file.
+/// Whether an agent of this version made the file.
 pub(super) fn is_ours(directory: &Path, name: &str) -> bool {
-    known(name).is_some_and(|expected| is(&directory.join(name), &expected).unwrap_or(false))
+    of_this_version(name)
+        .is_some_and(|expected| is(&directory.join(name), &expected).unwrap_or(false))
 }
 
-/// Whether what agents have left there is of a version that may give other names.
+/// Whether an agent of another version, which may use other names, left this directory.
 fn is_of_another_version(directory: &Path) -> bool {
     let control = format!("map-{}", map::CONTROL);
     if !is_ours(directory, STATE) || !is_ours(directory, &control) {
@@ -119,7 +118,7 @@ fn is_of_another_version(directory: &Path) -> bool {
 }
 
 fn is(path: &Path, expected: &Expected<'_>) -> io::Result<bool> {
-    // What is a link or a directory, or in another file system, is no object of the kernel's.
+    // A symbolic link, a directory or a file of another file system is not a BPF object.
     if !fs::symlink_metadata(path)?.is_file() || !is_bpf(path) {
         return Ok(false);
     }
@@ -151,9 +150,9 @@ fn is(path: &Path, expected: &Expected<'_>) -> io::Result<bool> {
         (Expected::Map(name), Object::Map { .. }) => {
             let map = MapData::from_pin(path).map_err(io::Error::other)?;
             let info = map.info().map_err(io::Error::other)?;
-            // The kernel keeps 15 bytes.
-            let kept = name.get(..15).unwrap_or(name);
-            info.name_as_str() == Some(kept)
+            // The kernel keeps 15 bytes of a name.
+            let found = name.get(..15).unwrap_or(name);
+            info.name_as_str() == Some(found)
         }
         _ => false,
     })
@@ -175,10 +174,16 @@ mod tests {
             "link-1-set_state",
             "link-4294967295-datagrams_refused_at_exit",
         ] {
-            assert!(known(name).is_some() && another(name).is_some(), "{name}");
+            assert!(
+                of_this_version(name).is_some() && of_any_version(name).is_some(),
+                "{name}"
+            );
         }
         for name in ["map-OTHER", "link-1-other", "link-0-later"] {
-            assert!(known(name).is_none() && another(name).is_some(), "{name}");
+            assert!(
+                of_this_version(name).is_none() && of_any_version(name).is_some(),
+                "{name}"
+            );
         }
         for name in [
             "",
@@ -197,7 +202,7 @@ mod tests {
             "state2",
             "counters",
         ] {
-            assert!(another(name).is_none(), "{name}");
+            assert!(of_any_version(name).is_none(), "{name}");
         }
     }
 
@@ -213,15 +218,12 @@ mod tests {
         fs::remove_dir_all(&place).unwrap();
         let Contents {
             ours,
-            mut in_the_way,
+            mut conflicts,
             others,
         } = found.unwrap();
-        in_the_way.sort();
+        conflicts.sort();
         assert_eq!(ours, [""; 0]);
-        assert_eq!(
-            in_the_way,
-            ["link-1-sent", "map-COUNTERS", "names", "state"]
-        );
+        assert_eq!(conflicts, ["link-1-sent", "map-COUNTERS", "names", "state"]);
         assert_eq!(others, ["map-OTHER"]);
     }
 }

@@ -1,4 +1,4 @@
-//! From one load of the programs to the next, while both are attached.
+//! Hands over from one load of the programs to the next while both are attached.
 
 use std::mem::offset_of;
 
@@ -7,20 +7,22 @@ use agent_ebpf::{
     handover::{self, Phase},
 };
 
-use super::{Mapped, Tables};
-use crate::source::network::sys::wait_for_programs;
+use crate::source::network::{
+    sys::{Mapped, wait_for_programs},
+    tables::Tables,
+};
 
-/// The state that the programs share, also those of the agent before this one while both are attached. What the ones
-/// look up in their tables the others may not have in theirs; no connection may be taken for a stranger's meanwhile.
-pub(super) struct Shared<'a>(pub(super) &'a Mapped<Control>);
+/// The state that all attached programs share, also those of an earlier agent. Their tables differ; a connection must
+/// not become unexpected because of that.
+pub(super) struct Handover<'a>(pub(super) &'a Mapped<Control>);
 
-impl Shared<'_> {
+impl Handover<'_> {
     fn now(&self) -> Control {
         self.0.read(0).unwrap_or_default()
     }
 
-    /// Before anything is attached: what either of them wants. `events_will_see_all`: of `socket_events`, once it is
-    /// attached. Returns whether it did before.
+    /// Before attaching: allows what either load wants. `events_will_see_all` says it of `socket_events` once attached.
+    /// Returns whether `socket_events` saw every socket before.
     pub(super) fn widen(&self, tables: &Tables, events_will_see_all: bool) -> bool {
         let Control {
             endpoints,
@@ -38,8 +40,8 @@ impl Shared<'_> {
         before == events::ALL
     }
 
-    /// Once everything is attached: from here on the new ones count.
-    pub(super) fn hand_over(&self, generation: u32, events_see_all: bool) {
+    /// After attaching: from here on the new load counts.
+    pub(super) fn run(&self, generation: u32, events_see_all: bool) {
         if !events_see_all {
             self.0.store(offset_of!(Control, events), events::NOT_ALL);
         }
@@ -56,7 +58,7 @@ impl Shared<'_> {
         self.0.store(offset_of!(Control, handover), word);
     }
 
-    /// Once the old ones are detached: what the new ones want.
+    /// After detaching the old load: only what the new one wants.
     pub(super) fn narrow(&self, tables: &Tables, events_see_all: bool) {
         let words = [
             (offset_of!(Control, endpoints), tables.exactness),

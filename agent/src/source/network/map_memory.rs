@@ -1,11 +1,11 @@
-//! How much memory the kernel's tables take, by the configuration.
+//! How much memory the kernel side's maps take.
 
 use agent_ebpf::{Counters, Histogram, RECORD_BYTES};
 
 use super::layout::Layout;
 use crate::config::Config;
 
-/// What the maps of a configuration take, beside what the agent has itself. Unit: bytes.
+/// Memory of a configuration's maps, beside the agent's own. Unit: bytes.
 pub fn map_bytes(config: &Config) -> u64 {
     let layout = Layout::new(config);
     let slot = size_of::<Counters>() as u64;

@@ -1,5 +1,5 @@
-//! Which party this machine is, by its own addresses. Only a hint: behind a NAT, or in another network namespace, a party
-//! has other addresses than those that are seen here.
+//! Which party this machine is, by its addresses. A hint only: behind NAT, or in another network namespace, a party has
+//! other addresses.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -8,7 +8,7 @@ use nix::ifaddrs::getifaddrs;
 use super::tables::Resolved;
 use crate::config::{Config, Endpoint, Host, Party};
 
-/// The addresses of this network namespace, without those of loopback, which every machine has.
+/// This network namespace's addresses, except loopback, which every machine has.
 pub(super) fn addresses() -> BTreeSet<IpAddr> {
     let Ok(interfaces) = getifaddrs() else {
         return BTreeSet::new();
@@ -23,8 +23,12 @@ pub(super) fn addresses() -> BTreeSet<IpAddr> {
         .collect()
 }
 
-/// What does not fit together, a line each.
-pub(super) fn remarks(config: &Config, resolved: &Resolved, own: &BTreeSet<IpAddr>) -> Vec<String> {
+/// Contradictions between the configuration and the addresses, one line each.
+pub(super) fn warnings(
+    config: &Config,
+    resolved: &Resolved,
+    own: &BTreeSet<IpAddr>,
+) -> Vec<String> {
     let mut lines = vec![];
     let named = config.party_id.as_deref();
     let mut here = config
@@ -64,7 +68,7 @@ pub(super) fn remarks(config: &Config, resolved: &Resolved, own: &BTreeSet<IpAdd
     lines
 }
 
-/// Whether it has addresses, and none of them is here.
+/// Whether its addresses are known and none of them is local.
 fn is_elsewhere(party: &Party, resolved: &Resolved, own: &BTreeSet<IpAddr>) -> bool {
     let is_known = |it: &Endpoint| match &it.host {
         Host::Prefix(net) => !net.addr().is_loopback(),
@@ -90,15 +94,15 @@ mod tests {
     use super::*;
     use crate::config::{HostEnv, Options, read};
 
-    fn told(text: &str) -> Vec<String> {
-        let host = HostEnv {
+    fn warnings_of(text: &str) -> Vec<String> {
+        let around = HostEnv {
             node_name: None,
             host_name: None,
         };
-        let config = read("f", text, &Options::default(), &host).unwrap();
+        let config = read("f", text, &Options::default(), &around).unwrap();
         let resolved = Resolved::from([("h".to_owned(), vec!["10.0.0.1".parse().unwrap()])]);
         let own = BTreeSet::from(["10.0.0.1".parse().unwrap(), "fe80::1".parse().unwrap()]);
-        remarks(&config, &resolved, &own)
+        warnings(&config, &resolved, &own)
     }
 
     fn party(id: &str, endpoint: &str) -> String {
@@ -106,30 +110,34 @@ mod tests {
     }
 
     #[test]
-    fn another_nodes_configuration_is_told() {
+    fn another_nodes_configuration_is_reported() {
         let file = |own: &str, first: &str| {
             let own = format!("party_id = \"{own}\"\n");
             own + &party("a", first) + &party("b", "10.0.0.2")
         };
         for first in ["10.0.0.1", "h", "10.0.0.0/31", "10.0.0.1:7", "h:7"] {
-            assert_eq!(told(&file("a", first)), <[&str; 0]>::default(), "{first}");
+            assert_eq!(
+                warnings_of(&file("a", first)),
+                <[&str; 0]>::default(),
+                "{first}"
+            );
         }
-        let lines = told(&file("b", "10.0.0.1"));
+        let lines = warnings_of(&file("b", "10.0.0.1"));
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("party_id is \"b\", and no address of party \"b\" is"));
         assert!(lines[1].starts_with("party \"a\" is at 10.0.0.1, which is this machine's own"));
-        // A name that does not resolve says nothing; nor does a party that is not listed.
-        assert_eq!(told(&file("a", "i")), <[&str; 0]>::default());
-        assert_eq!(told(&file("c", "10.0.0.3")), <[&str; 0]>::default());
+        // An unresolved name says nothing, nor does an unlisted party.
+        assert_eq!(warnings_of(&file("a", "i")), <[&str; 0]>::default());
+        assert_eq!(warnings_of(&file("c", "10.0.0.3")), <[&str; 0]>::default());
     }
 
     #[test]
     fn parties_of_one_machine_have_ports() {
-        assert_eq!(told(&party("a", "10.0.0.1")).len(), 1);
-        assert_eq!(told(&party("a", "h")).len(), 1);
+        assert_eq!(warnings_of(&party("a", "10.0.0.1")).len(), 1);
+        assert_eq!(warnings_of(&party("a", "h")).len(), 1);
         for endpoint in ["10.0.0.1:7", "10.0.0.0/24", "127.0.0.1"] {
             assert_eq!(
-                told(&party("a", endpoint)),
+                warnings_of(&party("a", endpoint)),
                 <[&str; 0]>::default(),
                 "{endpoint}"
             );
