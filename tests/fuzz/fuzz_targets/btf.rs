@@ -6,7 +6,7 @@
 use agent_ebpf::Offsets;
 use arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use partymeter::source::network::btf::{self, TargetKind, AttachTargets, Kernel};
+use partymeter::source::network::btf::{self, AttachTargets, Kernel, TargetKind};
 use partymeter_fuzz::{assert_plain, bounded, prepare};
 
 fuzz_target!(init: prepare(), |data: &[u8]| {
@@ -44,7 +44,11 @@ fn check(raw: &[u8]) {
     let Ok(hooks) = AttachTargets::find(raw, &functions) else {
         return;
     };
-    let all = [TargetKind::Iterator, TargetKind::Tracepoint, TargetKind::Function];
+    let all = [
+        TargetKind::Iterator,
+        TargetKind::Tracepoint,
+        TargetKind::Function,
+    ];
     let own = hooks.only(&all).expect("what is short stays short");
     let again = AttachTargets::find(&own, &functions).expect("what is written can be read");
     assert_eq!(again.only(&all), Ok(own), "hooks keep their numbers");
@@ -190,7 +194,7 @@ fn built(u: &mut Unstructured<'_>, noise: bool) -> Result<(Vec<u8>, Kernel)> {
     ];
     let tcp = b.structure(u, "tcp_sock", &fields)?;
     let rack = b.structure(u, "tcp_rack", &["rtt_us", "mstamp"])?;
-    let sock = b.structure(u, "sock", &["sk_err", "sk_bpf_storage"])?;
+    let sock = b.structure(u, "sock", &["sk_err", "sk_bpf_storage", "sk_type"])?;
     let mut one = |structure: &str, field: &str| -> Result<u32> {
         Ok(b.structure(u, structure, &[field])?[0])
     };
@@ -221,6 +225,7 @@ fn built(u: &mut Unstructured<'_>, noise: bool) -> Result<(Vec<u8>, Kernel)> {
         rack_mstamp: tcp[9] + rack[1],
         callback_flags: tcp[10],
         error: sock[0],
+        kind: sock[2],
         storage: sock[1],
         process: one("task_struct", "tgid")?,
     };

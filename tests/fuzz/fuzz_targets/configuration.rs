@@ -61,11 +61,7 @@ fn options<'t>(parts: impl Iterator<Item = &'t str>) -> Options {
 }
 
 fn refused(file: &str, errors: &[ConfigError]) {
-    assert!(
-        (1..=101).contains(&errors.len()),
-        "{} errors",
-        errors.len()
-    );
+    assert!((1..=101).contains(&errors.len()), "{} errors", errors.len());
     for error in errors {
         let message = error.to_string();
         assert_plain(&message);

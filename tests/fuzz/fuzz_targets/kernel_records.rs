@@ -9,14 +9,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use agent_ebpf::{Counters, SocketOwner, Record, Role, UnexpectedPeer, Totals, latency};
+use agent_ebpf::{Counters, Record, Role, SocketOwner, Totals, UnexpectedPeer, latency};
 use arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use partymeter::{
     config::{self, Config, HostEnv, Options},
     ledger::{self, Entry},
     sample::Connection,
-    source::network::fuzz::{Decoder, unexpected_peer, times},
+    source::network::fuzz::{Decoder, times, unexpected_peer},
 };
 use partymeter_fuzz::{bounded, prepare};
 
