@@ -90,7 +90,7 @@ pub(super) fn no_udp(cgroup: Result<&Cgroup, &String>, degraded: &Degraded) -> O
 
 fn no_net_admin(action: &str) -> String {
     format!(
-        "the kernel udp_drop_hooks to {action}: no permission; help: run as root or with CAP_NET_ADMIN"
+        "the kernel refused to {action}: no permission; help: run as root or with CAP_NET_ADMIN"
     )
 }
 
