@@ -147,6 +147,7 @@ fn length<T>(items: &[T]) -> u32 {
 
 /// BTF with all that is looked for, and what is to be found in it. With `noise` there are structures in which anything may
 /// be, under the same names.
+#[expect(clippy::too_many_lines, reason = "one list of structures and fields")]
 fn built(u: &mut Unstructured<'_>, noise: bool) -> Result<(Vec<u8>, Kernel)> {
     let mut b = Builder::default();
     let int = b.name("int");
@@ -251,7 +252,7 @@ fn built(u: &mut Unstructured<'_>, noise: bool) -> Result<(Vec<u8>, Kernel)> {
             Some(count)
         }
     };
-    let storage: &[&str] = *u.choose(&[&["node"][..], &["node", "state"], &[]])?;
+    let storage: &[&str] = u.choose(&[&["node"][..], &["node", "state"], &[]])?;
     if !storage.is_empty() {
         b.structure(u, "bpf_local_storage_elem", storage)?;
     }

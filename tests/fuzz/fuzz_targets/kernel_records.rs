@@ -15,7 +15,7 @@ use libfuzzer_sys::fuzz_target;
 use partymeter::{
     config::{self, Config, HostEnv, Options},
     ledger::{self, Entry},
-    sample::Connection,
+    sample::ConnectionRecord,
     source::network::fuzz::{Decoder, times, unexpected_peer},
 };
 use partymeter_fuzz::{bounded, prepare};
@@ -112,7 +112,7 @@ fn connections(decoder: &Decoder, u: &mut Unstructured<'_>) {
 }
 
 /// What is decoded can be written down, and read again.
-fn in_ledger(connection: &Connection) {
+fn in_ledger(connection: &ConnectionRecord) {
     let line = ledger::line("node", Some("0"), connection).expect("it can be written");
     let entry: Entry = serde_json::from_slice(&line).expect("what is written can be read");
     assert_eq!(entry.transmit, connection.transmit);

@@ -66,7 +66,7 @@ pub fn assert_line_exists(message: &str, place: &str, text: &[u8]) {
         return;
     };
     // Where the last line ends, an empty one may be meant.
-    let lines = text.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let lines = text.split(|byte| *byte == b'\n').count();
     assert!(
         (1..=lines).contains(&number),
         "line {number} of {lines}: {message}"
@@ -78,7 +78,7 @@ pub fn assert_line_exists(message: &str, place: &str, text: &[u8]) {
 pub fn prepare() {
     const SIZE: usize = 1 << 16;
     let stack = libc::stack_t {
-        ss_sp: Box::leak(Box::new([0_u8; SIZE])).as_mut_ptr().cast(),
+        ss_sp: vec![0_u8; SIZE].leak().as_mut_ptr().cast(),
         ss_flags: 0,
         ss_size: SIZE,
     };
