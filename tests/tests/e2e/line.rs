@@ -60,6 +60,13 @@ fn ss(namespace: &Namespace, name: &str) -> f64 {
     value.parse().unwrap()
 }
 
+/// How long this thread was on a processor or waited for one. Unit: seconds.
+fn not_waiting() -> f64 {
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanoseconds = times.split_whitespace().take(2);
+    nanoseconds.map(|it| it.parse::<f64>().unwrap() / 1e9).sum()
+}
+
 /// A line on which a message of 1,000 bytes takes (1,000 + 66) * 8 bits / 1 Mbit/s = 8.5 ms.
 #[test]
 #[ignore = "needs root: `cargo xtask test` runs it"]
@@ -70,19 +77,18 @@ fn round_trips_take_what_the_line_takes() {
         .run("tc qdisc replace dev eth root tbf rate 1mbit burst 1600 limit 30kb");
     let (a, b) = lab.connection();
     a.set_nodelay(true).unwrap();
-    let began = Instant::now();
+    let (began, busy) = (Instant::now(), not_waiting());
     ping_pong((&a, &b), 100, 1000);
-    let took = began.elapsed().as_secs_f64();
+    let (took, busy) = (began.elapsed().as_secs_f64(), not_waiting() - busy);
     agent.expect_moved(100_000, 100);
-    let (count, sum, under_5_ms) = histogram(&agent, OF_A, "0.005").unwrap();
-    let mean = sum / count;
+    let (count, sum, _) = histogram(&agent, OF_A, "+Inf").unwrap();
     assert!(count >= 100.0, "{count} samples of 100 messages");
-    // They are measured one after the other, so that also on a busy machine they are no longer than all of it.
+    assert!(took > 0.8, "the line does not hold up: {took} s");
+    // One round trip follows the other. Between them this thread only works, or waits for a processor.
     assert!(
-        mean > 0.0075 && sum < took + 0.25,
-        "mean {mean} s, {sum} of {took} s"
+        (took - busy - 0.05..took + 0.25).contains(&sum),
+        "{sum} s in {took} s, of which the thread was busy for {busy} s"
     );
-    assert!(under_5_ms <= 5.0, "{under_5_ms} of {count} under 5 ms");
 }
 
 #[test]
