@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
 };
 
-use crate::support::{Agent, Lab, agent::Bytes, lab::run};
+use crate::support::{Agent, Lab, agent::Bytes, lab::run, received, sent};
 
 /// Moves so many bytes from one end to the other of a new connection, and closes it.
 fn send(listener: &TcpListener, a: TcpStream, amount: u64) {
@@ -19,20 +19,6 @@ fn send(listener: &TcpListener, a: TcpStream, amount: u64) {
     b.read_to_end(&mut data).unwrap();
     sender.join().unwrap();
     assert_eq!(data.len() as u64, amount);
-}
-
-fn sent(transmit: u64) -> Bytes {
-    Bytes {
-        transmit,
-        receive: 0,
-    }
-}
-
-fn received(receive: u64) -> Bytes {
-    Bytes {
-        transmit: 0,
-        receive,
-    }
 }
 
 #[test]

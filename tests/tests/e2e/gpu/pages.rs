@@ -2,15 +2,13 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use partymeter_fake_nvml::{Scenario, models::Model, scenario::Load};
 
 use super::{Fake, library};
-use crate::user::tool;
+use crate::user::prometheus::promtool;
 
 #[test]
 fn every_model_has_its_page() {
@@ -65,27 +63,4 @@ fn compare(model: &str, page: &str) {
         assert_eq!(line, wanted, "{}:{}", file.display(), number + 1);
     }
     assert_eq!(page.len(), golden.len(), "{}: the length", file.display());
-}
-
-fn promtool(page: &str) {
-    let mut promtool = tool("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    promtool
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(page.as_bytes())
-        .unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    let output_text =
-        String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && output_text.is_empty(),
-        "{output_text}"
-    );
 }

@@ -13,7 +13,7 @@ use std::{
 use crate::support::{
     Agent, Lab,
     agent::{Bytes, Scratch},
-    until_true,
+    received, sent, until_true,
 };
 
 fn exchange(mut from: &TcpStream, mut to: &TcpStream, amount: usize) {
@@ -23,20 +23,6 @@ fn exchange(mut from: &TcpStream, mut to: &TcpStream, amount: usize) {
 
 fn party(id: &str, endpoint: &str) -> String {
     format!("[[parties]]\nid = \"{id}\"\nendpoints = [\"{endpoint}\"]\n")
-}
-
-fn sent(transmit: u64) -> Bytes {
-    Bytes {
-        transmit,
-        receive: 0,
-    }
-}
-
-fn received(receive: u64) -> Bytes {
-    Bytes {
-        transmit: 0,
-        receive,
-    }
 }
 
 const SUCCESS: &str = "partymeter_config_reload_success";

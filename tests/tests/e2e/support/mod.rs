@@ -13,3 +13,19 @@ pub use agent::Agent;
 pub use hosts::Hosts;
 pub use lab::Lab;
 pub use wait::{until, until_true};
+
+/// Bytes that went to a party, and none from it.
+pub fn sent(transmit: u64) -> agent::Bytes {
+    agent::Bytes {
+        transmit,
+        receive: 0,
+    }
+}
+
+/// Bytes that came from a party, and none to it.
+pub fn received(receive: u64) -> agent::Bytes {
+    agent::Bytes {
+        transmit: 0,
+        receive,
+    }
+}

@@ -1,6 +1,6 @@
 //! The user's side: what they type, what they see, and what happens when it goes wrong.
 
-mod prometheus;
+pub(crate) mod prometheus;
 
 use std::{
     io::{Read as _, Write as _},
